@@ -1,1 +1,15 @@
-//! x
+//! What every HeyHo program on this machine shares with the others, and with nobody else:
+//!
+//! - [`clock`]: the one provider of time and chance;
+//! - [`paths`]: where the files lie, and with which permissions;
+//! - [`config`]: `config.toml`, read and checked;
+//! - [`vocabulary`]: what is asked of the agent, and what it answers;
+//! - [`socket`]: that vocabulary over the local socket.
+//!
+//! Kept apart from the agent so that the host stays small: no HTTP, no keyring, no database here.
+
+pub mod clock;
+pub mod config;
+pub mod paths;
+pub mod socket;
+pub mod vocabulary;

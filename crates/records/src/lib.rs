@@ -1,1 +1,24 @@
-//! x
+//! What HeyHo Companion carries, and the words its programs share.
+//!
+//! No I/O, no clock, no randomness: everything here is a function of its arguments, so that the host, the
+//! agent and the backend judge one record alike.
+//!
+//! - [`json`]: a JSON tree that keeps every number as its text;
+//! - [`record`]: reading one record: what is accepted, what is changed, what is known of it;
+//! - [`complete`]: which of two versions of one record says more;
+//! - [`reason`]: why a record is among the failed, as a typed value that is stored;
+//! - [`native`]: the frames between extension and host;
+//! - [`status`]: the object of `heyho status --json`.
+
+pub mod complete;
+pub mod json;
+pub mod kind;
+pub mod native;
+pub mod reason;
+pub mod record;
+pub mod rules;
+pub mod status;
+pub mod time;
+
+pub use kind::Kind;
+pub use record::{Code, Record, Rejection};

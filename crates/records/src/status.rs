@@ -1,0 +1,149 @@
+//! The object of `heyho status --json`, of the host's `status` answer, and of every `status` event.
+//!
+//! It never says more than is known: a field that is not known is null, and `upToDate` is only said by
+//! [`State::decide`], in one place.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The first that holds, in this order (contract, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    BufferProblem,
+    SessionExpired,
+    SignedOut,
+    Paused,
+    Syncing,
+    NeedsAttention,
+    Retrying,
+    Waiting,
+    UpToDate,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::BufferProblem => "buffer_problem",
+            State::SessionExpired => "session_expired",
+            State::SignedOut => "signed_out",
+            State::Paused => "paused",
+            State::Syncing => "syncing",
+            State::NeedsAttention => "needs_attention",
+            State::Retrying => "retrying",
+            State::Waiting => "waiting",
+            State::UpToDate => "up_to_date",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub state: State,
+    /// One plain sentence, or null when the state says it all.
+    pub reason: Option<String>,
+    pub backlog: Backlog,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub failed: u64,
+    /// Of those, the ones the user chose to keep quietly.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub failed_kept: u64,
+    pub last_sync: Option<LastSync>,
+    #[cfg_attr(feature = "ts", ts(type = "string | null"))]
+    pub last_confirmed_at: Option<Timestamp>,
+    #[cfg_attr(feature = "ts", ts(type = "string | null"))]
+    pub next_attempt_at: Option<Timestamp>,
+    pub progress: Option<Progress>,
+    pub account: Option<Account>,
+    pub agent_running: bool,
+    /// Records captured before any sign-in, or after a sign-out and not claimed.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub unclaimed: u64,
+    pub other_accounts: Vec<OtherAccount>,
+    pub browsers: Vec<Browser>,
+    /// Until when syncing is paused; null also when it is paused until resumed.
+    #[cfg_attr(feature = "ts", ts(type = "string | null"))]
+    #[serde(default)]
+    pub paused_until: Option<Timestamp>,
+}
+
+/// What waits for the account that is signed in (held records count as waiting).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct Backlog {
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub page_visits: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub tab_aggregates: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub bytes: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub held: u64,
+    #[cfg_attr(feature = "ts", ts(type = "string | null"))]
+    pub oldest_at: Option<Timestamp>,
+}
+
+impl Backlog {
+    pub fn records(&self) -> u64 {
+        self.page_visits + self.tab_aggregates
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct LastSync {
+    #[cfg_attr(feature = "ts", ts(type = "string"))]
+    pub at: Timestamp,
+    pub outcome: String,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub sent: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub done: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub total: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number | null"))]
+    pub eta_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    pub r#ref: String,
+    pub email: String,
+    pub backend: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct OtherAccount {
+    pub email: String,
+    pub backend: String,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub waiting: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub failed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct Browser {
+    pub name: String,
+    pub profile_id: String,
+    #[cfg_attr(feature = "ts", ts(type = "string | null"))]
+    pub last_seen_at: Option<Timestamp>,
+    pub connected: bool,
+}
