@@ -16,7 +16,6 @@ pub mod kind;
 pub mod native;
 pub mod reason;
 pub mod record;
-pub mod rules;
 pub mod status;
 pub mod time;
 
