@@ -5,9 +5,9 @@
 //! an agent of another version answers what it understands and refuses the rest as `unknown_command`.
 //! Requests are only ever added, and their fields are optional when added later.
 
+use heyho_records::Kind;
 use heyho_records::reason::Reason;
 use heyho_records::status::Status;
-use heyho_records::Kind;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -141,6 +141,15 @@ pub struct Login {
     /// What becomes of records captured after a sign-out of another account: claimed by this one or not.
     #[serde(default)]
     pub claim: Option<bool>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("backend", &self.backend)
+            .field("register", &self.register)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Which failed records are meant: never "all" by accident.
