@@ -1,1 +1,33 @@
-//! x
+//! The world the end-to-end tests live in: real programs in a scratch home, and nothing of the real one.
+//!
+//! - [`world`]: a scratch home with every directory variable; all that ran in it ends with it;
+//! - [`process`]: one program of that world, its log, its end;
+//! - [`mod@eventually`]: the one place that waits: for an event, with a bound;
+//! - [`backend`], [`companion`], [`host`]: our own programs;
+//! - [`faulty`]: a backend that is wrong on purpose, down to the bytes on the wire;
+//! - [`pages`]: the site that is browsed, with its access log;
+//! - [`desktop`]: a private display, D-Bus session and Secret Service;
+//! - [`chromium`], [`window`], [`tray`]: what a person sees and clicks;
+//! - [`rows`]: what the backend really stored, by plain SQL;
+//! - [`secrets`]: is a token anywhere it must not be;
+//! - [`session`]: the whole job once, as `cargo xtask run` shows it.
+
+pub mod backend;
+pub mod chromium;
+pub mod companion;
+pub mod desktop;
+pub mod eventually;
+pub mod faulty;
+pub mod host;
+pub mod pages;
+pub mod process;
+pub mod rows;
+pub mod secrets;
+pub mod session;
+pub mod tray;
+pub mod webdriver;
+pub mod window;
+pub mod world;
+
+pub use eventually::{BOOT, SOON, eventually};
+pub use world::World;

@@ -1,0 +1,31 @@
+//! The one place that waits. A probe is asked until it answers, or until the bound has passed; then the error
+//! says what was waited for and what the probe saw last. Nothing else in these tests lets time pass.
+
+use anyhow::{Result, bail};
+use std::time::{Duration, Instant};
+
+/// For what our own programs do in well under a second. Wide, because a bound is not a measurement.
+pub const SOON: Duration = Duration::from_secs(30);
+/// For what starts a browser, a web view or a display on a busy machine.
+pub const BOOT: Duration = Duration::from_secs(120);
+
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// `Err` from the probe means "not yet", and its text is what was seen instead.
+pub async fn eventually<T>(
+    bound: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        let saw = match probe().await {
+            Ok(value) => return Ok(value),
+            Err(saw) => saw,
+        };
+        if start.elapsed() > bound {
+            bail!("{what}: not within {} s; last seen: {saw:#}", bound.as_secs());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

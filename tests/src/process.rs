@@ -1,0 +1,158 @@
+//! One program that runs beside a test. What it prints goes to a file, so nothing is lost when it is killed,
+//! and waiting for a line is reading that file. Dropping the handle kills the program.
+
+use crate::eventually::{SOON, eventually};
+use crate::world::MARK;
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    pub(crate) fn start(name: &str, logs: &Path, mut command: Command, input: &[u8]) -> Result<Process> {
+        // A second start of the same program gets a log of its own: a line of the first must not answer.
+        let log = (1..)
+            .map(|n| logs.join(format!("{name}.{n}.log")))
+            .find(|path| !path.exists())
+            .context("no name left for a log")?;
+        let out = File::create(&log)?;
+        command.stdout(out.try_clone()?).stderr(out);
+        // A file and not a pipe: nobody has to stay and feed it.
+        let mut stdin = tempfile::tempfile()?;
+        stdin.write_all(input)?;
+        stdin.rewind()?;
+        command.stdin(stdin);
+        let child = command.spawn().with_context(|| format!("start {name}"))?;
+        Ok(Process { name: name.into(), log, child })
+    }
+
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Everything printed so far.
+    pub fn printed(&self) -> String {
+        std::fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+    }
+
+    /// The rest of the first line that contains `mark`, once it is printed whole.
+    pub async fn line_after(&mut self, mark: &str, bound: Duration) -> Result<String> {
+        let what = format!("{} prints \"{mark}\"", self.name);
+        eventually(bound, &what, async || {
+            let printed = self.printed();
+            let ended = self.child.try_wait()?;
+            if let Some((_, rest)) = printed.split_once(mark)
+                && let Some((line, _)) = rest.split_once('\n')
+            {
+                return Ok(line.trim().to_owned());
+            }
+            bail!("{printed}{}", ended.map(|s| format!("it ended: {s}")).unwrap_or_default())
+        })
+        .await
+    }
+
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// SIGKILL: what a crash or the kernel does.
+    pub async fn kill(mut self) -> Result<()> {
+        self.child.kill().await.with_context(|| format!("kill {}", self.name))
+    }
+
+    /// SIGTERM: what a logout does. Fails when the program does not end.
+    pub async fn terminate(mut self) -> Result<ExitStatus> {
+        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        self.ended().await
+    }
+
+    /// The end of a program that ends by itself.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let what = format!("{} ends", self.name);
+        eventually(SOON, &what, async || {
+            self.child.try_wait()?.with_context(|| format!("running: {}", self.printed()))
+        })
+        .await
+    }
+}
+
+/// `status` as scripts see it: 128 + signal where there is no code.
+pub fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// Ends what still runs of one world, or (None) of every world whose test no longer runs.
+pub(crate) fn end_leftovers(world: Option<&Path>) -> Result<()> {
+    // A process may start another while the list is read: look again until a look finds none.
+    loop {
+        let mut over = marked()?;
+        over.retain(|(_, owner, dir)| match world {
+            Some(path) => path == dir,
+            None => !Path::new("/proc").join(owner.to_string()).exists(),
+        });
+        if over.is_empty() {
+            return Ok(());
+        }
+        for pid in over.iter().filter_map(|(pid, ..)| Pid::from_raw(*pid)) {
+            // It may have ended by itself since the list was read.
+            kill_process(pid, Signal::KILL).ok();
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The processes of a world, as (pid, command line).
+pub fn command_lines(world: &Path) -> Result<Vec<(i32, Vec<u8>)>> {
+    let ours = marked()?.into_iter().filter(|(_, _, dir)| dir == world);
+    Ok(ours
+        .filter_map(|(pid, _, _)| Some((pid, std::fs::read(format!("/proc/{pid}/cmdline")).ok()?)))
+        .collect())
+}
+
+/// Every process that carries the mark: (pid, the test's pid, the world's directory).
+fn marked() -> Result<Vec<(i32, u32, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+        // Another user's process, or one that ended meanwhile: not ours.
+        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
+        let mark = environment.split(|b| *b == 0).find_map(|line| {
+            std::str::from_utf8(line).ok()?.strip_prefix(MARK)?.strip_prefix('=')?.split_once(':')
+        });
+        if let Some((owner, dir)) = mark
+            && let Ok(owner) = owner.parse()
+        {
+            found.push((pid, owner, PathBuf::from(dir)));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn print_ends_of_logs(logs: &Path) {
+    let Ok(entries) = std::fs::read_dir(logs) else { return };
+    for path in entries.flatten().map(|e| e.path()) {
+        let text = std::fs::read(&path).map(|b| String::from_utf8_lossy(&b).into_owned());
+        let lines: Vec<String> = text.unwrap_or_default().lines().map(str::to_owned).collect();
+        if !lines.is_empty() {
+            eprintln!("--- the end of {}", path.display());
+            for line in &lines[lines.len().saturating_sub(15)..] {
+                eprintln!("    {line}");
+            }
+        }
+    }
+}

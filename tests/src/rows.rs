@@ -1,0 +1,52 @@
+//! What the backend really stored, by plain SQL on its database file, read only: no code of ours between.
+
+use crate::backend;
+use crate::world::World;
+use anyhow::{Context, Result};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Row};
+
+#[derive(Debug)]
+pub struct Rows(SqliteConnection);
+
+impl Rows {
+    pub async fn open(world: &World) -> Result<Rows> {
+        let path = backend::database(world);
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+        let connection = SqliteConnection::connect_with(&options).await;
+        Ok(Rows(connection.with_context(|| path.display().to_string())?))
+    }
+
+    /// Every visit's address, one for each row, sorted.
+    pub async fn visited(&mut self) -> Result<Vec<String>> {
+        self.strings("SELECT url FROM page_visits ORDER BY url").await
+    }
+
+    /// Every visit's id, one for each row, sorted.
+    pub async fn visit_ids(&mut self) -> Result<Vec<String>> {
+        self.strings("SELECT id FROM page_visits ORDER BY id").await
+    }
+
+    /// Every visit's record as it was sent, sorted by id.
+    pub async fn visit_records(&mut self) -> Result<Vec<String>> {
+        self.strings("SELECT record FROM page_visits ORDER BY id").await
+    }
+
+    pub async fn visits(&mut self) -> Result<u64> {
+        self.count("SELECT count(*) FROM page_visits").await
+    }
+
+    pub async fn aggregates(&mut self) -> Result<u64> {
+        self.count("SELECT count(*) FROM tab_aggregates").await
+    }
+
+    async fn strings(&mut self, sql: &'static str) -> Result<Vec<String>> {
+        let rows = sqlx::query(sql).fetch_all(&mut self.0).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn count(&mut self, sql: &'static str) -> Result<u64> {
+        let n: i64 = sqlx::query(sql).fetch_one(&mut self.0).await?.try_get(0)?;
+        Ok(n.try_into()?)
+    }
+}
