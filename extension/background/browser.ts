@@ -1,0 +1,107 @@
+/**
+ * The browser's events as events of the capture. Listeners only translate.
+ *
+ * Invariant: all listeners are registered synchronously by `listen`, so that the worker is
+ * woken by every one of them and misses none that it was woken for.
+ */
+import type { Event, Presence, TabInfo } from '../capture/types';
+import { isWeb } from '../capture/urls';
+
+type Admit = (url: string) => string | null;
+/** Takes an event that can be made once the privacy rules are known. */
+type Dispatch = (make: () => Event) => void;
+
+/** Seconds without input after which the browser calls the user idle. */
+const IDLE_SECONDS = 60;
+
+export function listen(dispatch: Dispatch, admit: Admit): void {
+  const page = (url: string | undefined): string | null => (url !== undefined && isWeb(url) ? admit(url) : null);
+  const { webNavigation, tabs, windows, idle } = chrome;
+
+  webNavigation.onCommitted.addListener((details) => {
+    if (!isMainFrame(details)) return;
+    const { tabId, timeStamp: at, transitionType } = details;
+    dispatch(() => ({ type: 'committed', at, tabId, url: page(details.url), reload: transitionType === 'reload' }));
+  });
+  const moved = (details: MainFrame & { url: string; timeStamp: number }): void => {
+    if (!isMainFrame(details)) return;
+    dispatch(() => ({ type: 'moved', at: details.timeStamp, tabId: details.tabId, url: page(details.url) }));
+  };
+  webNavigation.onHistoryStateUpdated.addListener(moved);
+  webNavigation.onReferenceFragmentUpdated.addListener(moved);
+  webNavigation.onErrorOccurred.addListener((details) => {
+    if (!isMainFrame(details)) return;
+    // An aborted load (a download, a second click) leaves the tab where it was.
+    const aborted = /ERR_ABORTED|NS_BINDING/.test(details.error);
+    dispatch(() => ({ type: 'failed', at: details.timeStamp, tabId: details.tabId, url: page(details.url), aborted }));
+  });
+  webNavigation.onCreatedNavigationTarget.addListener(({ tabId, sourceTabId, timeStamp: at }) => {
+    dispatch(() => ({ type: 'openedFrom', at, tabId, sourceTabId }));
+  });
+
+  const now = (make: (at: number) => Event): void => {
+    const at = Date.now();
+    dispatch(() => make(at));
+  };
+  tabs.onCreated.addListener((tab) => {
+    if (!tab.incognito) now((at) => ({ type: 'tabOpened', at, tab: describe(tab, admit) }));
+  });
+  tabs.onUpdated.addListener((tabId, change, tab) => {
+    if (tab.incognito) return;
+    if (change.status === 'complete' && !tab.discarded) {
+      now((at) => ({ type: 'shown', at, tabId, url: page(tab.url), title: tab.title ?? '' }));
+    } else if (change.title !== undefined) {
+      const { title } = change;
+      now((at) => ({ type: 'titled', at, tabId, title }));
+    }
+  });
+  tabs.onActivated.addListener(({ tabId, windowId }) => now((at) => ({ type: 'activated', at, tabId, windowId })));
+  tabs.onAttached.addListener((tabId, { newWindowId: windowId }) => now((at) => ({ type: 'attached', at, tabId, windowId })));
+  // Firefox keeps a tab's id for its life and has no such event.
+  tabs.onReplaced?.addListener((byTabId, tabId) => now((at) => ({ type: 'replaced', at, tabId, byTabId })));
+  tabs.onRemoved.addListener((tabId) => now((at) => ({ type: 'closed', at, tabId })));
+
+  windows.onFocusChanged.addListener((id) => {
+    now((at) => ({ type: 'focused', at, windowId: id === windows.WINDOW_ID_NONE ? null : id }));
+  });
+  idle.setDetectionInterval(IDLE_SECONDS);
+  idle.onStateChanged.addListener((state) => now((at) => ({ type: 'presence', at, presence: presenceOf(state) })));
+}
+
+/** What the browser has open now. */
+export async function snapshot(admit: Admit): Promise<Event> {
+  const [tabs, windows, idle] = await Promise.all([
+    chrome.tabs.query({}),
+    chrome.windows.getAll(),
+    chrome.idle.queryState(IDLE_SECONDS),
+  ]);
+  return {
+    type: 'reconciled',
+    at: Date.now(),
+    tabs: tabs.filter((tab) => tab.id !== undefined && !tab.incognito).map((tab) => describe(tab, admit)),
+    focusedWindow: windows.find((window) => window.focused)?.id ?? null,
+    presence: presenceOf(idle),
+  };
+}
+
+function describe(tab: chrome.tabs.Tab, admit: Admit): TabInfo {
+  return {
+    tabId: tab.id ?? -1,
+    windowId: tab.windowId,
+    active: tab.active,
+    unloaded: tab.discarded || tab.status === 'unloaded',
+    url: tab.url !== undefined && isWeb(tab.url) ? admit(tab.url) : null,
+    title: tab.title ?? '',
+  };
+}
+
+type MainFrame = { tabId: number; frameId: number; documentLifecycle?: string };
+
+/** Prerendered pages are pages only once they are shown; Firefox names no lifecycle. */
+function isMainFrame(details: MainFrame): boolean {
+  return details.tabId >= 0 && details.frameId === 0 && details.documentLifecycle !== 'prerender';
+}
+
+function presenceOf(state: string): Presence {
+  return state === 'locked' || state === 'idle' ? state : 'active';
+}

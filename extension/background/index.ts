@@ -1,0 +1,86 @@
+/**
+ * The background worker: wires browser, capture and companion client together.
+ *
+ * Everything at the top level runs synchronously at each start of the worker; only then
+ * does the browser deliver the event that started it.
+ */
+import { Recorder } from '../capture/recorder';
+import { CaptureStore } from '../capture/store';
+import { uuid7 } from '../capture/uuid7';
+import { Companion } from '../companion';
+import { listen, snapshot } from './browser';
+import { type Capture, onCaptureChange, readCapture } from './consent';
+import { describeBrowser } from './describe';
+import { servePages } from './pages';
+
+const BEAT_ALARM = 'beat';
+const BEAT_SECONDS = 20;
+
+const log = (message: string): void => console.warn(message);
+const companion = new Companion({
+  client: { name: 'heyho-companion-extension', version: chrome.runtime.getManifest().version, ...describeBrowser() },
+  log,
+});
+const recorder = new Recorder({
+  openStore: () => CaptureStore.open(),
+  newId: (at) => uuid7(at),
+  now: () => Date.now(),
+  after: (ms, task) => {
+    const timer = setTimeout(task, ms);
+    return () => clearTimeout(timer);
+  },
+  hand: (kind, records) => companion.add(kind, records),
+  log,
+});
+
+const admit = (url: string): string | null => companion.admit(url);
+const beat = (): void => {
+  recorder.dispatch({ type: 'beat', at: Date.now() });
+  companion.wake();
+};
+
+listen((make) => void ready.then(() => recorder.dispatch(make())), admit);
+servePages(companion);
+onCaptureChange((capture) => void turn(capture));
+companion.onRules(() => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit }));
+chrome.alarms.onAlarm.addListener((alarm) => {
+  if (alarm.name === BEAT_ALARM) beat();
+});
+chrome.runtime.onInstalled.addListener(() => void askOnce());
+// Without this listener the worker would sleep until the first page of a new browser session.
+chrome.runtime.onStartup.addListener(() => undefined);
+setInterval(beat, BEAT_SECONDS * 1_000);
+
+/** The rules of the last connection are known before any address is looked at. */
+const ready = companion.start().catch((error: unknown) => log(`start: ${String(error)}`));
+void ready.then(begin);
+
+async function begin(): Promise<void> {
+  // The browser keeps an alarm over restarts of the worker, not always over its own.
+  if ((await chrome.alarms.get(BEAT_ALARM)) === undefined) {
+    await chrome.alarms.create(BEAT_ALARM, { periodInMinutes: 0.5 });
+  }
+  await turn(await readCapture());
+}
+
+async function turn(capture: Capture): Promise<void> {
+  if (capture !== 'on') {
+    recorder.stop();
+    return;
+  }
+  recorder.start(await sessionName());
+  recorder.dispatch(await snapshot(admit));
+}
+
+/** A name for this run of the browser: `storage.session` is empty at each of its starts. */
+async function sessionName(): Promise<string> {
+  const { session } = await chrome.storage.session.get('session');
+  if (typeof session === 'string') return session;
+  const fresh = crypto.randomUUID();
+  await chrome.storage.session.set({ session: fresh });
+  return fresh;
+}
+
+async function askOnce(): Promise<void> {
+  if ((await readCapture()) === 'unasked') await chrome.tabs.create({ url: chrome.runtime.getURL('consent.html') });
+}

@@ -1,0 +1,345 @@
+/**
+ * The capture as a state machine: events in, records out. No browser, no clock, no storage.
+ *
+ * Invariants
+ * - A tab has at most one open visit; the visit ends when the tab leaves the page, is
+ *   closed, or the browser ended (then at the last moment anything was seen).
+ * - Active time goes to the one visit that is in front: active tab of the focused window,
+ *   with the user present. Each moment is accounted once, in `advance`.
+ * - Every version given out has the id of its visit or life, so that a repeat replaces.
+ */
+import { lifeRecord, visitRecord } from './records';
+import type { Core, Emitted, Event, Life, Presence, State, Tab, TabInfo, Visit } from './types';
+import { domainOf, isWeb, samePage } from './urls';
+
+/** The first version waits this long: for the title, and so that a page passed through is told once. */
+export const FIRST_VERSION_MS = 1_500;
+/** A longer stay is told again this often: as often as the companion syncs by default. */
+export const HEARTBEAT_MS = 5 * 60_000;
+/** Beats come every 20 to 30 s; a gap this long means that the machine slept. */
+export const SLEEP_GAP_MS = 150_000;
+
+export interface Step {
+  records: Emitted[];
+  /** Tabs whose state changed or went: what a store has to write. */
+  touched: Set<number>;
+}
+
+export type NewId = (at: number) => string;
+
+export function emptyState(): State {
+  return { core: { session: '', focusedWindow: null, presence: 'active', seenAt: 0 }, tabs: new Map() };
+}
+
+/** Applies one event to `state` and answers what came of it. */
+export function apply(state: State, event: Event, newId: NewId): Step {
+  const run = new Run(state, newId);
+  run.handle(event);
+  return run.step;
+}
+
+/** When the next first version is due; null when none is. */
+export function nextDue(state: State): number | null {
+  let due: number | null = null;
+  for (const { visit } of state.tabs.values()) {
+    if (visit === null || visit.sentAt !== null) continue;
+    due = Math.min(due ?? Infinity, visit.startedAt + FIRST_VERSION_MS);
+  }
+  return due;
+}
+
+class Run {
+  readonly step: Step = { records: [], touched: new Set() };
+
+  constructor(
+    private readonly state: State,
+    private readonly newId: NewId,
+  ) {}
+
+  private get core(): Core {
+    return this.state.core;
+  }
+
+  handle(event: Event): void {
+    if (event.type === 'session') {
+      this.begin(event);
+      return;
+    }
+    // Browsers count fractions of a millisecond in some events; records do not.
+    const at = Math.max(Math.floor(event.at), this.core.seenAt);
+    this.advance(at);
+    switch (event.type) {
+      case 'reconciled':
+        this.reconcile(event, at);
+        break;
+      case 'tabOpened':
+        this.open(event.tab, at);
+        break;
+      case 'openedFrom': {
+        const source = this.state.tabs.get(event.sourceTabId);
+        const tab = this.tab(event.tabId, source?.windowId ?? -1, at);
+        if (tab.life.pageCount === 0) tab.openerVisitId = source?.visit?.id ?? null;
+        break;
+      }
+      case 'committed':
+        this.committed(event, at);
+        break;
+      case 'moved': {
+        const tab = this.tab(event.tabId, -1, at);
+        if (tab.visit !== null && event.url !== null && samePage(tab.visit.url, event.url)) this.stay(tab, event.url);
+        else this.go(tab, event.url, at);
+        break;
+      }
+      case 'shown':
+        this.shown(event, at);
+        break;
+      case 'failed': {
+        const tab = this.tab(event.tabId, -1, at);
+        if (event.aborted) break;
+        tab.failedUrl = event.url;
+        this.leave(tab, at, false);
+        break;
+      }
+      case 'titled': {
+        const tab = this.state.tabs.get(event.tabId);
+        if (tab?.visit) {
+          tab.visit.title = event.title;
+          this.touch(tab);
+        }
+        break;
+      }
+      case 'activated':
+        this.activate(event.tabId, event.windowId, at);
+        break;
+      case 'attached': {
+        const tab = this.tab(event.tabId, event.windowId, at);
+        tab.windowId = event.windowId;
+        break;
+      }
+      case 'replaced':
+        this.replace(event.tabId, event.byTabId);
+        break;
+      case 'closed':
+        this.close(event.tabId, at);
+        break;
+      case 'focused':
+        this.core.focusedWindow = event.windowId;
+        break;
+      case 'presence':
+        this.core.presence = event.presence;
+        break;
+      case 'readmitted':
+        this.readmit(event.admit);
+        break;
+      case 'stopped':
+        for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, at);
+        break;
+      case 'beat':
+        break;
+    }
+    this.tellDue(at);
+  }
+
+  /** Accounts for the time up to `at` with what was true until now. */
+  private advance(at: number): void {
+    const from = this.core.seenAt;
+    this.core.seenAt = at;
+    const front = this.front();
+    if (at <= from || front?.visit == null) return;
+    const slept = at - from > SLEEP_GAP_MS;
+    const presence: Presence = slept ? 'asleep' : this.core.presence;
+    if (presence !== 'active') {
+      pauseFor(front.visit, from, at, presence);
+    } else {
+      const domain = domainOf(front.visit.url);
+      front.visit.activeMs += at - from;
+      front.life.activeMs += at - from;
+      front.life.domainMs[domain] = (front.life.domainMs[domain] ?? 0) + (at - from);
+      front.life.lastActiveTime = at;
+    }
+    this.touch(front);
+  }
+
+  private front(): Tab | null {
+    for (const tab of this.state.tabs.values()) {
+      if (tab.active && tab.windowId === this.core.focusedWindow) return tab;
+    }
+    return null;
+  }
+
+  /** The first event of every worker: whether what was kept belongs to this run of the browser. */
+  private begin(event: Extract<Event, { type: 'session' }>): void {
+    if (this.core.session === event.session) return;
+    for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, this.core.seenAt);
+    this.state.core = { session: event.session, focusedWindow: null, presence: 'active', seenAt: event.at };
+  }
+
+  /** Compares what was kept with what the browser has open; events that came before are already in. */
+  private reconcile(event: Extract<Event, { type: 'reconciled' }>, at: number): void {
+    const { core, state } = this;
+    const open = new Set(event.tabs.map((tab) => tab.tabId));
+    for (const tabId of [...state.tabs.keys()]) if (!open.has(tabId)) this.close(tabId, at);
+    core.focusedWindow = event.focusedWindow;
+    core.presence = event.presence;
+    for (const info of event.tabs) {
+      const tab = this.tab(info.tabId, info.windowId, at);
+      tab.windowId = info.windowId;
+      if (info.active) this.activate(info.tabId, info.windowId, at);
+      else tab.active = false;
+      if (!info.unloaded) this.shown({ type: 'shown', at, ...info }, at);
+    }
+  }
+
+  private tab(tabId: number, windowId: number, at: number): Tab {
+    let tab = this.state.tabs.get(tabId);
+    if (tab === undefined) {
+      const life: Life = {
+        id: this.newId(at), tabId, startTime: at, lastActiveTime: at, activeMs: 0, domainMs: {},
+        pageCount: 0, activations: 0, visitId: null, url: '',
+      };
+      tab = { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, life, visit: null };
+      this.state.tabs.set(tabId, tab);
+    }
+    this.touch(tab);
+    return tab;
+  }
+
+  /** A tab that is being created still loads: its page begins with the commit that follows. */
+  private open(info: TabInfo, at: number): void {
+    const tab = this.tab(info.tabId, info.windowId, at);
+    tab.windowId = info.windowId;
+    if (info.active) this.activate(info.tabId, info.windowId, at);
+  }
+
+  private committed(event: Extract<Event, { type: 'committed' }>, at: number): void {
+    const tab = this.tab(event.tabId, -1, at);
+    tab.failedUrl = null;
+    const again = event.reload && tab.visit !== null && event.url !== null && samePage(tab.visit.url, event.url);
+    if (again && event.url !== null) this.stay(tab, event.url);
+    else this.go(tab, event.url, at);
+  }
+
+  /** The browser shows a page under this address: a commit that was not announced (an activated prerender). */
+  private shown(event: Extract<Event, { type: 'shown' }>, at: number): void {
+    const tab = this.tab(event.tabId, -1, at);
+    const there = tab.visit?.url ?? null;
+    const same = there === null || event.url === null ? there === event.url : samePage(there, event.url);
+    if (!same && !(event.url !== null && event.url === tab.failedUrl)) this.go(tab, event.url, at);
+    if (tab.visit !== null && event.title !== '') tab.visit.title = event.title;
+  }
+
+  private go(tab: Tab, url: string | null, at: number): void {
+    this.leave(tab, at, false);
+    if (url === null || !isWeb(url)) return;
+    const visit: Visit = {
+      id: this.newId(at), url, title: '', startedAt: at, sourceVisitId: tab.openerVisitId,
+      activeMs: 0, idlePeriods: [], sentAt: null,
+    };
+    tab.openerVisitId = null;
+    tab.visit = visit;
+    tab.life.visitId = visit.id;
+    tab.life.url = url;
+    tab.life.pageCount += 1;
+    this.touch(tab);
+  }
+
+  private stay(tab: Tab, url: string): void {
+    if (tab.visit === null) return;
+    tab.visit.url = url;
+    tab.life.url = url;
+  }
+
+  private leave(tab: Tab, at: number, closed: boolean): void {
+    if (tab.visit === null) return;
+    this.tellVisit(tab, tab.visit, at, { endedAt: at, closed });
+    tab.visit = null;
+    this.touch(tab);
+  }
+
+  private close(tabId: number, at: number): void {
+    const tab = this.state.tabs.get(tabId);
+    if (tab === undefined) return;
+    this.leave(tab, at, true);
+    this.tellLife(tab.life, at);
+    this.state.tabs.delete(tabId);
+    this.touch(tab);
+  }
+
+  private activate(tabId: number, windowId: number, at: number): void {
+    const tab = this.tab(tabId, windowId, at);
+    tab.windowId = windowId;
+    for (const other of this.state.tabs.values()) {
+      if (other.windowId !== windowId || !other.active || other === tab) continue;
+      other.active = false;
+      this.touch(other);
+    }
+    if (!tab.active) tab.life.activations += 1;
+    tab.active = true;
+  }
+
+  private replace(tabId: number, byTabId: number): void {
+    const tab = this.state.tabs.get(tabId);
+    if (tab === undefined) return;
+    this.state.tabs.delete(tabId);
+    this.step.touched.add(tabId);
+    tab.tabId = byTabId;
+    this.state.tabs.set(byTabId, tab);
+    this.touch(tab);
+  }
+
+  /** New privacy rules: an open visit that may no longer be kept is forgotten, not ended. */
+  private readmit(admit: (url: string) => string | null): void {
+    for (const tab of this.state.tabs.values()) {
+      if (tab.visit === null) continue;
+      const url = admit(tab.visit.url);
+      if (url === tab.visit.url) continue;
+      this.touch(tab);
+      if (url !== null) {
+        this.stay(tab, url);
+        continue;
+      }
+      delete tab.life.domainMs[domainOf(tab.visit.url)];
+      tab.life.url = '';
+      if (tab.life.visitId === tab.visit.id) tab.life.visitId = null;
+      tab.visit = null;
+    }
+  }
+
+  private tellDue(at: number): void {
+    const front = this.front();
+    for (const tab of this.state.tabs.values()) {
+      const { visit, life } = tab;
+      if (visit === null) continue;
+      const first = visit.sentAt === null && at >= visit.startedAt + FIRST_VERSION_MS;
+      const again = tab === front && visit.sentAt !== null && at >= visit.sentAt + HEARTBEAT_MS;
+      if (!first && !again) continue;
+      this.tellVisit(tab, visit, at, { endedAt: null, closed: false });
+      this.tellLife(life, null);
+      this.touch(tab);
+    }
+  }
+
+  private tellVisit(tab: Tab, visit: Visit, at: number, ending: { endedAt: number | null; closed: boolean }): void {
+    visit.sentAt = at;
+    this.step.records.push({ kind: 'pageVisit', record: visitRecord(visit, tab.life.tabId, at, ending) });
+  }
+
+  private tellLife(life: Life, closedAt: number | null): void {
+    if (life.visitId === null) return;
+    this.step.records.push({ kind: 'tabAggregate', record: lifeRecord(life, closedAt) });
+  }
+
+  private touch(tab: Tab): void {
+    this.step.touched.add(tab.tabId);
+  }
+}
+
+function pauseFor(visit: Visit, from: number, to: number, reason: Exclude<Presence, 'active'>): void {
+  const last = visit.idlePeriods.at(-1);
+  if (last !== undefined && last.end === from && last.reason === reason) {
+    last.end = to;
+    last.durationMs = to - last.start;
+  } else {
+    visit.idlePeriods.push({ start: from, end: to, durationMs: to - from, reason });
+  }
+}

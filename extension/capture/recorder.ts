@@ -1,0 +1,100 @@
+/**
+ * Runs the machine: one event after the other, state saved before anything leaves.
+ *
+ * Invariants
+ * - The first event handled is `session`, given to `start`. Until it is known whether
+ *   capture is on, events wait in memory; if it is off they are gone.
+ * - Records go state → pending → outbox; a break anywhere repeats the last step.
+ */
+import type { JsonObject, Kind } from '../companion';
+import { apply, nextDue } from './machine';
+import type { CaptureStore } from './store';
+import type { Emitted, Event, State } from './types';
+
+export interface RecorderOptions {
+  openStore: () => Promise<CaptureStore>;
+  newId: (at: number) => string;
+  now: () => number;
+  after: (ms: number, task: () => void) => () => void;
+  /** Resolves once the records are safe in the outbox. */
+  hand: (kind: Kind, records: JsonObject[]) => Promise<unknown>;
+  log: (message: string) => void;
+}
+
+export class Recorder {
+  private opened: Promise<{ store: CaptureStore; state: State }> | null = null;
+  private queue: Promise<void> = Promise.resolve();
+  private mode: 'undecided' | 'on' | 'off' = 'undecided';
+  private readonly early: Event[] = [];
+  private cancelTick: (() => void) | null = null;
+
+  constructor(private readonly options: RecorderOptions) {}
+
+  /** Begins with the browser session's name; events that came before follow in their order. */
+  start(session: string): void {
+    if (this.mode === 'on') return;
+    this.mode = 'on';
+    this.enqueue({ type: 'session', at: this.options.now(), session });
+    for (const event of this.early.splice(0)) this.enqueue(event);
+  }
+
+  /** Capture is off: what is open ends, what arrives is not looked at. */
+  stop(): void {
+    if (this.mode === 'on') this.enqueue({ type: 'stopped', at: this.options.now() });
+    this.mode = 'off';
+    this.early.length = 0;
+  }
+
+  dispatch(event: Event): void {
+    if (this.mode === 'on') this.enqueue(event);
+    else if (this.mode === 'undecided') this.early.push(event);
+  }
+
+  /** Done when everything dispatched so far is handled. */
+  settled(): Promise<void> {
+    return this.queue;
+  }
+
+  private enqueue(event: Event): void {
+    this.queue = this.queue.then(() => this.handle(event)).catch((error: unknown) => {
+      // The state is read again from the store: memory may be ahead of it.
+      this.opened = null;
+      this.options.log(`capture: ${event.type}: ${error instanceof Error ? error.message : String(error)}`);
+    });
+  }
+
+  private async handle(event: Event): Promise<void> {
+    this.opened ??= this.open();
+    const { store, state } = await this.opened;
+    const { records, touched } = apply(state, event, this.options.newId);
+    await store.save(state, touched, records);
+    if (records.length > 0 || event.type === 'session' || event.type === 'beat') await this.handOver(store);
+    this.schedule(state);
+  }
+
+  private async open(): Promise<{ store: CaptureStore; state: State }> {
+    const store = await this.options.openStore();
+    return { store, state: await store.load() };
+  }
+
+  private async handOver(store: CaptureStore): Promise<void> {
+    const { records, upTo } = await store.pending();
+    if (records.length === 0) return;
+    const of = (kind: Kind): JsonObject[] => records.filter((e: Emitted) => e.kind === kind).map((e) => e.record);
+    // Visits first: an aggregate points to one.
+    for (const kind of ['pageVisit', 'tabAggregate'] as const) {
+      const some = of(kind);
+      if (some.length > 0) await this.options.hand(kind, some);
+    }
+    await store.handedOver(upTo);
+  }
+
+  private schedule(state: State): void {
+    this.cancelTick?.();
+    this.cancelTick = null;
+    const due = nextDue(state);
+    if (due === null) return;
+    const wait = Math.max(0, due - this.options.now());
+    this.cancelTick = this.options.after(wait, () => this.dispatch({ type: 'beat', at: this.options.now() }));
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * The companion client: takes records, keeps them, hands them to the host, and knows how
+ * things stand.
+ *
+ * Invariants
+ * - `add` answers once the record is in the outbox; it leaves the outbox only by an ack
+ *   whose counts add up to the frame (or because a rule or the user says so).
+ * - One frame of records is in flight at a time. After any break it is sent again; the
+ *   host treats a repeat as the same record.
+ * - Nothing is sent before `welcome`: its rules come first.
+ * - What the host sends is handled one frame after the other, in order.
+ */
+import { AccountBook } from './account';
+import { type Clock, systemClock } from './clock';
+import { identityOf } from './identity';
+import { Link } from './link';
+import { IdbOutbox, type NewItem, type OutboxItem, type OutboxStore, utf8Length } from './outbox';
+import * as policy from './policy';
+import { type Connect, nativeConnect } from './port';
+import { type ClientInfo, HOST_NAME, type HostFrame, type JsonObject, type Kind, type Rule } from './protocol';
+import { RuleSet } from './rules';
+import { Sender } from './sender';
+import { type CompanionState, initialState, type RequestResult } from './state';
+
+export interface CompanionOptions {
+  client: ClientInfo;
+  hostName?: string;
+  connect?: Connect;
+  openStore?: () => Promise<OutboxStore>;
+  clock?: Clock;
+  /** Problems a developer wants to see; never a URL or a title. */
+  log?: (message: string) => void;
+}
+
+export class Companion {
+  private readonly clock: Clock;
+  private readonly link: Link;
+  private sender: Sender | null = null;
+  private store: OutboxStore | null = null;
+  private account = new AccountBook();
+  private rules = new RuleSet([]);
+  private rulesText = '[]';
+  private droppedIds: string[] = [];
+  private opened: Promise<OutboxStore> | null = null;
+  private inbox: Promise<void> = Promise.resolve();
+  private current: CompanionState = initialState;
+  private readonly listeners = new Set<(state: CompanionState) => void>();
+  private readonly ruleListeners = new Set<() => void>();
+
+  constructor(private readonly options: CompanionOptions) {
+    this.clock = options.clock ?? systemClock;
+    this.link = new Link({
+      connect: options.connect ?? nativeConnect(options.hostName ?? HOST_NAME),
+      clock: this.clock,
+      hello: async () => ({ ...options.client, profileId: await this.profileId() }),
+      onFrame: (frame, epoch) => this.enqueue(() => this.take(frame, epoch)),
+      onChange: (state) => {
+        this.update({ link: state });
+        if (state.at === 'waiting') this.enqueue(() => this.sender?.portLost());
+      },
+    });
+  }
+
+  /** Opens the outbox and connects; harmless when called again. */
+  async start(): Promise<void> {
+    await this.open();
+    this.link.start();
+  }
+
+  /** Closes port and outbox; whatever waits stays for the next start. */
+  async stop(): Promise<void> {
+    this.link.stop();
+    await this.inbox;
+    this.sender?.stop();
+    this.store?.close();
+    this.store = null;
+    this.opened = null;
+    this.sender = null;
+  }
+
+  /** For an alarm or a page that opens: reconnects if the wait is over, at once with `now`. */
+  wake(now = false): void {
+    this.link.wake(now);
+    this.sender?.pump();
+  }
+
+  /**
+   * Takes records of one kind. Resolved means: stored. The answer counts those that a
+   * privacy rule kept out.
+   */
+  async add(kind: Kind, records: readonly JsonObject[]): Promise<{ dropped: number }> {
+    const store = await this.open();
+    const items: NewItem[] = [];
+    const fresh: string[] = [];
+    for (const record of records) {
+      const id = identityOf(kind, record, () => this.clock.uuid());
+      const kept = this.rules.apply(kind, record, (visit) => this.droppedIds.includes(visit) || fresh.includes(visit));
+      if (kept === null) {
+        fresh.push(id);
+        continue;
+      }
+      const text = JSON.stringify(kept);
+      const bytes = utf8Length(text);
+      if (bytes > policy.RECORD_BYTES) {
+        throw new RangeError(`${kind} ${id} has ${bytes} bytes; at most ${policy.RECORD_BYTES} fit a frame`);
+      }
+      items.push({ kind, id, text, bytes, stamp: this.account.stamp() });
+    }
+    if (fresh.length > 0) await this.rememberDropped(store, fresh);
+    if (items.length > 0) {
+      const rules = this.rules;
+      await store.put(items);
+      if (rules !== this.rules) await this.applyRules(store, this.rules);
+      await this.recount(store);
+      this.sender?.pump();
+    }
+    return { dropped: fresh.length };
+  }
+
+  /** A URL as the rules let it be kept: itself, stripped, or null. Known rules hold before the host is reached. */
+  admit(url: string): string | null {
+    return this.rules.admit(url);
+  }
+
+  /** Deletes what waits of a domain and its subdomains. */
+  async forget(domain: string): Promise<void> {
+    const rules = [domain, `*.${domain}`].map((pattern): Rule => ({ id: 'forget', match: 'host', pattern, action: 'drop' }));
+    await this.applyRules(await this.open(), new RuleSet(rules));
+  }
+
+  sync(): Promise<RequestResult> {
+    return this.link.request('sync');
+  }
+
+  /** Asks for the window, which starts the app if need be. */
+  openApp(): Promise<RequestResult> {
+    return this.link.request('open');
+  }
+
+  get state(): CompanionState {
+    return this.current;
+  }
+
+  /** Calls at once and after each change; the answer ends it. */
+  subscribe(listener: (state: CompanionState) => void): () => void {
+    this.listeners.add(listener);
+    listener(this.current);
+    return () => this.listeners.delete(listener);
+  }
+
+  onRules(listener: () => void): () => void {
+    this.ruleListeners.add(listener);
+    return () => this.ruleListeners.delete(listener);
+  }
+
+  private open(): Promise<OutboxStore> {
+    this.opened ??= this.load().catch((error: unknown) => {
+      this.opened = null;
+      throw error;
+    });
+    return this.opened;
+  }
+
+  private async load(): Promise<OutboxStore> {
+    const store = await (this.options.openStore ?? (() => IdbOutbox.open()))();
+    this.account = AccountBook.read(await store.getMeta('account'));
+    const rules = await store.getMeta('rules');
+    if (Array.isArray(rules)) this.setRules(rules as Rule[]);
+    const dropped = await store.getMeta('dropped');
+    if (Array.isArray(dropped)) this.droppedIds = dropped as string[];
+    this.store = store;
+    this.sender = new Sender({
+      store,
+      clock: this.clock,
+      link: this.link,
+      refFor: (stamp) => this.account.refFor(stamp),
+      onDelivered: async () => {
+        this.update({ lastAckAt: this.clock.now(), problem: null });
+        await this.recount(store);
+      },
+      onProblem: (problem) => {
+        this.options.log?.(`${problem.code}: ${problem.text}`);
+        this.update({ problem });
+      },
+    });
+    await this.recount(store);
+    return store;
+  }
+
+  private async profileId(): Promise<string> {
+    const store = await this.open();
+    const known = await store.getMeta('profileId');
+    if (typeof known === 'string') return known;
+    const fresh = this.clock.uuid();
+    await store.setMeta('profileId', fresh);
+    return fresh;
+  }
+
+  private async take(frame: HostFrame, epoch: number): Promise<void> {
+    const store = this.store;
+    if (store === null) return;
+    switch (frame.type) {
+      case 'welcome':
+        await this.learnAccount(store, frame.accountRef);
+        await this.learnRules(store, frame.rules);
+        this.sender?.welcome(epoch, frame.maxRecords, frame.maxMessageBytes);
+        return;
+      case 'status':
+        await this.learnAccount(store, frame.status.account?.ref ?? null);
+        this.update({ status: frame.status });
+        return;
+      case 'rules':
+        await this.learnRules(store, frame.rules);
+        return;
+      case 'forget':
+        await this.forget(frame.domain);
+        return;
+      case 'ack':
+      case 'nack':
+      case 'error':
+        await this.sender?.answered(frame);
+        return;
+      case 'syncRequested':
+      case 'opened':
+        return;
+    }
+  }
+
+  private async learnAccount(store: OutboxStore, ref: string | null): Promise<void> {
+    if (this.account.learn(ref)) await store.setMeta('account', this.account.toJSON());
+  }
+
+  private async learnRules(store: OutboxStore, rules: Rule[]): Promise<void> {
+    if (JSON.stringify(rules) === this.rulesText) return;
+    this.setRules(rules);
+    await store.setMeta('rules', rules);
+    await this.applyRules(store, this.rules);
+    for (const listener of this.ruleListeners) listener();
+  }
+
+  private setRules(rules: Rule[]): void {
+    this.rules = new RuleSet(rules);
+    this.rulesText = JSON.stringify(rules);
+  }
+
+  private async applyRules(store: OutboxStore, rules: RuleSet): Promise<void> {
+    const fresh: string[] = [];
+    const edit = (item: OutboxItem): string | null => {
+      const known = (id: string): boolean => fresh.includes(id) || this.droppedIds.includes(id);
+      const kept = rules.apply(item.kind, JSON.parse(item.text) as JsonObject, known);
+      if (kept === null) fresh.push(item.id);
+      return kept === null ? null : JSON.stringify(kept);
+    };
+    await store.rewrite(edit);
+    if (fresh.length > 0) await this.rememberDropped(store, fresh);
+    await this.recount(store);
+  }
+
+  private async rememberDropped(store: OutboxStore, ids: string[]): Promise<void> {
+    this.droppedIds = [...new Set([...this.droppedIds, ...ids])].slice(-policy.DROPPED_IDS);
+    await store.setMeta('dropped', this.droppedIds);
+  }
+
+  private async recount(store: OutboxStore): Promise<void> {
+    this.update({ outbox: await store.counts() });
+  }
+
+  private update(change: Partial<CompanionState>): void {
+    this.current = { ...this.current, ...change };
+    for (const listener of this.listeners) listener(this.current);
+  }
+
+  private enqueue(task: () => void | Promise<void>): void {
+    this.inbox = this.inbox.then(task).catch((error: unknown) => {
+      this.options.log?.(`outbox: ${error instanceof Error ? error.message : String(error)}`);
+      this.update({ problem: { code: 'outbox', text: 'the outbox cannot be read or written' } });
+    });
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * The outbox: every record from its capture until the host's ack, in IndexedDB.
+ *
+ * Invariants
+ * - `put` answers only after a commit with strict durability.
+ * - At most one item per (kind, id). A newer version takes the place of the one that
+ *   waits: same place in the queue, same account, next `generation`.
+ * - `seq` is never handed out twice (autoIncrement), so (seq, generation) names one
+ *   version for ever. `confirm` deletes exactly that version: an ack that comes late
+ *   for an older one leaves the newer one where it is.
+ * - Nothing else deletes but `rewrite`, where a rule or the user says so.
+ *
+ * Format: database `heyho-companion`, version 1; store `items` keyed by `seq`, index
+ * `identity` on [kind, id]; store `meta` of named values. A record is kept as its JSON text.
+ */
+import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
+import type { Kind } from './protocol';
+
+/** The account a record was captured under. */
+export interface Stamp {
+  /** What the host said then; null while nobody was signed in, or nothing was known yet. */
+  ref: string | null;
+  /** With `ref` null: the account that had been signed in before, if there was one. */
+  signedOutOf: string | null;
+}
+
+export interface NewItem {
+  kind: Kind;
+  id: string;
+  text: string;
+  bytes: number;
+  stamp: Stamp;
+}
+
+export interface Version {
+  seq: number;
+  generation: number;
+}
+
+export interface OutboxItem extends NewItem, Version {
+  /** How often this record, alone in its frame, went down with the port. */
+  failures: number;
+  /** Set aside until then (ms since the epoch); 0 for an item that may go at any time. */
+  notBefore: number;
+}
+
+export interface Counts {
+  pageVisits: number;
+  tabAggregates: number;
+}
+
+export interface OutboxStore {
+  put(items: readonly NewItem[]): Promise<void>;
+  /**
+   * The oldest items that may go in one frame: a run of equal `group`, within both limits,
+   * always at least one where there is one at all.
+   */
+  head(limit: { records: number; bytes: number }, now: number, group: (stamp: Stamp) => string): Promise<OutboxItem[]>;
+  confirm(versions: readonly Version[]): Promise<void>;
+  /** Notes a failure of one version; with `notBefore` over 0 it is set aside until then. */
+  fail(version: Version, notBefore: number): Promise<number>;
+  /** Goes over all items; `edit` answers the text to keep, or null to delete the item. */
+  rewrite(edit: (item: OutboxItem) => string | null): Promise<void>;
+  counts(): Promise<Counts>;
+  getMeta(name: string): Promise<unknown>;
+  setMeta(name: string, value: unknown): Promise<void>;
+  close(): void;
+}
+
+interface Schema extends DBSchema {
+  items: { key: number; value: Omit<OutboxItem, 'seq'> & { seq?: number }; indexes: { identity: [Kind, string]; kind: Kind } };
+  meta: { key: string; value: unknown };
+}
+
+const PAGE = 256;
+
+export class IdbOutbox implements OutboxStore {
+  private constructor(private readonly db: IDBPDatabase<Schema>) {}
+
+  static async open(name = 'heyho-companion'): Promise<IdbOutbox> {
+    const db = await openDB<Schema>(name, 1, {
+      upgrade(fresh) {
+        const items = fresh.createObjectStore('items', { keyPath: 'seq', autoIncrement: true });
+        items.createIndex('identity', ['kind', 'id'], { unique: true });
+        items.createIndex('kind', 'kind');
+        fresh.createObjectStore('meta');
+      },
+    });
+    return new IdbOutbox(db);
+  }
+
+  async put(items: readonly NewItem[]): Promise<void> {
+    const tx = this.db.transaction('items', 'readwrite', { durability: 'strict' });
+    const identity = tx.store.index('identity');
+    for (const item of items) {
+      const waiting = await identity.get([item.kind, item.id]);
+      if (waiting === undefined) {
+        await tx.store.add({ ...item, generation: 1, failures: 0, notBefore: 0 });
+      } else if (waiting.text !== item.text) {
+        const generation = waiting.generation + 1;
+        await tx.store.put({ ...waiting, text: item.text, bytes: item.bytes, generation, failures: 0, notBefore: 0 });
+      }
+    }
+    await tx.done;
+  }
+
+  async head(
+    limit: { records: number; bytes: number },
+    now: number,
+    group: (stamp: Stamp) => string,
+  ): Promise<OutboxItem[]> {
+    const frame: OutboxItem[] = [];
+    let bytes = 0;
+    let after = 0;
+    for (;;) {
+      const page = (await this.db.getAll('items', IDBKeyRange.lowerBound(after, true), PAGE)) as OutboxItem[];
+      for (const item of page) {
+        after = item.seq;
+        if (item.notBefore > now) continue;
+        const first = frame[0];
+        if (first !== undefined) {
+          const full = frame.length >= limit.records || bytes + item.bytes > limit.bytes;
+          if (full || group(item.stamp) !== group(first.stamp)) return frame;
+        }
+        frame.push(item);
+        bytes += item.bytes;
+      }
+      if (page.length < PAGE) return frame;
+    }
+  }
+
+  async confirm(versions: readonly Version[]): Promise<void> {
+    const tx = this.db.transaction('items', 'readwrite');
+    for (const { seq, generation } of versions) {
+      const waiting = await tx.store.get(seq);
+      if (waiting?.generation === generation) await tx.store.delete(seq);
+    }
+    await tx.done;
+  }
+
+  async fail({ seq, generation }: Version, notBefore: number): Promise<number> {
+    const tx = this.db.transaction('items', 'readwrite');
+    const waiting = await tx.store.get(seq);
+    const failures = (waiting?.failures ?? 0) + 1;
+    if (waiting?.generation === generation) await tx.store.put({ ...waiting, failures, notBefore });
+    await tx.done;
+    return failures;
+  }
+
+  async rewrite(edit: (item: OutboxItem) => string | null): Promise<void> {
+    const tx = this.db.transaction('items', 'readwrite', { durability: 'strict' });
+    for (let cursor = await tx.store.openCursor(); cursor !== null; cursor = await cursor.continue()) {
+      const item = cursor.value as OutboxItem;
+      const text = edit(item);
+      if (text === null) await cursor.delete();
+      else if (text !== item.text) {
+        await cursor.update({ ...item, text, bytes: utf8Length(text), generation: item.generation + 1 });
+      }
+    }
+    await tx.done;
+  }
+
+  async counts(): Promise<Counts> {
+    const tx = this.db.transaction('items');
+    const kind = tx.store.index('kind');
+    const [pageVisits, tabAggregates] = await Promise.all([kind.count('pageVisit'), kind.count('tabAggregate')]);
+    return { pageVisits, tabAggregates };
+  }
+
+  getMeta(name: string): Promise<unknown> {
+    return this.db.get('meta', name);
+  }
+
+  async setMeta(name: string, value: unknown): Promise<void> {
+    await this.db.put('meta', value, name);
+  }
+
+  close(): void {
+    this.db.close();
+  }
+}
+
+export function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

@@ -1,0 +1,62 @@
+/**
+ * The popup: one sentence, four numbers, two buttons.
+ */
+import type { PageMessage } from '../background/pages';
+import { connectPage } from './link';
+import { type Look, sentenceOf } from './sentence';
+import { ago, number, plural, t, translate } from './text';
+
+/** Five looks that differ in shape, as in the companion's tray. */
+const ICONS: Record<Look, string> = {
+  calm: 'M5 12.5l4.5 4.5L19 7.5',
+  syncing: 'M4 12a8 8 0 0 1 13.7-5.6L20 8.7M20 4v4.7h-4.7M20 12a8 8 0 0 1-13.7 5.6L4 15.3M4 20v-4.7h4.7',
+  retrying: 'M12 4a8 8 0 1 0 0 16a8 8 0 0 0 0-16M12 8v4.5l3 1.5',
+  paused: 'M9 6v12M15 6v12',
+  attention: 'M12 4l9 16H3zM12 10v4M12 17v.01',
+};
+
+const part = (id: string): HTMLElement => {
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`popup.html has no #${id}`);
+  return element;
+};
+const say = (id: string, text: string): void => {
+  // A live region speaks at each write, so only changes are written.
+  if (part(id).textContent !== text) part(id).textContent = text;
+};
+
+translate();
+const wish = connectPage(show);
+for (const name of ['sync', 'open'] as const) {
+  part(name).addEventListener('click', () => {
+    say('answer', t('asking'));
+    wish(name);
+  });
+}
+
+function show(message: PageMessage): void {
+  if (message.type === 'answer') {
+    const { accepted, reason } = message.result;
+    const done = message.wish === 'sync' ? t('answerSync') : t('answerOpen');
+    say('answer', accepted ? done : t(`refused_${reason ?? 'unknown'}`) || t('refused_unknown'));
+    return;
+  }
+  const { companion, capture } = message;
+  const { status, outbox } = companion;
+  const { look, key, count } = sentenceOf(companion, capture);
+  const now = Date.now();
+  part('icon').setAttribute('d', ICONS[look]);
+  say('sentence', count === undefined ? t(key) : plural(key, count));
+  part('sentence').classList.toggle('attention', look === 'attention');
+  const waitsForLink = companion.link.at === 'waiting';
+  say('detail', waitsForLink ? t('detailSafe') : (companion.problem?.text ?? status?.reason ?? ''));
+  say('outbox', number(outbox.pageVisits + outbox.tabAggregates));
+  const known = status !== null && companion.link.at === 'ready';
+  say('backlog', known ? number(status.backlog.pageVisits + status.backlog.tabAggregates) : t('unknown'));
+  say('failed', known ? number(status.failed) : t('unknown'));
+  const confirmed = Date.parse(status?.lastConfirmedAt ?? '');
+  say('confirmed', Number.isNaN(confirmed) ? t('never') : ago(confirmed, now));
+  (part('sync') as HTMLButtonElement).disabled = companion.link.at !== 'ready';
+  say('open', known && !status.agentRunning ? t('start') : t('open'));
+  say('capture', t(`capture_${capture}`));
+}

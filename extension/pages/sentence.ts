@@ -1,0 +1,57 @@
+/**
+ * The popup's one sentence: what is true of link and companion, never more than is known.
+ * Pure, so that every case is tested.
+ */
+import type { Capture } from '../background/consent';
+import type { CompanionState } from '../companion';
+
+export type Look = 'calm' | 'syncing' | 'retrying' | 'paused' | 'attention';
+
+export interface Sentence {
+  look: Look;
+  /** A message key of `_locales`, with its count where it has a plural. */
+  key: string;
+  count?: number;
+}
+
+export function sentenceOf(state: CompanionState, capture: Capture): Sentence {
+  if (capture === 'unasked') return { look: 'attention', key: 'sayUnasked' };
+  const { link, status } = state;
+  if (link.at === 'waiting') {
+    switch (link.why) {
+      case 'no_host':
+        return { look: 'attention', key: 'sayNoHost' };
+      case 'forbidden':
+        return { look: 'attention', key: 'sayForbidden' };
+      case 'unsupported_protocol':
+        return { look: 'attention', key: 'sayProtocol' };
+      default:
+        return { look: 'retrying', key: 'sayHostEnded' };
+    }
+  }
+  if (link.at !== 'ready' || status === null) return { look: 'syncing', key: 'sayConnecting' };
+  if (!status.agentRunning) return { look: 'paused', key: 'sayNoAgent' };
+  const waiting = status.backlog.pageVisits + status.backlog.tabAggregates;
+  switch (status.state) {
+    case 'up_to_date':
+      return { look: 'calm', key: 'sayUpToDate' };
+    case 'waiting':
+      return { look: 'calm', key: 'sayWaiting', count: waiting };
+    case 'syncing':
+      return { look: 'syncing', key: 'saySyncing' };
+    case 'retrying':
+      return { look: 'retrying', key: 'sayRetrying', count: waiting };
+    case 'paused':
+      return { look: 'paused', key: 'sayPaused' };
+    case 'signed_out':
+      return { look: 'attention', key: 'saySignedOut' };
+    case 'session_expired':
+      return { look: 'attention', key: 'saySessionExpired' };
+    case 'needs_attention':
+      return { look: 'attention', key: 'sayNeedsAttention' };
+    case 'buffer_problem':
+      return { look: 'attention', key: 'sayBufferProblem' };
+    default:
+      return { look: 'retrying', key: 'sayUnknown' };
+  }
+}
