@@ -1,1 +1,62 @@
-fn main() {}
+//! The repository's two commands: `cargo xtask run` does the whole job once on this machine, `cargo xtask
+//! test` proves all of it. Both first see to what the machine lacks, and both are quick the second time: what
+//! was made is marked in `target/xtask/` with the state of what it was made from.
+//!
+//! - [`machine`]: Debian packages, Node, npm packages, crates, cargo-deny;
+//! - [`stamp`]: is this newer than what was made from it;
+//! - [`build`]: the web parts, and the one way in which cargo is asked to build;
+//! - [`checks`]: what is judged without running it;
+//! - [`suites`]: the test suites, their order, their time;
+//! - [`tally`]: passed and failed, from the runners' own closing lines;
+//! - [`session`]: `cargo xtask run`;
+//! - [`shell`]: starting other programs.
+
+#![expect(clippy::print_stdout, reason = "what the test runners print, and the closing line, is the output")]
+
+mod build;
+mod checks;
+mod machine;
+mod session;
+mod shell;
+mod stamp;
+mod suites;
+mod tally;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask run                   build everything and do the whole job once: with a display, the app on it;
+                                  without one, a scripted browsing session with a summary
+cargo xtask test [SUITE [FILTER]] every check and every test, or one suite, or its tests whose name contains FILTER
+
+Suites: checks, ui, extension, a crate by the name of its folder, companion (the desktop app), end-to-end";
+
+/// As in sysexits.h: wrong use of the command, and something needed that cannot be had.
+const EX_USAGE: u8 = 64;
+const EX_UNAVAILABLE: u8 = 69;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ended = match words.as_slice() {
+        ["run"] => session::run(),
+        ["test"] => suites::test(None, None),
+        ["test", suite] => suites::test(Some(suite), None),
+        ["test", suite, filter] => suites::test(Some(suite), Some(filter)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            match e.is::<machine::Lacking>() {
+                true => ExitCode::from(EX_UNAVAILABLE),
+                false => ExitCode::FAILURE,
+            }
+        }
+    }
+}
