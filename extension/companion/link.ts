@@ -146,7 +146,7 @@ export class Link {
       this.options.onFrame(frame, this.epoch);
       this.become({ at: 'ready' });
       this.send({ type: 'subscribe', id: 'status' });
-      for (const tell of [...this.whenReady]) tell();
+      for (const tell of this.whenReady) tell();
       return;
     }
     if (frame.type === 'syncRequested' || frame.type === 'opened') {
@@ -176,7 +176,7 @@ export class Link {
     this.port = null;
     this.cancelTimer?.();
     this.cancelTimer = null;
-    for (const answer of [...this.requests.values()]) answer({ accepted: false, reason: 'not_connected' });
+    for (const answer of this.requests.values()) answer({ accepted: false, reason: 'not_connected' });
     return port;
   }
 

@@ -99,7 +99,6 @@ function matcher(rule: Rule): (url: URL, text: string) => boolean {
 /** `bücher.example` is written `xn--…` in a URL's host; a star is carried across as a name of its own. */
 function asciiHost(pattern: string): string {
   const lower = pattern.toLowerCase().replace(/\.$/, '');
-  // oxlint-disable-next-line no-control-regex
   if (/^[\x00-\x7f]*$/.test(lower)) return lower;
   const marked = parse(`http://${lower.replaceAll('*', 'star-0-star')}/`);
   return marked === null ? lower : marked.hostname.replaceAll('star-0-star', '*');
