@@ -1,1 +1,39 @@
-//! x
+//! Delivering waiting records to the backend: what to send, what an answer means, when to try again.
+//!
+//! Two halves. The core is pure: no socket, no clock, no randomness; time and jitter are given in.
+//!
+//! - [`policy`]: every limit and interval, each with its reason;
+//! - [`plan`]: the oldest records, as the bytes of one request;
+//! - [`classify`]: an answer, as a verdict;
+//! - [`hunt`]: finding the record a backend refuses without naming it;
+//! - [`core`]: the run: asks for a task and is told the outcome;
+//! - [`why`]: every reason a run ends, as a word, a state and a sentence.
+//!
+//! The driver does what the core asks:
+//!
+//! - [`base_url`]: which addresses are accepted;
+//! - [`driver`]: the HTTP requests of the loop;
+//! - [`auth_http`]: sign-in, in the shapes of the reference backend and of HeyHo's service.
+
+#[cfg(all(feature = "broken-control", not(debug_assertions)))]
+compile_error!(
+    "the feature `broken-control` plants a fault for the tests; it is never part of a release build"
+);
+
+pub mod answer;
+pub mod auth_http;
+pub mod base_url;
+pub mod body;
+pub mod capabilities;
+pub mod classify;
+pub mod core;
+pub mod driver;
+pub mod hunt;
+pub mod names;
+pub mod plan;
+pub mod policy;
+pub mod secret;
+pub mod task;
+mod transport;
+pub mod why;
+pub mod wire;

@@ -1,0 +1,437 @@
+//! The sync engine without any I/O: it asks for a task and is told the outcome.
+//!
+//! ```text
+//! begin(trigger) ─▶ LearnCapabilities (first, then daily)
+//!                        │
+//!        ┌──────────▶ TakeBatch ── nothing waits ──▶ Check ──▶ Finish
+//!        │               │ batch                    (only if nothing was confirmed)
+//!        │             Send ◀───────────────┐
+//!        │               │ answer           │ same bytes, same key
+//!        │               ├─ 401 ──────▶ RefreshToken (once)
+//!        │               ├─ later ────▶ Wait (at most five attempts, else Finish)
+//!        └── Settle ◀────┴─ accounted for, named, refused, too large, key reused
+//! ```
+//!
+//! The caller's loop:
+//!
+//! ```text
+//! let mut task = core.begin(trigger, now, jitter);
+//! while !matches!(task, Task::Finish(_)) { let outcome = carry_out(&task); task = core.told(outcome, now, jitter); }
+//! ```
+//!
+//! Invariants:
+//! - a record is confirmed only by an answer that accounts for it, and set aside only when named, or when others
+//!   were accepted after it was refused alone ([`crate::hunt`]);
+//! - what is persisted is enough: after a crash a new core resends the batch in flight and finds its way again;
+//! - every run ends: each request confirms, sets aside, counts, halves or spends an attempt.
+//!
+//! `now` is in milliseconds of a clock that does not jump and counts while the machine sleeps, from any origin;
+//! `jitter` is drawn evenly from 0 to 1 for each call.
+
+mod judge;
+
+use crate::answer::Reply;
+use crate::capabilities::Capabilities;
+use crate::classify::{CheckVerdict, classify_check};
+use crate::hunt::{Hunt, Next};
+use crate::policy::{self, Policy};
+use crate::task::{
+    Batch, BatchFate, BatchLimits, Outcome, Refreshed, RowRef, RunEnd, Settlement, Taken, Task, Totals,
+    Trigger,
+};
+use crate::why::{Outlook, Why};
+use heyho_records::Kind;
+use std::time::Duration;
+
+/// The engine. It lives as long as the program; what it learnt of the backend is forgotten with it.
+#[derive(Debug)]
+pub struct Core {
+    policy: Policy,
+    capabilities: Option<(Capabilities, i64)>,
+    /// Learnt from 413 and from "too many".
+    learnt_bytes: Option<usize>,
+    learnt_records: Option<usize>,
+    /// Runs in a row that ended without a healthy answer.
+    away: u32,
+    /// The backend asked not to be disturbed before this.
+    floor_until: Option<i64>,
+    next_at: Option<i64>,
+    run: Option<Run>,
+}
+
+#[derive(Debug)]
+struct Run {
+    trigger: Trigger,
+    totals: Totals,
+    step: Step,
+    batch: Option<Batch>,
+    hunt: Hunt,
+    /// Failures in a row of what is being tried, and how many of them were the backend's own faults.
+    failed: usize,
+    faults: usize,
+    refreshed: bool,
+    rekeyed: bool,
+    /// Kinds of which something was confirmed in this run.
+    confirmed: [bool; 2],
+    /// The single record that is tried after a batch met five server errors, and that batch.
+    probe: Option<Probe>,
+    /// A server error now is a refusal: a single record passed while its batch did not.
+    faults_refuse: bool,
+    stop: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Probe {
+    rows: Vec<RowRef>,
+    why: Why,
+    faults: u32,
+}
+
+/// What was asked for last.
+#[derive(Debug, Clone)]
+enum Step {
+    Learning,
+    Taking(Next),
+    Sending,
+    Settling(Then),
+    Refreshing(Again),
+    Checking,
+    Waiting(Again),
+}
+
+/// What follows a settlement.
+#[derive(Debug, Clone)]
+enum Then {
+    Take,
+    Send,
+    WaitAndTake(Duration),
+    Finish(Why),
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, Copy)]
+enum Again {
+    Learn,
+    Take,
+    Send,
+    Check,
+}
+
+impl Core {
+    pub fn new(policy: Policy) -> Core {
+        Core {
+            policy,
+            capabilities: None,
+            learnt_bytes: None,
+            learnt_records: None,
+            away: 0,
+            floor_until: None,
+            next_at: None,
+            run: None,
+        }
+    }
+
+    /// Another backend: nothing that was learnt holds.
+    pub fn forget_backend(&mut self) {
+        *self = Core { policy: self.policy.clone(), run: self.run.take(), ..Core::new(Policy::default()) };
+    }
+
+    /// Begins a run. It may be over at once: when the backend asked to be left alone.
+    pub fn begin(&mut self, trigger: Trigger, now: i64, jitter: f64) -> Task {
+        let totals = Totals { started_ms: now, ..Totals::default() };
+        // A clock that jumped back must not turn an hour into years.
+        let most = now.saturating_add(millis(policy::RETRY_AFTER_MOST));
+        if let Some(until) = self.floor_until.map(|until| until.min(most))
+            && now < until
+        {
+            return Task::Finish(RunEnd { why: Why::AskedToWait, next_at_ms: Some(until), totals });
+        }
+        if trigger == Trigger::Backlog
+            && self.away > 0
+            && let Some(next) = self.next_at
+            && now < next
+        {
+            return Task::Finish(RunEnd { why: Why::NotYet, next_at_ms: Some(next), totals });
+        }
+        self.floor_until = None;
+        self.run = Some(Run {
+            trigger,
+            totals,
+            step: Step::Learning,
+            batch: None,
+            hunt: Hunt::default(),
+            failed: 0,
+            faults: 0,
+            refreshed: false,
+            rekeyed: false,
+            confirmed: [false; 2],
+            probe: None,
+            faults_refuse: false,
+            stop: false,
+        });
+        let age = millis(policy::CAPABILITIES_AGE);
+        match &self.capabilities {
+            Some((_, learnt)) if (0..age).contains(&now.saturating_sub(*learnt)) => self.take(now, jitter),
+            _ => {
+                (self.learnt_bytes, self.learnt_records) = (None, None);
+                Task::LearnCapabilities
+            }
+        }
+    }
+
+    /// The run ends after the batch in flight is settled.
+    pub fn stop(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.stop = true;
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// What the current run did so far.
+    pub fn totals(&self) -> Option<Totals> {
+        self.run.as_ref().map(|run| run.totals)
+    }
+
+    /// The outcome of the last task; the answer is the next one.
+    pub fn told(&mut self, outcome: Outcome, now: i64, jitter: f64) -> Task {
+        let Some(run) = &mut self.run else {
+            return self.finish(Why::Internal, now, jitter);
+        };
+        match (run.step.clone(), outcome) {
+            (_, Outcome::Stop(by)) => self.finish(Why::Stopped { by }, now, jitter),
+            (Step::Learning, Outcome::Reply(reply)) => self.learnt(reply, now, jitter),
+            (Step::Taking(next), Outcome::Taken(taken)) => self.taken(next, taken, now, jitter),
+            (Step::Sending, Outcome::Reply(reply)) => self.judge(&reply, now, jitter),
+            (Step::Settling(then), Outcome::Settled) => match then {
+                Then::Take => self.take(now, jitter),
+                Then::Send => self.send(),
+                Then::WaitAndTake(wait) => self.wait(wait, false, Again::Take, now),
+                Then::Finish(why) => self.finish(why, now, jitter),
+            },
+            (Step::Refreshing(again), Outcome::Refreshed(refreshed)) => match refreshed {
+                Refreshed::Yes => self.again(again, now, jitter),
+                Refreshed::SessionOver => self.finish(Why::SessionExpired, now, jitter),
+                Refreshed::NotNow(why) => self.later(why, None, false, again, now, jitter),
+            },
+            (Step::Checking, Outcome::Reply(reply)) => self.checked(&reply, now, jitter),
+            (Step::Waiting(again), Outcome::Woken) => self.again(again, now, jitter),
+            _ => self.finish(Why::Internal, now, jitter),
+        }
+    }
+
+    fn learnt(&mut self, reply: Reply, now: i64, jitter: f64) -> Task {
+        match reply {
+            Ok(answer) => {
+                self.capabilities = Capabilities::read(&answer).map(|it| (it, now));
+                if let Some(run) = &mut self.run {
+                    (run.failed, run.faults) = (0, 0);
+                }
+                self.take(now, jitter)
+            }
+            Err(error) => self.later(Why::NoAnswer { error }, None, false, Again::Learn, now, jitter),
+        }
+    }
+
+    fn again(&mut self, again: Again, now: i64, jitter: f64) -> Task {
+        match again {
+            Again::Learn => self.step(Step::Learning, Task::LearnCapabilities),
+            Again::Take => self.take(now, jitter),
+            Again::Send => self.send(),
+            Again::Check => self.step(Step::Checking, Task::Check),
+        }
+    }
+
+    fn step(&mut self, step: Step, task: Task) -> Task {
+        if let Some(run) = &mut self.run {
+            run.step = step;
+        }
+        task
+    }
+
+    fn take(&mut self, now: i64, jitter: f64) -> Task {
+        let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
+        if run.stop {
+            return self.finish(Why::Stopped { by: crate::why::Stop::Asked }, now, jitter);
+        }
+        run.batch = None;
+        let next = match &run.probe {
+            Some(probe) => Next::Beyond { skip: probe.rows.clone() },
+            None => run.hunt.next(jitter),
+        };
+        self.ask_for(next)
+    }
+
+    fn ask_for(&mut self, next: Next) -> Task {
+        let limits = self.limits(&next);
+        self.step(Step::Taking(next), Task::TakeBatch(limits))
+    }
+
+    fn limits(&self, next: &Next) -> BatchLimits {
+        let said = self.capabilities.as_ref().map(|(it, _)| it.clone()).unwrap_or_default();
+        let least =
+            |limits: [Option<usize>; 2], own: usize| limits.into_iter().flatten().fold(own, usize::min);
+        let of_kind = |kind: Kind, own: usize| {
+            let suspended = self.run.as_ref().is_some_and(|run| run.hunt.is_suspended(kind));
+            if suspended { 0 } else { own }
+        };
+        let visits = least([said.max_page_visits, None], self.policy.batch_page_visits);
+        let aggregates = least([said.max_tab_aggregates, None], self.policy.batch_tab_aggregates);
+        let records = self.learnt_records.unwrap_or(visits + aggregates);
+        BatchLimits {
+            mode: said.mode,
+            max_page_visits: of_kind(Kind::PageVisit, visits),
+            max_tab_aggregates: of_kind(Kind::TabAggregate, aggregates),
+            max_records: if matches!(next, Next::Beyond { .. }) { 1 } else { records },
+            max_bytes: least([said.max_body_bytes, self.learnt_bytes], self.policy.batch_bytes),
+            single_bytes: self.policy.batch_bytes,
+            pick: next.pick(),
+        }
+    }
+
+    fn taken(&mut self, next: Next, taken: Taken, now: i64, jitter: f64) -> Task {
+        let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
+        let unsendable: Vec<_> = taken.unsendable.into_iter().map(|it| (it.row, it.reason)).collect();
+        let gone: Vec<RowRef> = unsendable.iter().map(|(row, _)| *row).collect();
+        run.hunt.taken(&gone);
+        run.totals.set_aside += unsendable.len() as u64;
+        if let Some(batch) = taken.batch {
+            let rows: Vec<RowRef> = batch.items.iter().map(|item| item.row).collect();
+            run.hunt.taken(&rows);
+            run.batch = Some(batch);
+            if unsendable.is_empty() {
+                return self.send();
+            }
+            let settlement =
+                Settlement { set_aside: unsendable, batch: BatchFate::Keep, ..Settlement::default() };
+            return self.settle(settlement, Then::Send);
+        }
+        if !unsendable.is_empty() {
+            return self.settle(Settlement { set_aside: unsendable, ..Settlement::default() }, Then::Take);
+        }
+        if let Some(probe) = run.probe.clone() {
+            return self.probe_within(probe, &next, now, jitter);
+        }
+        run.hunt.gone(&next);
+        match next {
+            Next::Free { .. } => self.nothing_waits(now, jitter),
+            Next::Group(_) | Next::Beyond { .. } => self.take(now, jitter),
+        }
+    }
+
+    /// Nothing waits beyond the failing batch: the single record is one of its own.
+    fn probe_within(&mut self, probe: Probe, next: &Next, now: i64, jitter: f64) -> Task {
+        let place = (jitter.clamp(0.0, 0.999) * probe.rows.len() as f64) as usize;
+        match (next, probe.rows.get(place)) {
+            (Next::Beyond { .. }, Some(row)) if probe.rows.len() > 1 => self.ask_for(Next::Group(vec![*row])),
+            _ => self.finish(probe.why, now, jitter),
+        }
+    }
+
+    fn send(&mut self) -> Task {
+        let gzip = self.capabilities.as_ref().is_some_and(|(it, _)| it.gzip);
+        if let Some(run) = &mut self.run {
+            run.totals.requests += 1;
+        }
+        self.step(Step::Sending, Task::Send { gzip })
+    }
+
+    fn settle(&mut self, settlement: Settlement, then: Then) -> Task {
+        self.step(Step::Settling(then), Task::Settle(settlement))
+    }
+
+    fn wait(&mut self, wait: Duration, asked_by_backend: bool, again: Again, now: i64) -> Task {
+        let until_ms = now.saturating_add(millis(wait));
+        self.step(Step::Waiting(again), Task::Wait { until_ms, asked_by_backend })
+    }
+
+    /// The queue is empty but for what is undecided.
+    fn nothing_waits(&mut self, now: i64, jitter: f64) -> Task {
+        let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
+        let accepted = run.confirmed.contains(&true);
+        let decided = run.hunt.at_the_end(accepted, policy::ATTEMPT_WAITS.len() as u32 + 1);
+        if !decided.set_aside.is_empty() {
+            run.totals.set_aside += decided.set_aside.len() as u64;
+            let settlement = Settlement { set_aside: decided.set_aside, ..Settlement::default() };
+            return self.settle(settlement, Then::Take);
+        }
+        if matches!(run.hunt.next(jitter), Next::Group(_)) {
+            // A server error that gets the rest of its attempts: not all in one breath.
+            let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
+            return self.wait(wait, false, Again::Take, now);
+        }
+        if run.hunt.has_refused() {
+            return self.finish(Why::RefusesEverything { status: 400 }, now, jitter);
+        }
+        if let Some(kind) = run.hunt.unconfirmed_kind() {
+            return self.finish(Why::ConfirmsNone { kind }, now, jitter);
+        }
+        if accepted {
+            return self.finish(Why::Emptied, now, jitter);
+        }
+        self.step(Step::Checking, Task::Check)
+    }
+
+    fn checked(&mut self, reply: &Reply, now: i64, jitter: f64) -> Task {
+        match classify_check(reply) {
+            CheckVerdict::Good => {
+                if let Some(run) = &mut self.run {
+                    run.totals.checked = true;
+                }
+                self.finish(Why::NothingToSend, now, jitter)
+            }
+            CheckVerdict::SignedOut => self.refresh(Again::Check, now, jitter),
+            CheckVerdict::Configuration(why) => self.finish(why, now, jitter),
+            CheckVerdict::Later { why, floor } => self.later(why, floor, false, Again::Check, now, jitter),
+        }
+    }
+
+    /// One refresh for one refusal; a fresh token that is refused too ends the session.
+    fn refresh(&mut self, again: Again, now: i64, jitter: f64) -> Task {
+        match &mut self.run {
+            Some(run) if !run.refreshed => {
+                run.refreshed = true;
+                self.step(Step::Refreshing(again), Task::RefreshToken)
+            }
+            _ => self.finish(Why::SessionExpired, now, jitter),
+        }
+    }
+
+    fn finish(&mut self, why: Why, now: i64, jitter: f64) -> Task {
+        let totals = self.run.take().map(|run| run.totals).unwrap_or_default();
+        let after = |wait: Duration| Some(now.saturating_add(millis(wait)));
+        self.next_at = match why.outlook() {
+            Outlook::Good => {
+                self.away = 0;
+                after(self.policy.interval_wait(jitter))
+            }
+            Outlook::NeedsAttention => {
+                self.away = self.away.saturating_add(1);
+                after(self.policy.interval_wait(jitter))
+            }
+            Outlook::Retrying => {
+                self.away = self.away.saturating_add(1);
+                let wait = after(self.policy.away_wait(self.away, jitter));
+                // Those who were all told the same time do not come back in the same second.
+                let asked = self.floor_until.map(|until| {
+                    until.saturating_add(
+                        (until.saturating_sub(now) as f64 * jitter.clamp(0.0, 1.0) / 4.0) as i64,
+                    )
+                });
+                wait.max(asked)
+            }
+            Outlook::Stopped | Outlook::SessionExpired => None,
+        };
+        Task::Finish(RunEnd { why, next_at_ms: self.next_at, totals })
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[path = "core/tests.rs"]
+mod tests;

@@ -1,0 +1,311 @@
+//! What the core does about an answer to a batch.
+
+use super::{Again, Core, Probe, Run, Then, millis};
+use crate::answer::Reply;
+use crate::classify::{Accounted, Sent, Verdict, classify};
+use crate::hunt::Cause;
+use crate::names::Named;
+use crate::policy;
+use crate::task::{Batch, BatchFate, BatchItem, Role, RowRef, RunEnd, Settlement, Task, Totals, Trigger};
+use crate::why::Why;
+use heyho_records::Kind;
+use heyho_records::reason::Reason;
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn judge(&mut self, reply: &Reply, now: i64, jitter: f64) -> Task {
+        let Some(batch) = self.run.as_ref().and_then(|run| run.batch.clone()) else {
+            return self.finish(Why::Internal, now, jitter);
+        };
+        let sent = Sent { batch_id: &batch.batch_id, items: &batch.items, bytes: batch.bytes };
+        let verdict = classify(reply, sent);
+        let status = reply.as_ref().map_or(0, |answer| answer.status);
+        if !matches!(verdict, Verdict::Later { .. } | Verdict::SignedOut)
+            && let Some(run) = &mut self.run
+        {
+            (run.failed, run.faults, run.refreshed) = (0, 0, false);
+        }
+        match verdict {
+            Verdict::Accounted(accounted) => self.accounted(&batch, accounted, status),
+            Verdict::Named(named) => self.named(&batch, named, status),
+            Verdict::Refused { status, calls_invalid, message } => {
+                let reason = Reason::RejectedByBackend { field: None, message, status: Some(status) };
+                self.refused(&batch, status, calls_invalid, reason)
+            }
+            Verdict::TooLarge { limit } => self.too_large(&batch, limit, status),
+            Verdict::TooMany => self.too_many(&batch, status),
+            Verdict::KeyReused => self.key_reused(now, jitter),
+            Verdict::SignedOut => self.refresh(Again::Send, now, jitter),
+            Verdict::Configuration(why) => self.finish(why, now, jitter),
+            Verdict::Later { why, floor, server_fault } => {
+                self.later(why, floor, server_fault, Again::Send, now, jitter)
+            }
+        }
+    }
+
+    fn accounted(&mut self, batch: &Batch, accounted: Accounted, status: u16) -> Task {
+        let Some(run) = &mut self.run else { return self.lost() };
+        let mut settlement = Settlement::default();
+        for item in accounted.confirmed.iter().filter_map(|index| batch.items.get(*index)) {
+            settlement.confirm.push(item.row);
+            for (seen, kind) in run.confirmed.iter_mut().zip(Kind::ALL) {
+                *seen |= kind == item.row.kind;
+            }
+        }
+        set_named_aside(&mut settlement, batch, accounted.refused, status);
+        if !settlement.confirm.is_empty() {
+            run.totals.confirmed += settlement.confirm.len() as u64;
+            run.totals.batches += 1;
+            run.rekeyed = false;
+            self.away = 0;
+            run.accepted(&mut settlement);
+        }
+        for kind in Kind::ALL {
+            let short: Vec<&BatchItem> = accounted
+                .short
+                .iter()
+                .filter_map(|index| batch.items.get(*index))
+                .filter(|item| item.row.kind == kind)
+                .collect();
+            run.short(kind, &short, &mut settlement);
+        }
+        run.totals.set_aside += settlement.set_aside.len() as u64;
+        let then = match run.probe.take() {
+            Some(probe) if !run.faults_refuse => Then::Finish(probe.why),
+            _ => Then::Take,
+        };
+        self.settle(settlement, then)
+    }
+
+    fn named(&mut self, batch: &Batch, named: Vec<Named>, status: u16) -> Task {
+        let Some(run) = &mut self.run else { return self.lost() };
+        let mut settlement = Settlement::default();
+        set_named_aside(&mut settlement, batch, named, status);
+        run.totals.set_aside += settlement.set_aside.len() as u64;
+        let rest: Vec<RowRef> =
+            own(batch).filter(|row| !settlement.set_aside.iter().any(|(named, _)| named == row)).collect();
+        if run.hunt.is_hunting() {
+            run.hunt.put_first(&rest);
+        }
+        self.settle_or_end_probe(settlement)
+    }
+
+    fn refused(&mut self, batch: &Batch, status: u16, calls_invalid: bool, reason: Reason) -> Task {
+        let Some(run) = &mut self.run else { return self.lost() };
+        let rows: Vec<RowRef> = own(batch).collect();
+        let mut settlement = Settlement::default();
+        match rows.as_slice() {
+            [] => settlement.forget_anchors = batch.items.iter().map(|item| item.row).collect(),
+            [row] if calls_invalid => {
+                settlement.set_aside.push((*row, reason));
+                run.totals.set_aside += 1;
+            }
+            [row] => {
+                if run.hunt.refused_alone(*row, Cause::Refused, reason, 1) {
+                    return self.settle(settlement, Then::Finish(Why::RefusesEverything { status }));
+                }
+            }
+            rows => run.hunt.split(rows, Cause::Refused),
+        }
+        self.settle_or_end_probe(settlement)
+    }
+
+    fn too_large(&mut self, batch: &Batch, limit: Option<usize>, status: u16) -> Task {
+        let records = own(batch).count();
+        if records <= 1 {
+            let bytes = batch.bytes as u64;
+            let limit = limit.map_or(bytes.saturating_sub(1), |limit| limit as u64);
+            return self.refused(batch, status, false, Reason::TooLarge { bytes, limit });
+        }
+        let learnt = limit.unwrap_or(batch.bytes / 2).max(policy::LEARNT_BYTES_LEAST);
+        if learnt < batch.bytes {
+            self.learnt_bytes = Some(learnt);
+        } else {
+            self.learnt_records = Some(records / 2);
+        }
+        self.release(batch)
+    }
+
+    fn too_many(&mut self, batch: &Batch, status: u16) -> Task {
+        let records = own(batch).count();
+        if records <= 1 {
+            let message = "too many records, although it was sent alone".to_owned();
+            let reason = Reason::RejectedByBackend { field: None, message, status: Some(status) };
+            return self.refused(batch, status, false, reason);
+        }
+        self.learnt_records = Some(records / 2);
+        self.release(batch)
+    }
+
+    /// The same records again, in batches within what was just learnt.
+    fn release(&mut self, batch: &Batch) -> Task {
+        let Some(run) = &mut self.run else { return self.lost() };
+        if run.hunt.is_hunting() {
+            run.hunt.put_first(&own(batch).collect::<Vec<_>>());
+        }
+        self.settle_or_end_probe(Settlement::default())
+    }
+
+    fn key_reused(&mut self, now: i64, jitter: f64) -> Task {
+        match &mut self.run {
+            Some(run) if !run.rekeyed => {
+                run.rekeyed = true;
+                let settlement = Settlement { batch: BatchFate::Rekey, ..Settlement::default() };
+                self.settle(settlement, Then::Send)
+            }
+            // Two fresh keys in a row cannot both have been used before.
+            _ => self.finish(Why::UnexpectedStatus { status: 422 }, now, jitter),
+        }
+    }
+
+    /// Anything but a confirmation of the single record ends a run that was only probing an outage.
+    fn settle_or_end_probe(&mut self, settlement: Settlement) -> Task {
+        let then = match self.run.as_mut().and_then(|run| run.probe.take()) {
+            Some(probe) => Then::Finish(probe.why),
+            None => Then::Take,
+        };
+        self.settle(settlement, then)
+    }
+
+    pub(super) fn later(
+        &mut self,
+        why: Why,
+        floor: Option<Duration>,
+        server_fault: bool,
+        again: Again,
+        now: i64,
+        jitter: f64,
+    ) -> Task {
+        if let Some(floor) = floor {
+            self.floor_until = Some(now.saturating_add(millis(floor)));
+        }
+        let away = self.away;
+        let Some(run) = &mut self.run else { return self.lost() };
+        if server_fault && run.faults_refuse && matches!(again, Again::Send) {
+            return self.fault_refuses(why, jitter);
+        }
+        if run.probe.is_some() {
+            // The single record failed as well: an outage. Nothing counts against anything.
+            return self.settle(Settlement::default(), Then::Finish(why));
+        }
+        run.failed += 1;
+        run.faults += usize::from(server_fault);
+        let asked_for = matches!(run.trigger, Trigger::SyncNow | Trigger::SignedIn);
+        // After an outage one request is enough to learn whether it is over.
+        let wait = if away > 0 && !asked_for { None } else { self.policy.attempt_wait(run.failed, jitter) };
+        let most = policy::ATTEMPT_WAITS.iter().max().copied().unwrap_or_default();
+        if let Some(wait) = wait
+            && floor.is_none_or(|floor| floor <= most)
+        {
+            let wait = wait.max(floor.unwrap_or_default());
+            return self.wait(wait, floor.is_some(), again, now);
+        }
+        let (failed, faults) = (run.failed, run.faults);
+        if wait.is_none()
+            && floor.is_none()
+            && faults == failed
+            && matches!(again, Again::Send)
+            && let Some(batch) = &run.batch
+        {
+            let rows = own(batch).collect();
+            (run.failed, run.faults) = (0, 0);
+            run.probe = Some(Probe { rows, why, faults: faults as u32 });
+            return self.settle(Settlement::default(), Then::Take);
+        }
+        self.finish(why, now, jitter)
+    }
+
+    /// A server error while looking for the record that causes it.
+    fn fault_refuses(&mut self, why: Why, jitter: f64) -> Task {
+        let Some(run) = &mut self.run else { return self.lost() };
+        let rows: Vec<RowRef> = run.batch.iter().flat_map(own).collect();
+        let too_many = match rows.as_slice() {
+            [] => false,
+            [row] => run.hunt.refused_alone(*row, Cause::ServerError, fault_reason(&why), 1),
+            rows => {
+                run.hunt.split(rows, Cause::ServerError);
+                false
+            }
+        };
+        let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
+        let then = if too_many { Then::Finish(why) } else { Then::WaitAndTake(wait) };
+        self.settle(Settlement::default(), then)
+    }
+
+    /// Judging without a run cannot happen; if it did, nothing is touched.
+    fn lost(&mut self) -> Task {
+        self.run = None;
+        Task::Finish(RunEnd { why: Why::Internal, next_at_ms: None, totals: Totals::default() })
+    }
+}
+
+impl Run {
+    /// Something was confirmed: that decides about those refused alone before.
+    fn accepted(&mut self, settlement: &mut Settlement) {
+        if let Some(probe) = &self.probe {
+            let rest: Vec<RowRef> = probe
+                .rows
+                .iter()
+                .filter(|row| !settlement.confirm.iter().any(|it| it.key() == row.key()))
+                .copied()
+                .collect();
+            match rest.as_slice() {
+                [row] => {
+                    let reason = fault_reason(&probe.why);
+                    self.hunt.refused_alone(*row, Cause::ServerError, reason, probe.faults);
+                }
+                rest => self.hunt.split(rest, Cause::ServerError),
+            }
+            self.faults_refuse = true;
+        }
+        let decided = self.hunt.accepted(self.confirmed);
+        settlement.set_aside.extend(decided.set_aside);
+        settlement.count.extend(decided.count);
+    }
+
+    fn short(&mut self, kind: Kind, items: &[&BatchItem], settlement: &mut Settlement) {
+        let confirmed = Kind::ALL.iter().zip(self.confirmed).any(|(it, yes)| *it == kind && yes);
+        match items {
+            [] => {}
+            [item] if !confirmed => self.hunt.short_alone(item.row, item.attempts),
+            [item] if item.attempts + 1 >= policy::NOT_CONFIRMED_ATTEMPTS => {
+                let reason = Reason::NotConfirmed { attempts: item.attempts + 1 };
+                settlement.set_aside.push((item.row, reason));
+            }
+            [item] => {
+                settlement.count.push(item.row);
+                self.hunt.put_last(item.row);
+            }
+            items => {
+                let rows: Vec<RowRef> = items.iter().map(|item| item.row).collect();
+                self.hunt.split(&rows, Cause::Short);
+            }
+        }
+    }
+}
+
+fn own(batch: &Batch) -> impl Iterator<Item = RowRef> {
+    batch.items.iter().filter(|item| item.role == Role::Own).map(|item| item.row)
+}
+
+fn set_named_aside(settlement: &mut Settlement, batch: &Batch, named: Vec<Named>, status: u16) {
+    for it in named {
+        let Some(item) = batch.items.get(it.index) else { continue };
+        match item.role {
+            Role::Anchor => settlement.forget_anchors.push(item.row),
+            Role::Own => {
+                let reason =
+                    Reason::RejectedByBackend { field: it.field, message: it.message, status: Some(status) };
+                settlement.set_aside.push((item.row, reason));
+            }
+        }
+    }
+}
+
+fn fault_reason(why: &Why) -> Reason {
+    let status = match why {
+        Why::ServerError { status } => Some(*status),
+        _ => None,
+    };
+    Reason::RejectedByBackend { field: None, message: "the backend fails on this record".to_owned(), status }
+}

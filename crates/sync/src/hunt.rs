@@ -1,0 +1,241 @@
+//! Finding the records a backend will not take without naming them.
+//!
+//! - A refused group is halved, and both halves are sent; so k bad records among n cost at most
+//!   k(2⌈log₂n⌉+1)+1 requests.
+//! - A single record that is refused is *undecided* until another record is accepted after it. Only then is it
+//!   the record and not the backend. Two undecided ones make doubt: the next record is taken from a different
+//!   place, and after [`policy::REFUSED_PLACES`] without an acceptance the hunt is over and nobody is blamed.
+//! - A server error may be the weather: its record is tried again after others were accepted.
+//! - A record whose kind's count stays short is counted only once another of its kind was confirmed.
+
+use crate::policy;
+use crate::task::{Pick, RowRef};
+use heyho_records::Kind;
+use heyho_records::reason::Reason;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Why a group is suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Refused without a name.
+    Refused,
+    /// A server error that a record may have caused.
+    ServerError,
+    /// Its kind's count was short.
+    Short,
+}
+
+/// A single record that was refused, or stayed short, with nothing to show yet that it is the record's fault.
+#[derive(Debug, Clone)]
+struct Undecided {
+    row: RowRef,
+    cause: Cause,
+    reason: Reason,
+    attempts: u32,
+}
+
+/// What an acceptance decided about the undecided ones.
+#[derive(Debug, Default, PartialEq)]
+pub struct Decided {
+    pub set_aside: Vec<(RowRef, Reason)>,
+    /// Counted as not confirmed, and tried again.
+    pub count: Vec<RowRef>,
+}
+
+/// The suspects of one run.
+#[derive(Debug, Default)]
+pub struct Hunt {
+    /// The front is next. Halves are put in front, records that get another chance at the back.
+    groups: VecDeque<Vec<RowRef>>,
+    undecided: Vec<Undecided>,
+    /// How often a single record met a server error.
+    faults: BTreeMap<(Kind, i64), u32>,
+    /// Kinds of which single records stayed short and none was ever confirmed: left alone in this run.
+    suspended: Vec<Kind>,
+    /// The last refusal met records that were already under suspicion without any acceptance between.
+    doubt: bool,
+    /// Nothing waits beyond the suspects.
+    nothing_beyond: bool,
+}
+
+/// What to take next, and how many at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// The front group.
+    Group(Vec<RowRef>),
+    /// One record from beyond all suspects.
+    Beyond { skip: Vec<RowRef> },
+    /// No suspects: whatever waits, but for the undecided ones.
+    Free { skip: Vec<RowRef> },
+}
+
+impl Next {
+    pub fn pick(&self) -> Pick {
+        match self {
+            Next::Group(rows) => Pick::Rows(rows.clone()),
+            Next::Beyond { skip } | Next::Free { skip } => Pick::Oldest { skip: skip.clone() },
+        }
+    }
+}
+
+impl Hunt {
+    /// Halves a group of at least two.
+    pub fn split(&mut self, rows: &[RowRef], cause: Cause) {
+        let (first, second) = rows.split_at(rows.len() / 2);
+        for half in [second, first] {
+            self.put_first(half);
+        }
+        self.doubt |= cause != Cause::Short && self.refused() > 0;
+    }
+
+    /// These are next; not halved.
+    pub fn put_first(&mut self, rows: &[RowRef]) {
+        if !rows.is_empty() {
+            self.groups.push_front(rows.to_vec());
+        }
+    }
+
+    pub fn is_hunting(&self) -> bool {
+        !self.groups.is_empty() || !self.undecided.is_empty()
+    }
+
+    /// What to take next. `jitter` chooses the different place.
+    pub fn next(&mut self, jitter: f64) -> Next {
+        if self.doubt && self.refused() > 0 {
+            if !self.nothing_beyond {
+                return Next::Beyond { skip: self.suspects() };
+            }
+            let rows: Vec<RowRef> = self.groups.iter().flatten().copied().collect();
+            let place = (jitter.clamp(0.0, 0.999) * rows.len() as f64) as usize;
+            if let Some(row) = rows.get(place) {
+                return Next::Group(vec![*row]);
+            }
+        }
+        match self.groups.front() {
+            Some(rows) => Next::Group(rows.clone()),
+            None => Next::Free { skip: self.undecided.iter().map(|it| it.row).collect() },
+        }
+    }
+
+    fn suspects(&self) -> Vec<RowRef> {
+        self.groups.iter().flatten().copied().chain(self.undecided.iter().map(|it| it.row)).collect()
+    }
+
+    /// These rows are in the batch now: no group holds them any longer.
+    pub fn taken(&mut self, rows: &[RowRef]) {
+        self.forget_rows(rows);
+    }
+
+    /// The rows that were asked for do not wait any longer.
+    pub fn gone(&mut self, next: &Next) {
+        match next {
+            Next::Group(rows) => self.forget_rows(rows),
+            Next::Beyond { .. } => self.nothing_beyond = true,
+            Next::Free { .. } => {}
+        }
+    }
+
+    fn forget_rows(&mut self, rows: &[RowRef]) {
+        for group in &mut self.groups {
+            group.retain(|row| !rows.iter().any(|gone| gone.key() == row.key()));
+        }
+        self.groups.retain(|group| !group.is_empty());
+    }
+
+    /// A single record was refused. `true`: so many places refuse that it is the backend.
+    pub fn refused_alone(&mut self, row: RowRef, cause: Cause, reason: Reason, times: u32) -> bool {
+        self.doubt |= self.refused() > 0;
+        if cause == Cause::ServerError {
+            *self.faults.entry(row.key()).or_default() += times;
+        }
+        self.undecided.retain(|it| it.row.key() != row.key());
+        self.undecided.push(Undecided { row, cause, reason, attempts: 0 });
+        self.refused() >= policy::REFUSED_PLACES
+    }
+
+    /// A single record stayed short and none of its kind was confirmed in this run.
+    pub fn short_alone(&mut self, row: RowRef, attempts: u32) {
+        let reason = Reason::NotConfirmed { attempts: attempts + 1 };
+        self.undecided.push(Undecided { row, cause: Cause::Short, reason, attempts });
+        let of_kind = |it: &&Undecided| it.cause == Cause::Short && it.row.kind == row.kind;
+        if self.undecided.iter().filter(of_kind).count() >= policy::REFUSED_PLACES {
+            self.suspended.push(row.kind);
+            for group in &mut self.groups {
+                group.retain(|it| it.kind != row.kind);
+            }
+            self.groups.retain(|group| !group.is_empty());
+        }
+    }
+
+    /// One more chance, after everything else under suspicion.
+    pub fn put_last(&mut self, row: RowRef) {
+        self.groups.push_back(vec![row]);
+    }
+
+    /// Records were accepted: what was refused alone before that was refused for its own sake.
+    pub fn accepted(&mut self, confirmed: [bool; 2]) -> Decided {
+        let mut decided = Decided::default();
+        self.doubt = false;
+        for it in std::mem::take(&mut self.undecided) {
+            let of_kind = Kind::ALL.iter().zip(confirmed).any(|(kind, yes)| *kind == it.row.kind && yes);
+            match it.cause {
+                Cause::Refused => decided.set_aside.push((it.row, it.reason)),
+                Cause::ServerError if self.faults_of(it.row) >= policy::SERVER_ERROR_ATTEMPTS => {
+                    decided.set_aside.push((it.row, it.reason));
+                }
+                Cause::ServerError => self.put_last(it.row),
+                Cause::Short if !of_kind => self.undecided.push(it),
+                Cause::Short if it.attempts + 1 >= policy::NOT_CONFIRMED_ATTEMPTS => {
+                    decided.set_aside.push((it.row, it.reason));
+                }
+                Cause::Short => {
+                    decided.count.push(it.row);
+                    self.put_last(it.row);
+                }
+            }
+        }
+        decided
+    }
+
+    /// Nothing else waits. Those refused for sure, given that others were accepted in this run; a server error
+    /// gets the rest of its attempts first.
+    pub fn at_the_end(&mut self, accepted_before: bool, attempts: u32) -> Decided {
+        let mut decided = Decided::default();
+        if !accepted_before {
+            return decided;
+        }
+        for it in std::mem::take(&mut self.undecided) {
+            match it.cause {
+                Cause::Refused => decided.set_aside.push((it.row, it.reason)),
+                Cause::ServerError if self.faults_of(it.row) >= attempts => {
+                    decided.set_aside.push((it.row, it.reason));
+                }
+                Cause::ServerError => self.put_last(it.row),
+                Cause::Short => self.undecided.push(it),
+            }
+        }
+        decided
+    }
+
+    /// A kind of which nothing is ever accounted for.
+    pub fn unconfirmed_kind(&self) -> Option<Kind> {
+        let short = self.undecided.iter().find(|it| it.cause == Cause::Short).map(|it| it.row.kind);
+        self.suspended.first().copied().or(short)
+    }
+
+    pub fn is_suspended(&self, kind: Kind) -> bool {
+        self.suspended.contains(&kind)
+    }
+
+    pub fn has_refused(&self) -> bool {
+        self.refused() > 0
+    }
+
+    fn refused(&self) -> usize {
+        self.undecided.iter().filter(|it| it.cause != Cause::Short).count()
+    }
+
+    fn faults_of(&self, row: RowRef) -> u32 {
+        self.faults.get(&row.key()).copied().unwrap_or(0)
+    }
+}

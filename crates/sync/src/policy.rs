@@ -1,0 +1,153 @@
+//! Every limit and interval of the sync engine, each with its reason. Nothing elsewhere in this crate names a
+//! number of its own.
+
+use std::time::Duration;
+
+/// Records of each kind in one request. S0: with 1 to 2 KB a record a request stays well under 512 KB.
+pub const BATCH_PAGE_VISITS: usize = 100;
+pub const BATCH_TAB_AGGREGATES: usize = 100;
+
+/// Bytes of one request, envelope included, before any compression. S0: gateways refuse from 1 MB on.
+pub const BATCH_BYTES: usize = 524_288;
+
+/// The least `batch_bytes` that may be configured: one record may have 256 KB, and must always fit.
+pub const BATCH_BYTES_LEAST: usize = 307_200;
+
+/// A batch limit learnt from a 413 is not halved below this: smaller requests only cost round trips, and a
+/// single record is always tried alone before it is judged too large.
+pub const LEARNT_BYTES_LEAST: usize = 4_096;
+
+/// The time between two runs. S0.
+pub const INTERVAL: Duration = Duration::from_secs(300);
+
+/// Each interval is drawn from this part of itself to this much more, so that clients started together
+/// (a lab, a power cut) drift apart instead of arriving together for ever.
+pub const INTERVAL_JITTER: f64 = 0.1;
+
+/// The waits between the attempts of one run: S2's 1, 2, 4, 8 s. The first attempt is at once, so there are
+/// five. Each wait is drawn from zero to its value (full jitter): a thousand clients that lost one backend at
+/// one moment do not return at one moment.
+pub const ATTEMPT_WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
+/// After the attempts of a run are spent: the wait to the next run, doubling up to `AWAY_MOST` while the
+/// backend stays away. A short outage is over soon, a long one is asked about rarely. Drawn from the upper
+/// half of the value, so that the load of probes stays near one a client and interval.
+pub const AWAY_FIRST: Duration = Duration::from_secs(30);
+pub const AWAY_MOST: Duration = Duration::from_secs(300);
+
+/// `Retry-After` is a floor, but a mistaken or hostile one does not silence the companion for a day.
+pub const RETRY_AFTER_MOST: Duration = Duration::from_secs(3_600);
+
+/// A `Retry-After` that cannot be read still asked for patience: one interval.
+pub const RETRY_AFTER_UNREADABLE: Duration = INTERVAL;
+
+/// An answer is read up to here and then cut off. A full answer of the contract has a few hundred bytes, one
+/// that names 200 records some 60 KB; a stream without end must not fill the memory.
+pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// A refused batch is set aside only after this many single records from different places were refused
+/// without one being accepted in between: then it is the backend, and nothing is set aside.
+pub const REFUSED_PLACES: usize = 3;
+
+/// How often a single record must stay unaccounted for, in answers that otherwise add up, before it is set
+/// aside as "the backend did not confirm it".
+pub const NOT_CONFIRMED_ATTEMPTS: u32 = 3;
+
+/// How often a single record must fail by a server error, with other records accepted in between, before it
+/// is set aside. Once is not enough: a backend that is restarted answers 500 to whoever asks.
+pub const SERVER_ERROR_ATTEMPTS: u32 = 2;
+
+/// Establishing a connection: a backend that is there answers in well under this.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The whole of one exchange: 512 KB up at 10 KB/s, and a slow commit.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Silence while an answer is read.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Small requests (sign-in, capabilities, check): somebody may be looking at a spinner.
+pub const SMALL_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Capabilities are asked for again after this long: backends are upgraded.
+pub const CAPABILITIES_AGE: Duration = Duration::from_secs(24 * 3_600);
+
+/// What of a text written by the backend is kept and shown.
+pub const MESSAGE_CHARS: usize = 500;
+
+/// The settings of one engine. Everything else above is fixed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    pub batch_page_visits: usize,
+    pub batch_tab_aggregates: usize,
+    pub batch_bytes: usize,
+    pub interval: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            batch_page_visits: BATCH_PAGE_VISITS,
+            batch_tab_aggregates: BATCH_TAB_AGGREGATES,
+            batch_bytes: BATCH_BYTES,
+            interval: INTERVAL,
+        }
+    }
+}
+
+impl Policy {
+    /// The wait before attempt `failed + 1` of one run, or `None` when its attempts are spent.
+    pub fn attempt_wait(&self, failed: usize, jitter: f64) -> Option<Duration> {
+        let wait = ATTEMPT_WAITS.get(failed.checked_sub(1)?)?;
+        Some(wait.mul_f64(unit(jitter)))
+    }
+
+    /// The wait to the next run after `runs` runs in a row that reached no healthy backend.
+    pub fn away_wait(&self, runs: u32, jitter: f64) -> Duration {
+        let most = AWAY_MOST.min(self.interval);
+        let wait = AWAY_FIRST.saturating_mul(1 << runs.saturating_sub(1).min(10)).min(most);
+        wait.mul_f64(0.5 + unit(jitter) / 2.0)
+    }
+
+    /// The wait to the next run when all is well.
+    pub fn interval_wait(&self, jitter: f64) -> Duration {
+        self.interval.mul_f64(1.0 - INTERVAL_JITTER + 2.0 * INTERVAL_JITTER * unit(jitter))
+    }
+}
+
+/// A jitter that is out of range or not a number must not become a panic or an endless wait.
+fn unit(jitter: f64) -> f64 {
+    if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_wait_at_most_one_two_four_and_eight_seconds_and_then_are_spent() {
+        let policy = Policy::default();
+        let most: Vec<_> = (1..6).map(|failed| policy.attempt_wait(failed, 1.0)).collect();
+        let seconds = |s| Some(Duration::from_secs(s));
+        assert_eq!(most, [seconds(1), seconds(2), seconds(4), seconds(8), None]);
+        assert_eq!(policy.attempt_wait(3, 0.0), seconds(0));
+    }
+
+    #[test]
+    fn the_wait_lengthens_to_five_minutes_and_no_further() {
+        let policy = Policy::default();
+        let waits: Vec<_> = (1..8).map(|runs| policy.away_wait(runs, 1.0).as_secs()).collect();
+        assert_eq!(waits, [30, 60, 120, 240, 300, 300, 300]);
+        assert_eq!(policy.away_wait(u32::MAX, 0.0).as_secs(), 150);
+    }
+
+    #[test]
+    fn a_jitter_out_of_range_neither_panics_nor_stretches_a_wait() {
+        let policy = Policy::default();
+        for jitter in [f64::NAN, f64::INFINITY, -1.0, 7.0] {
+            assert!(policy.interval_wait(jitter) <= Duration::from_secs(330));
+            assert!(policy.away_wait(9, jitter) <= AWAY_MOST);
+        }
+    }
+}
