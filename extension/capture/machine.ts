@@ -18,6 +18,8 @@ export const FIRST_VERSION_MS = 1_500;
 export const HEARTBEAT_MS = 5 * 60_000;
 /** Beats come every 20 to 30 s; a gap this long means that the machine slept. */
 export const SLEEP_GAP_MS = 150_000;
+/** Events come late by milliseconds; a step back beyond this is the clock's. */
+export const CLOCK_SET_BACK_MS = 10_000;
 
 export interface Step {
   records: Emitted[];
@@ -65,8 +67,7 @@ class Run {
       this.begin(event);
       return;
     }
-    // Browsers count fractions of a millisecond in some events; records do not.
-    const at = Math.max(Math.floor(event.at), this.core.seenAt);
+    const at = this.moment(event.at);
     this.advance(at);
     switch (event.type) {
       case 'reconciled':
@@ -138,6 +139,12 @@ class Run {
         break;
     }
     this.tellDue(at);
+  }
+
+  /** Whole milliseconds, in order; but a clock that was set back is followed. */
+  private moment(at: number): number {
+    const whole = Math.floor(at);
+    return whole < this.core.seenAt - CLOCK_SET_BACK_MS ? whole : Math.max(whole, this.core.seenAt);
   }
 
   /** Accounts for the time up to `at` with what was true until now. */
@@ -251,7 +258,7 @@ class Run {
 
   private leave(tab: Tab, at: number, closed: boolean): void {
     if (tab.visit === null) return;
-    this.tellVisit(tab, tab.visit, at, { endedAt: at, closed });
+    this.tellVisit(tab, tab.visit, at, { endedAt: Math.max(at, tab.visit.startedAt), closed });
     tab.visit = null;
     this.touch(tab);
   }

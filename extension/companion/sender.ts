@@ -166,6 +166,8 @@ export class Sender {
     await this.options.store.fail(only, aside ? this.options.clock.now() + policy.ASIDE_MS : 0);
     if (!aside) return;
     this.asidesSinceAck += 1;
+    // A worker that is stopped loses this timer; then the alarm's `wake` pumps.
+    this.options.clock.after(policy.ASIDE_MS, () => this.pump());
     this.options.onProblem({ code: 'set_aside', text: 'a record is set aside for a while: the host ends when it gets it' });
   }
 

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { AccountBook } from '../account';
+import { idle, visit, World } from './world';
+
+const A = { ref: 'acc-a', email: 'a@example.test' };
+const B = { ref: 'acc-b', email: 'b@example.test' };
+
+describe('the account of a record', () => {
+  it('is the one of its capture: what A left in the outbox is delivered as A\'s after B signed in', async () => {
+    const world = new World();
+    world.host.account = A;
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    world.host.installed = false;
+    world.host.die();
+    await world.client.add('pageVisit', [visit('of-a')]);
+
+    world.host.account = B;
+    world.host.installed = true;
+    await world.until(async () => (await world.waiting()).length === 0, true);
+    await world.client.add('pageVisit', [visit('of-b')]);
+    await world.until(() => world.host.frames.length === 2);
+    expect(world.host.frames.map((frame) => [frame.accountRef, frame.pageVisits[0]?.id])).toEqual([
+      ['acc-a', 'of-a'],
+      ['acc-b', 'of-b'],
+    ]);
+  });
+
+  it('survives a restart of the worker before the host is reached', async () => {
+    const world = new World();
+    world.host.account = A;
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    world.host.installed = false;
+    world.reborn();
+    await world.client.add('pageVisit', [visit('of-a')]);
+    world.host.account = B;
+    world.host.installed = true;
+    await world.client.start();
+    await world.until(async () => (await world.waiting()).length === 0, true);
+    expect(world.host.frames[0]?.accountRef).toBe('acc-a');
+  });
+
+  it('splits frames where the account changes, and keeps the order', async () => {
+    const world = new World();
+    world.host.script = ['nack'];
+    await world.client.start();
+    for (const account of [A, B, A]) {
+      world.host.account = account;
+      world.host.push(world.host.status());
+      await idle();
+      await world.client.add('pageVisit', [visit(`${account.ref}-1-${world.clock.uuid()}`), visit(`${account.ref}-2-${world.clock.uuid()}`)]);
+    }
+    await world.until(async () => (await world.waiting()).length === 0, true);
+    const refs = world.host.frames.slice(1).map((frame) => [frame.accountRef, frame.pageVisits.length]);
+    expect(refs).toEqual([['acc-a', 2], ['acc-b', 2], ['acc-a', 2]]);
+  });
+
+  it('of a record captured before any sign-in is left to the host', () => {
+    const book = new AccountBook();
+    const stamp = book.stamp();
+    book.learn('acc-a');
+    expect(book.refFor(stamp)).toBeUndefined();
+  });
+
+  it('of a record captured after A signed out goes to A again, never to B', () => {
+    const book = new AccountBook();
+    book.learn('acc-a');
+    book.learn(null);
+    const stamp = AccountBook.read(JSON.parse(JSON.stringify(book))).stamp();
+    expect(book.refFor(stamp)).toBeUndefined();
+    book.learn('acc-a');
+    expect(book.refFor(stamp)).toBeUndefined();
+    book.learn('acc-b');
+    expect(book.refFor(stamp)).toBe('signed-out');
+  });
+});

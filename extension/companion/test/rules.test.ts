@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { type Rule, RuleSet } from '..';
+import { visit, World } from './world';
+
+const rule = (match: Rule['match'], pattern: string, action: Rule['action'] = 'drop'): Rule => ({ id: pattern, match, pattern, action });
+const none = (): boolean => false;
+
+describe('privacy rules', () => {
+  it.each([
+    ['host', 'bank.example', 'https://bank.example/x', true],
+    ['host', 'bank.example', 'https://www.bank.example/x', false],
+    ['host', '*.bank.example', 'https://www.bank.example/x', true],
+    ['host', '*.bank.example', 'https://bank.example:8443/x', true],
+    ['host', '*.bank.example', 'https://notbank.example/', false],
+    ['host', 'BANK.example', 'https://bank.EXAMPLE/', true],
+    ['host', 'bank.example', 'https://bank.example./', true],
+    ['host', 'b*.example', 'https://bank.example/', true],
+    ['host', '*.bücher.example', 'https://www.xn--bcher-kva.example/', true],
+    ['host', '127.0.0.1', 'http://127.0.0.1:8080/', true],
+    ['host', 'bank?example', 'https://bankxexample/', false],
+    ['url', 'https://site.example/private/*', 'https://site.example/private/a?b=c', true],
+    ['url', 'https://site.example/private/*', 'https://site.example/public', false],
+    ['url', '*token=*', 'https://site.example/?token=1', true],
+    ['url', 'https://site.example/a.b', 'https://site.example/axb', false],
+  ] as const)('%s %s on %s: %s', (match, pattern, url, dropped) => {
+    expect(new RuleSet([rule(match, pattern)]).admit(url) === null).toBe(dropped);
+  });
+
+  it('strip takes query and fragment, and a drop goes first', () => {
+    const strip = rule('host', 'shop.example', 'strip');
+    expect(new RuleSet([strip]).admit('https://shop.example/a?b=1#c')).toBe('https://shop.example/a');
+    expect(new RuleSet([strip]).admit('https://shop.example/a#c?d')).toBe('https://shop.example/a');
+    expect(new RuleSet([strip, rule('url', '*/a*')]).admit('https://shop.example/a?b=1')).toBeNull();
+  });
+
+  it('takes a dropped host out of an aggregate, everywhere it is named', () => {
+    const record = {
+      id: 't', tabId: 1, startTime: 1, currentUrl: 'https://www.bank.example/in', currentDomain: 'www.bank.example',
+      domainDurations: { 'www.bank.example': 10, 'news.example': 5 },
+      statistics: { mostVisitedDomain: 'www.bank.example', activations: 2 }, page_visit_id: 'gone',
+    };
+    const kept = new RuleSet([rule('host', '*.bank.example')]).apply('tabAggregate', record, (id) => id === 'gone');
+    expect(kept).toEqual({ id: 't', tabId: 1, startTime: 1, domainDurations: { 'news.example': 5 }, statistics: { activations: 2 } });
+  });
+
+  it('changes no record that no rule touches', () => {
+    const rules = new RuleSet([rule('host', 'bank.example')]);
+    expect(rules.apply('pageVisit', visit('a'), none)).toEqual(visit('a'));
+    expect(rules.admit('not a url')).toBe('not a url');
+  });
+
+  it('keeps a dropped visit out of the outbox and its id out of later records', async () => {
+    const world = new World();
+    world.host.rules = [rule('host', 'bank.example')];
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    world.host.installed = false;
+    world.host.die();
+    const secret = { ...visit('secret'), url: 'https://bank.example/canary' };
+    expect(await world.client.add('pageVisit', [secret])).toEqual({ dropped: 1 });
+    await world.client.add('pageVisit', [{ ...visit('next'), source_page_visit_id: 'secret' }]);
+    const waiting = await world.waiting();
+    expect(waiting.map((item) => item.id)).toEqual(['next']);
+    expect(JSON.stringify(waiting)).not.toMatch(/secret|canary/);
+  });
+
+  it('holds the rules of the last connection from the first moment of a new worker', async () => {
+    const world = new World();
+    world.host.rules = [rule('host', 'bank.example')];
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    world.host.installed = false;
+    world.reborn();
+    await world.client.start();
+    expect(world.client.admit('https://bank.example/')).toBeNull();
+  });
+
+  it('applies rules that are pushed to what already waits, and says so', async () => {
+    const world = new World();
+    world.host.script = ['nack'];
+    let told = 0;
+    world.client.onRules(() => told++);
+    await world.client.start();
+    await world.client.add('pageVisit', [{ ...visit('a'), url: 'https://bank.example/canary' }, { ...visit('b'), url: 'https://shop.example/?q=canary' }]);
+    world.host.push({ type: 'rules', rules: [rule('host', 'bank.example'), rule('host', 'shop.example', 'strip')] });
+    await world.until(() => told === 1);
+    expect((await world.waiting()).map((item) => JSON.parse(item.text).url)).toEqual(['https://shop.example/']);
+  });
+
+  it('forgets a domain and its subdomains on request', async () => {
+    const world = new World();
+    await world.client.add('pageVisit', ['https://a.site.example/', 'https://site.example/', 'https://other.example/'].map((url, i) => ({ ...visit(`v${i}`), url })));
+    await world.client.forget('site.example');
+    expect((await world.waiting()).map((item) => item.id)).toEqual(['v2']);
+  });
+});
