@@ -6,7 +6,9 @@ use crate::eventually::{BOOT, eventually};
 use crate::process::Process;
 use crate::world::World;
 use anyhow::{Context, Result};
-use zbus::Connection;
+use std::collections::HashMap;
+use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
+use zbus::{Connection, Proxy};
 
 /// An X display with a number nobody else has: Xvfb picks it and says it.
 pub async fn display(world: &mut World) -> Result<Process> {
@@ -60,4 +62,21 @@ pub async fn connect(world: &World) -> Result<Connection> {
         .and_then(|a| a.to_str())
         .context("this world has no D-Bus session: call desktop::bus first")?;
     Ok(zbus::connection::Builder::address(address)?.build().await?)
+}
+
+/// Every secret in the Secret Service, read over D-Bus as a keyring manager reads it.
+pub async fn secrets(world: &World) -> Result<Vec<Vec<u8>>> {
+    const SERVICE: &str = "org.freedesktop.secrets";
+    type Secret = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
+    let bus = connect(world).await?;
+    let service =
+        Proxy::new(&bus, SERVICE, "/org/freedesktop/secrets", "org.freedesktop.Secret.Service").await?;
+    let (_, session): (OwnedValue, OwnedObjectPath) =
+        service.call("OpenSession", &("plain", Value::from(""))).await?;
+    let everything = HashMap::<&str, &str>::new();
+    let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
+        service.call("SearchItems", &(everything,)).await?;
+    anyhow::ensure!(locked.is_empty(), "locked items: {locked:?}");
+    let secrets: HashMap<OwnedObjectPath, Secret> = service.call("GetSecrets", &(open, session)).await?;
+    Ok(secrets.into_values().map(|(_, _, secret, _)| secret).collect())
 }

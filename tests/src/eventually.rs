@@ -18,7 +18,9 @@ pub async fn eventually<T>(
     mut probe: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
     let start = Instant::now();
+    let mut ticks = tokio::time::interval(PAUSE);
     loop {
+        ticks.tick().await;
         let saw = match probe().await {
             Ok(value) => return Ok(value),
             Err(saw) => saw,
@@ -26,6 +28,5 @@ pub async fn eventually<T>(
         if start.elapsed() > bound {
             bail!("{what}: not within {} s; last seen: {saw:#}", bound.as_secs());
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }

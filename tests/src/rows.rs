@@ -5,16 +5,14 @@ use crate::world::World;
 use anyhow::{Context, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
+use std::path::Path;
 
 #[derive(Debug)]
 pub struct Rows(SqliteConnection);
 
 impl Rows {
     pub async fn open(world: &World) -> Result<Rows> {
-        let path = backend::database(world);
-        let options = SqliteConnectOptions::new().filename(&path).read_only(true);
-        let connection = SqliteConnection::connect_with(&options).await;
-        Ok(Rows(connection.with_context(|| path.display().to_string())?))
+        Ok(Rows(open(&backend::database(world)).await?))
     }
 
     /// Every visit's address, one for each row, sorted.
@@ -49,4 +47,31 @@ impl Rows {
         let n: i64 = sqlx::query(sql).fetch_one(&mut self.0).await?.try_get(0)?;
         Ok(n.try_into()?)
     }
+}
+
+/// What the host has acknowledged so far: every identity that the buffer holds or has delivered. By SQL too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub visits: u64,
+    pub aggregates: u64,
+}
+
+impl Acknowledged {
+    pub async fn read(world: &World) -> Result<Acknowledged> {
+        let path = world.data_home().join("heyho-companion/buffer.db");
+        let mut buffer = open(&path).await?;
+        let row = sqlx::query(
+            "SELECT count(*) FILTER (WHERE kind = 1), count(*) FILTER (WHERE kind = 2)
+             FROM (SELECT source, kind, id FROM record UNION SELECT source, kind, id FROM delivered)",
+        )
+        .fetch_one(&mut buffer)
+        .await?;
+        let (visits, aggregates): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Acknowledged { visits: visits.try_into()?, aggregates: aggregates.try_into()? })
+    }
+}
+
+async fn open(path: &Path) -> Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    SqliteConnection::connect_with(&options).await.with_context(|| path.display().to_string())
 }

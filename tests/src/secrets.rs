@@ -104,6 +104,17 @@ pub fn in_files(dir: &Path, secret: &str) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// The tokens in what a keyring holds, however they are wrapped: every run of their characters that is too
+/// long to be a word, an identifier or a date.
+pub fn tokens_in(secrets: &[Vec<u8>]) -> Vec<String> {
+    let texts = secrets.iter().map(|secret| String::from_utf8_lossy(secret).into_owned());
+    let of_token = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
+    texts
+        .flat_map(|text| text.split(|c| !of_token(c)).map(str::to_owned).collect::<Vec<_>>())
+        .filter(|run| run.len() >= 40)
+        .collect()
+}
+
 /// Every process of the world with the secret on its command line.
 pub fn in_command_lines(world: &World, secret: &str) -> Result<Vec<Finding>> {
     let needles = Needles::of(secret);

@@ -28,7 +28,18 @@ pub struct World {
     dir: PathBuf,
     runtime: TempDir,
     environment: BTreeMap<OsString, OsString>,
-    done: bool,
+    outcome: Outcome,
+}
+
+/// What becomes of the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The test has not come to its end.
+    Unfinished,
+    /// It has: nothing is worth keeping.
+    Done,
+    /// It has, and somebody wants to look at what is in it.
+    Kept,
 }
 
 impl World {
@@ -44,7 +55,7 @@ impl World {
         }
         private_dir(&dir)?;
         let runtime = tempfile::Builder::new().prefix("hh").tempdir()?;
-        let mut world = World { dir, runtime, environment: BTreeMap::new(), done: false };
+        let mut world = World { dir, runtime, environment: BTreeMap::new(), outcome: Outcome::Unfinished };
         let home = world.home();
         for (name, path) in [
             ("HOME", home.clone()),
@@ -123,18 +134,27 @@ impl World {
 
     /// The test has seen all it wanted to see.
     pub fn done(mut self) {
-        self.done = true;
+        self.outcome = Outcome::Done;
+    }
+
+    /// The same, and the directory stays for people to look into.
+    pub fn done_and_kept(mut self) {
+        self.outcome = Outcome::Kept;
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        let ended = process::end_leftovers(Some(&self.dir));
-        if self.done && ended.is_ok() {
-            std::fs::remove_dir_all(&self.dir).ok();
-        } else {
-            eprintln!("what happened is in {}", self.dir.display());
-            process::print_ends_of_logs(&self.logs());
+        if let Err(e) = process::end_leftovers(Some(&self.dir)) {
+            eprintln!("processes of {} may be left: {e:#}", self.dir.display());
+        }
+        match self.outcome {
+            Outcome::Done => drop(std::fs::remove_dir_all(&self.dir)),
+            Outcome::Kept => {}
+            Outcome::Unfinished => {
+                eprintln!("what happened is in {}", self.dir.display());
+                process::print_ends_of_logs(&self.logs());
+            }
         }
     }
 }

@@ -1,1 +1,11 @@
-//! Every end-to-end test in one program: see the modules.
+//! The end-to-end tests, on real parts: our own programs as they are built, real browsers, a real web view, a
+//! real Secret Service. One program, so that it is linked once; a module for each part of the main job.
+
+mod bad_input;
+mod browser;
+mod delivery;
+mod outage;
+mod parts;
+mod tokens;
+mod tray;
+mod window;
