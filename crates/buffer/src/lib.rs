@@ -1,1 +1,41 @@
-//! x
+//! The durable buffer: one SQLite file, many writing processes, nothing acknowledged before it is committed.
+//!
+//! Invariants (docs/buffer.md has them with the schema and the recovery procedure):
+//! 1. Every acknowledged record is a row of `record`, waiting or set aside, until it is confirmed by the
+//!    backend or discarded by the user. A row leaves by (seq, revision) only: a record that changed while its
+//!    older version was in flight stays.
+//! 2. A write is one `BEGIN IMMEDIATE` transaction with `synchronous=FULL`; readers end before any network.
+//! 3. A row's account is decided when it is inserted and never by arriving again.
+//! 4. Counts come from `counter`, which triggers keep: no query here grows with the backlog.
+//! 5. No clock here: every function that needs the time is given it.
+
+mod accounts;
+mod append;
+mod batch;
+mod decide;
+mod error;
+mod export;
+mod failed;
+mod open;
+mod stats;
+
+pub use accounts::{Account, AccountId, SignedIn};
+pub use append::{Appended, Arrival, Source};
+pub use batch::{Batch, BatchItem, Fate, Limits, NewBatch, Settlement, Waiting};
+pub use error::{BufferError, Result};
+pub use export::{ExportLine, Reader};
+pub use failed::{Failed, FailedQuery};
+pub use open::{Buffer, Watch, check_sqlite};
+pub use stats::{Counts, Other, RunRecord, SourceSeen, Totals};
+
+/// How long the digest of a confirmed record is remembered.
+pub const DELIVERED_FOR_MS: i64 = 7 * 24 * 3_600_000;
+/// How long it is remembered which visit a tab was on.
+pub const TAB_VISIT_FOR_MS: i64 = 30 * 24 * 3_600_000;
+
+/// States, as the table `state` has them.
+pub(crate) mod state {
+    pub const WAITING: i64 = 1;
+    pub const FAILED: i64 = 2;
+    pub const FAILED_KEPT: i64 = 3;
+}

@@ -1,0 +1,153 @@
+//! Whose the records are.
+//!
+//! An account is (backend base URL, the backend's user id); its ref is a digest of both, so that it stays the
+//! same when the buffer is made anew. Who is signed in is written here by the agent and read by the host in
+//! the transaction that inserts.
+
+use crate::error::Result;
+use crate::open::Buffer;
+use sha2::{Digest, Sha256};
+use sqlx::{Row, SqliteConnection};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AccountId(pub i64);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: AccountId,
+    pub r#ref: String,
+    pub backend: String,
+    pub user_id: String,
+    pub email: String,
+}
+
+/// Somebody who has just proved who they are to a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    pub backend: String,
+    pub user_id: String,
+    pub email: String,
+    /// Claim also what was captured after another account had signed out.
+    pub claim_others: bool,
+}
+
+/// Who is signed in, and who was last.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    pub account: Option<i64>,
+    pub last_ref: Option<String>,
+}
+
+pub(crate) async fn session(connection: &mut SqliteConnection) -> Result<Session> {
+    let rows = sqlx::query(
+        "SELECT m.key, a.account, a.ref FROM meta m JOIN account a ON a.account = CAST(m.value AS INTEGER) \
+         WHERE m.key IN ('signed_in', 'last_signed_in')",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut session = Session::default();
+    for row in rows {
+        match row.try_get::<&str, _>(0)? {
+            "signed_in" => session.account = Some(row.try_get(1)?),
+            _ => session.last_ref = Some(row.try_get(2)?),
+        }
+    }
+    Ok(session)
+}
+
+fn account_ref(backend: &str, user_id: &str) -> String {
+    let digest = Sha256::digest(format!("{backend}\n{user_id}").as_bytes());
+    digest.iter().take(12).map(|b| format!("{b:02x}")).collect()
+}
+
+impl Buffer {
+    /// Makes this account the one that captured records are bound to, and claims what is its own. Says which
+    /// account it is, and how many records it claimed.
+    pub async fn sign_in(&self, who: &SignedIn, now: i64) -> Result<(Account, u64)> {
+        let mut tx = self.write().await?;
+        let first = session(&mut tx).await?.last_ref.is_none();
+        let r#ref = account_ref(&who.backend, &who.user_id);
+        let id: i64 = sqlx::query_scalar(
+            "INSERT INTO account (ref, backend, user_id, email, added_at) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (backend, user_id) DO UPDATE SET email = excluded.email RETURNING account",
+        )
+        .bind(&r#ref)
+        .bind(&who.backend)
+        .bind(&who.user_id)
+        .bind(&who.email)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await?;
+        let claimed = sqlx::query(
+            "UPDATE record SET account = ?1, claim_ref = NULL WHERE account IS NULL \
+             AND (claim_ref = ?2 OR (claim_ref IS NULL AND ?3) OR (claim_ref IS NOT NULL AND ?4))",
+        )
+        .bind(id)
+        .bind(&r#ref)
+        .bind(first || who.claim_others)
+        .bind(who.claim_others)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        for key in ["signed_in", "last_signed_in"] {
+            sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
+                .bind(key)
+                .bind(id.to_string())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        let account = Account {
+            id: AccountId(id),
+            r#ref,
+            backend: who.backend.clone(),
+            user_id: who.user_id.clone(),
+            email: who.email.clone(),
+        };
+        Ok((account, claimed))
+    }
+
+    /// From here on records are unclaimed. Nothing that is bound changes.
+    pub async fn sign_out(&self) -> Result<()> {
+        let mut tx = self.write().await?;
+        sqlx::query("DELETE FROM meta WHERE key = 'signed_in'").execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Who is signed in.
+    pub async fn signed_in(&self) -> Result<Option<Account>> {
+        let mut connection = self.pool.acquire().await?;
+        let Some(id) = session(&mut connection).await?.account else { return Ok(None) };
+        let row = sqlx::query("SELECT ref, backend, user_id, email FROM account WHERE account = ?")
+            .bind(id)
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(Some(Account {
+            id: AccountId(id),
+            r#ref: row.try_get(0)?,
+            backend: row.try_get(1)?,
+            user_id: row.try_get(2)?,
+            email: row.try_get(3)?,
+        }))
+    }
+
+    /// A small fact about this installation, such as its device id.
+    pub async fn meta(&self, key: &str) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    pub async fn set_meta(&self, key: &str, value: &str) -> Result<()> {
+        let mut tx = self.write().await?;
+        sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
+            .bind(key)
+            .bind(value)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}

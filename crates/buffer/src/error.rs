@@ -1,0 +1,48 @@
+//! What can go wrong with the buffer, as far as a caller decides by it.
+
+pub type Result<T, E = BufferError> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BufferError {
+    /// Another program holds the write lock for longer than we wait.
+    #[error("the buffer is busy: another program is writing")]
+    Busy,
+    /// The disk, or the file system, takes no more.
+    #[error("the disk is full")]
+    DiskFull,
+    #[error("the buffer was written by a newer version of HeyHo Companion; update this program")]
+    SchemaNewer,
+    #[error("this program was built with SQLite {found}; 3.51.3 or later is needed")]
+    OldSqlite { found: String },
+    #[error("the buffer cannot be used: {0}")]
+    Unavailable(String),
+    #[error("the buffer holds something unexpected: {0}")]
+    Damaged(String),
+}
+
+impl From<sqlx::Error> for BufferError {
+    fn from(e: sqlx::Error) -> Self {
+        // Primary result codes of SQLite, without the extended part.
+        let code = e
+            .as_database_error()
+            .and_then(|d| d.code())
+            .and_then(|code| code.parse::<u32>().ok())
+            .map(|code| code & 0xff);
+        match code {
+            Some(5 | 6) => BufferError::Busy,
+            Some(13) => BufferError::DiskFull,
+            Some(11 | 26) => BufferError::Damaged(e.to_string()),
+            _ if matches!(e, sqlx::Error::PoolTimedOut) => BufferError::Busy,
+            _ => BufferError::Unavailable(e.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for BufferError {
+    fn from(e: std::io::Error) -> Self {
+        match e.kind() {
+            std::io::ErrorKind::StorageFull => BufferError::DiskFull,
+            _ => BufferError::Unavailable(e.to_string()),
+        }
+    }
+}

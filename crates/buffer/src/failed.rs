@@ -1,0 +1,191 @@
+//! The records that were set aside: looked at, retried, discarded, kept quietly.
+
+use crate::append::kind;
+use crate::error::{BufferError, Result};
+use crate::open::Buffer;
+use crate::state;
+use heyho_records::Kind;
+use heyho_records::reason::Reason;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+/// A record that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    pub seq: i64,
+    pub kind: Kind,
+    pub id: String,
+    pub text: String,
+    pub reason: Reason,
+    pub first_at: i64,
+    pub last_at: i64,
+    pub attempts: u32,
+    pub kept: bool,
+    pub email: Option<String>,
+}
+
+/// Which ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailedQuery {
+    Numbers(Vec<i64>),
+    Reason(String),
+    All,
+}
+
+impl FailedQuery {
+    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+        match self {
+            FailedQuery::All => {}
+            FailedQuery::Reason(code) => {
+                query
+                    .push(" AND seq IN (SELECT seq FROM failure WHERE queue = 1 AND code = ")
+                    .push_bind(code.clone())
+                    .push(")");
+            }
+            FailedQuery::Numbers(numbers) => {
+                query.push(" AND seq IN (");
+                let mut list = query.separated(", ");
+                for number in numbers {
+                    list.push_bind(*number);
+                }
+                query.push(")");
+            }
+        }
+    }
+}
+
+const FAILED: &str = "SELECT r.seq, r.kind, r.id, r.text, f.reason, f.first_at, f.last_at, f.attempts, \
+     r.state, a.email FROM record r JOIN failure f ON f.queue = 1 AND f.seq = r.seq \
+     LEFT JOIN account a ON a.account = r.account WHERE r.state > 1";
+
+impl Buffer {
+    /// A page of them, in the order of their numbers.
+    pub async fn failed(&self, after: i64, limit: u32, reason: Option<&str>) -> Result<Vec<Failed>> {
+        let mut query = QueryBuilder::<Sqlite>::new(FAILED);
+        query.push(" AND r.seq > ").push_bind(after);
+        if let Some(code) = reason {
+            query.push(" AND f.code = ").push_bind(code);
+        }
+        query.push(" ORDER BY r.seq LIMIT ").push_bind(i64::from(limit));
+        query.build().fetch_all(&self.pool).await?.iter().map(read_failed).collect()
+    }
+
+    pub async fn failed_one(&self, seq: i64) -> Result<Option<Failed>> {
+        let mut query = QueryBuilder::<Sqlite>::new(FAILED);
+        query.push(" AND r.seq = ").push_bind(seq);
+        query.build().fetch_optional(&self.pool).await?.as_ref().map(read_failed).transpose()
+    }
+
+    /// How many there are for each reason.
+    pub async fn failed_by_reason(&self) -> Result<Vec<(String, u64)>> {
+        let rows = sqlx::query(
+            "SELECT f.code, count(*) FROM failure f JOIN record r ON r.seq = f.seq \
+             WHERE f.queue = 1 AND r.state > 1 GROUP BY f.code ORDER BY f.code",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
+    }
+
+    /// They wait again, at the end of the queue. Why they failed is remembered until they are confirmed.
+    pub async fn retry_failed(&self, which: &FailedQuery) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1");
+        which.push(&mut query);
+        query.push(" ORDER BY seq");
+        let seqs: Vec<i64> = query
+            .build()
+            .fetch_all(&mut *tx)
+            .await?
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
+        for seq in &seqs {
+            let end: i64 = sqlx::query_scalar(
+                "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'record' RETURNING seq",
+            )
+            .fetch_one(&mut *tx)
+            .await?;
+            sqlx::query("UPDATE record SET seq = ?, state = ?, attempts = 0, held_until = 0 WHERE seq = ?")
+                .bind(end)
+                .bind(state::WAITING)
+                .bind(seq)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("UPDATE failure SET seq = ? WHERE queue = 1 AND seq = ?")
+                .bind(end)
+                .bind(seq)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(seqs.len() as u64)
+    }
+
+    /// Gone for good: the caller has asked the user.
+    pub async fn discard_failed(&self, which: &FailedQuery) -> Result<u64> {
+        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM record WHERE state > 1");
+        which.push(&mut query);
+        self.change(query).await
+    }
+
+    /// They stay, and ask for no attention any more.
+    pub async fn keep_failed(&self, which: &FailedQuery) -> Result<u64> {
+        let mut query = QueryBuilder::<Sqlite>::new("UPDATE record SET state = ");
+        query.push_bind(state::FAILED_KEPT).push(" WHERE state = ").push_bind(state::FAILED);
+        which.push(&mut query);
+        self.change(query).await
+    }
+
+    async fn change(&self, mut query: QueryBuilder<Sqlite>) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let count = query.build().execute(&mut *tx).await?.rows_affected();
+        tx.commit().await?;
+        Ok(count)
+    }
+}
+
+/// Writes down why a record is set aside; a second failure counts on from the first.
+pub(crate) async fn note(
+    tx: &mut SqliteConnection,
+    seq: i64,
+    reason: &Reason,
+    attempts: u32,
+    now: i64,
+) -> Result<()> {
+    let json = serde_json::to_string(reason).map_err(|e| BufferError::Unavailable(e.to_string()))?;
+    sqlx::query(
+        "INSERT INTO failure (queue, seq, code, reason, first_at, last_at, attempts) \
+         VALUES (1, ?1, ?2, ?3, ?4, ?4, ?5) ON CONFLICT DO UPDATE SET code = excluded.code, \
+         reason = excluded.reason, last_at = excluded.last_at, attempts = attempts + excluded.attempts",
+    )
+    .bind(seq)
+    .bind(reason.code())
+    .bind(json)
+    .bind(now)
+    .bind(attempts)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn read_failed(row: &SqliteRow) -> Result<Failed> {
+    let reason: String = row.try_get(4)?;
+    Ok(Failed {
+        seq: row.try_get(0)?,
+        kind: kind(row.try_get(1)?)?,
+        id: row.try_get(2)?,
+        text: row.try_get(3)?,
+        // A reason written by a later version is shown as what it is, rather than hiding the record.
+        reason: serde_json::from_str(&reason).unwrap_or(Reason::RejectedByBackend {
+            field: None,
+            message: reason,
+            status: None,
+        }),
+        first_at: row.try_get(5)?,
+        last_at: row.try_get(6)?,
+        attempts: row.try_get(7)?,
+        kept: row.try_get::<i64, _>(8)? == state::FAILED_KEPT,
+        email: row.try_get(9)?,
+    })
+}

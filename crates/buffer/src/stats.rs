@@ -1,0 +1,254 @@
+//! How much there is of what: read from counters, never by counting rows. And what happened: the 24-hour
+//! series and the history of runs.
+
+use crate::accounts::AccountId;
+use crate::error::Result;
+use crate::open::Buffer;
+use crate::state;
+use heyho_records::Kind;
+use sqlx::{Row, SqliteConnection};
+
+/// One bucket of the series.
+const BUCKET_MS: i64 = 15 * 60_000;
+const SERIES_FOR_MS: i64 = 48 * 3_600_000;
+const RUNS_KEPT: i64 = 1_000;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub records: u64,
+    pub bytes: u64,
+}
+
+/// Everything the status says about the buffer, as of one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub page_visits: Counts,
+    pub tab_aggregates: Counts,
+    /// Of these, held back before sending.
+    pub held: u64,
+    pub oldest_at: Option<i64>,
+    /// Set aside, of all accounts: nothing is hidden because somebody else is signed in.
+    pub failed: u64,
+    pub failed_kept: u64,
+    pub unclaimed: u64,
+    pub others: Vec<Other>,
+}
+
+impl Totals {
+    pub fn waiting(&self) -> u64 {
+        self.page_visits.records + self.tab_aggregates.records
+    }
+}
+
+/// What is kept here for an account that is not signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    pub email: String,
+    pub backend: String,
+    pub waiting: u64,
+    pub failed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSeen {
+    pub name: String,
+    pub browser: String,
+    pub profile_id: String,
+    pub seen_at: i64,
+}
+
+/// A run of the sync loop, as the history keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    pub started_at: i64,
+    pub ended_at: Option<i64>,
+    pub batches: u64,
+    pub sent: u64,
+    pub failed: u64,
+    pub outcome: String,
+    pub why: Option<String>,
+}
+
+/// What one transaction adds to the series.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flow {
+    pub stored: i64,
+    pub confirmed: i64,
+    pub failed: i64,
+}
+
+pub(crate) async fn count_in_series(tx: &mut SqliteConnection, now: i64, flow: Flow) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO series (bucket, stored, confirmed, failed, waiting) \
+         VALUES (?1, ?2, ?3, ?4, (SELECT ifnull(sum(n), 0) FROM counter WHERE state = 1)) \
+         ON CONFLICT DO UPDATE SET stored = stored + excluded.stored, \
+         confirmed = confirmed + excluded.confirmed, failed = failed + excluded.failed, \
+         waiting = excluded.waiting",
+    )
+    .bind(now.div_euclid(BUCKET_MS))
+    .bind(flow.stored)
+    .bind(flow.confirmed)
+    .bind(flow.failed)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("DELETE FROM series WHERE bucket < ?")
+        .bind((now - SERIES_FOR_MS).div_euclid(BUCKET_MS))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+impl Buffer {
+    /// What waits for this account (or is unclaimed, without one), and what else there is.
+    pub async fn totals(&self, account: Option<AccountId>, now: i64) -> Result<Totals> {
+        let mut tx = self.pool.begin().await?;
+        let own = account.map_or(0, |a| a.0);
+        let mut totals = Totals::default();
+        let rows = sqlx::query(
+            "SELECT c.account, c.kind, c.state, c.n, c.bytes, a.email, a.backend FROM counter c \
+             LEFT JOIN account a ON a.account = c.account WHERE c.n > 0 ORDER BY c.account",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            let of: i64 = row.try_get(0)?;
+            let n = row.try_get::<i64, _>(3)?.max(0) as u64;
+            let counts = Counts { records: n, bytes: row.try_get::<i64, _>(4)?.max(0) as u64 };
+            let waiting = row.try_get::<i64, _>(2)? == state::WAITING;
+            match row.try_get::<i64, _>(2)? {
+                state::WAITING if of == own && row.try_get::<i64, _>(1)? == Kind::PageVisit.number() => {
+                    totals.page_visits = counts;
+                }
+                state::WAITING if of == own => totals.tab_aggregates = counts,
+                state::FAILED_KEPT => {
+                    totals.failed += n;
+                    totals.failed_kept += n;
+                }
+                state::FAILED => totals.failed += n,
+                _ => {}
+            }
+            if of == 0 && waiting {
+                totals.unclaimed += n;
+            }
+            if of != 0 && of != own {
+                let (email, backend): (String, String) = (row.try_get(5)?, row.try_get(6)?);
+                let known = totals.others.iter().position(|o| o.email == email && o.backend == backend);
+                let at = known.unwrap_or_else(|| {
+                    totals.others.push(Other { email, backend, waiting: 0, failed: 0 });
+                    totals.others.len() - 1
+                });
+                if let Some(other) = totals.others.get_mut(at) {
+                    if waiting {
+                        other.waiting += n;
+                    } else {
+                        other.failed += n;
+                    }
+                }
+            }
+        }
+        for kind in Kind::ALL {
+            let oldest: Option<i64> = sqlx::query_scalar(
+                "SELECT captured_at FROM record WHERE state = 1 AND account IS ? AND kind = ? \
+                 ORDER BY seq LIMIT 1",
+            )
+            .bind(account.map(|a| a.0))
+            .bind(kind.number())
+            .fetch_optional(&mut *tx)
+            .await?;
+            totals.oldest_at = [totals.oldest_at, oldest].into_iter().flatten().min();
+        }
+        // Held rows are the newest: walk back from the end of the queue, no further than the first that is
+        // free.
+        totals.held = held(&mut tx, account, now).await?;
+        Ok(totals)
+    }
+
+    pub async fn sources(&self) -> Result<Vec<SourceSeen>> {
+        let rows = sqlx::query("SELECT name, browser, profile_id, seen_at FROM source ORDER BY seen_at DESC")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SourceSeen {
+                    name: row.try_get(0)?,
+                    browser: row.try_get(1)?,
+                    profile_id: row.try_get(2)?,
+                    seen_at: row.try_get(3)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Adds a finished run to the history.
+    pub async fn add_run(&self, account: AccountId, run: &RunRecord) -> Result<()> {
+        let mut tx = self.write().await?;
+        sqlx::query(
+            "INSERT INTO run (account, started_at, ended_at, batches, sent, failed, outcome, why) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(account.0)
+        .bind(run.started_at)
+        .bind(run.ended_at)
+        .bind(run.batches as i64)
+        .bind(run.sent as i64)
+        .bind(run.failed as i64)
+        .bind(&run.outcome)
+        .bind(&run.why)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("DELETE FROM run WHERE run <= (SELECT max(run) FROM run) - ?")
+            .bind(RUNS_KEPT)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The last runs, newest first.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
+        let rows = sqlx::query(
+            "SELECT started_at, ended_at, batches, sent, failed, outcome, why FROM run \
+             ORDER BY run DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RunRecord {
+                    started_at: row.try_get(0)?,
+                    ended_at: row.try_get(1)?,
+                    batches: row.try_get::<i64, _>(2)? as u64,
+                    sent: row.try_get::<i64, _>(3)? as u64,
+                    failed: row.try_get::<i64, _>(4)? as u64,
+                    outcome: row.try_get(5)?,
+                    why: row.try_get(6)?,
+                })
+            })
+            .collect()
+    }
+}
+
+async fn held(tx: &mut SqliteConnection, account: Option<AccountId>, now: i64) -> Result<u64> {
+    let mut held = 0;
+    for kind in Kind::ALL {
+        let free: Option<i64> = sqlx::query_scalar(
+            "SELECT seq FROM record WHERE state = 1 AND account IS ?1 AND kind = ?2 AND held_until <= ?3 \
+             ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(account.map(|a| a.0))
+        .bind(kind.number())
+        .bind(now)
+        .fetch_optional(&mut *tx)
+        .await?;
+        held += sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM record WHERE state = 1 AND account IS ?1 AND kind = ?2 AND seq > ?3",
+        )
+        .bind(account.map(|a| a.0))
+        .bind(kind.number())
+        .bind(free.unwrap_or(0))
+        .fetch_one(&mut *tx)
+        .await? as u64;
+    }
+    Ok(held)
+}

@@ -1,0 +1,426 @@
+//! The buffer on a real file: each test is one sentence of docs/buffer.md.
+
+use heyho_buffer::*;
+use heyho_records::native::Counts as Ack;
+use heyho_records::reason::Reason;
+use heyho_records::{Code, Kind};
+use std::path::Path;
+
+const NOW: i64 = 1_700_000_000_000;
+
+struct Bench {
+    dir: tempfile::TempDir,
+    buffer: Buffer,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let buffer = Buffer::open(&dir.path().join("data/buffer.db")).await.unwrap();
+        Bench { dir, buffer }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("data/buffer.db")
+    }
+
+    async fn append(&self, visits: &[&str], aggregates: &[&str]) -> Appended {
+        self.append_as(None, visits, aggregates).await
+    }
+
+    async fn append_as(&self, account: Option<&str>, visits: &[&str], aggregates: &[&str]) -> Appended {
+        let arrival = Arrival::read(account.map(str::to_owned), visits, aggregates);
+        self.buffer.append(&source("p1"), &[arrival], 0, NOW).await.unwrap().remove(0)
+    }
+
+    async fn sign_in(&self, user: &str) -> Account {
+        let who = SignedIn {
+            backend: "http://b".into(),
+            user_id: user.into(),
+            email: format!("{user}@x"),
+            claim_others: false,
+        };
+        self.buffer.sign_in(&who, NOW).await.unwrap().0
+    }
+
+    async fn oldest(&self, account: &Account) -> Vec<Waiting> {
+        let limits = Limits { page_visits: 100, tab_aggregates: 100, bytes: 1 << 20 };
+        self.buffer.oldest(account.id, limits, &[], NOW).await.unwrap()
+    }
+}
+
+fn source(profile: &str) -> Source {
+    Source {
+        name: format!("chrome-extension://abc/#{profile}"),
+        profile_id: profile.into(),
+        browser: "Chromium".into(),
+        client: "test 1".into(),
+    }
+}
+
+fn visit(id: &str, rest: &str) -> String {
+    format!(r#"{{"id":"{id}","url":"http://a/{id}","startedAt":5{rest}}}"#)
+}
+
+fn item(w: &Waiting) -> BatchItem {
+    BatchItem { seq: w.seq, revision: w.revision, kind: w.kind }
+}
+
+fn ack(stored: u64, updated: u64, unchanged: u64) -> Ack {
+    Ack { stored, updated, unchanged, filtered: 0 }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_opening_again() {
+    let bench = Bench::new().await;
+    let text = r#"{"id":"v","url":"http://a/","startedAt":5,"n":2.4e21,"t":"\u00e9"}"#;
+    assert_eq!(bench.append(&[text], &[]).await.counts, ack(1, 0, 0));
+    bench.buffer.close().await;
+    let again = Buffer::open(&bench.path()).await.unwrap();
+    let account = bench_sign_in(&again).await;
+    let rows = again
+        .oldest(account.id, Limits { page_visits: 9, tab_aggregates: 9, bytes: 1 << 20 }, &[], NOW)
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].text, text);
+    assert!(rows[0].intact);
+}
+
+async fn bench_sign_in(buffer: &Buffer) -> Account {
+    let who = SignedIn {
+        backend: "http://b".into(),
+        user_id: "1".into(),
+        email: "1@x".into(),
+        claim_others: false,
+    };
+    buffer.sign_in(&who, NOW).await.unwrap().0
+}
+
+#[tokio::test]
+async fn each_record_of_a_frame_counts_once_also_when_its_id_stands_twice() {
+    let bench = Bench::new().await;
+    let (a, b, c) = (visit("a", ""), visit("a", r#","endedAt":9"#), visit("a", r#","endedAt":8"#));
+    let got = bench.append(&[&a, &b, &b, &c, "5", r#"{"id":"x"}"#], &[r#"{"startTime":1,"tabId":2}"#]).await;
+    assert_eq!(got.counts, ack(2, 1, 2));
+    let rejected: Vec<_> = got.rejected.iter().map(|r| (r.index, r.code)).collect();
+    assert_eq!(rejected, [(4, Code::NotAnObject), (5, Code::MissingUrl)]);
+    let account = bench.sign_in("1").await;
+    let rows = bench.oldest(&account).await;
+    assert_eq!(rows.len(), 2);
+    assert_eq!((rows[0].text.as_str(), rows[0].revision), (b.as_str(), 2));
+    let failed = bench.buffer.failed(0, 10, None).await.unwrap();
+    assert_eq!(failed.len(), 2);
+    assert!(matches!(&failed[0].reason, Reason::RejectedAtCapture { rule: Code::NotAnObject, .. }));
+    // the very same bad records again: named again, kept once
+    assert_eq!(bench.append(&["5", r#"{"id":"x"}"#], &[]).await.rejected.len(), 2);
+    assert_eq!(bench.buffer.failed(0, 10, None).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_bad_version_never_takes_the_place_of_a_good_one_and_a_corrected_one_waits_again() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[&visit("a", "")], &[]).await;
+    bench.append(&[r#"{"id":"a","url":"javascript:1","startedAt":5}"#], &[]).await;
+    assert_eq!(bench.oldest(&account).await.len(), 1);
+    assert_eq!(bench.buffer.failed(0, 10, None).await.unwrap().len(), 1);
+    bench.append(&[r#"{"id":"b","startedAt":5}"#], &[]).await;
+    assert_eq!(bench.append(&[&visit("b", "")], &[]).await.counts, ack(0, 1, 0));
+    assert_eq!(bench.oldest(&account).await.len(), 2);
+    assert_eq!(bench.buffer.failed(0, 10, None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn frames_of_one_commit_are_answered_each_for_itself() {
+    let bench = Bench::new().await;
+    let read = |texts: &[&str]| Arrival::read(None, texts, &[]);
+    let (a, a2, b) = (visit("a", ""), visit("a", r#","endedAt":9"#), visit("b", ""));
+    let got = bench
+        .buffer
+        .append(&source("p1"), &[read(&[&a]), read(&[&a2, &b]), read(&[&b])], 0, NOW)
+        .await
+        .unwrap();
+    let counts: Vec<_> = got.iter().map(|g| g.counts).collect();
+    assert_eq!(counts, [ack(1, 0, 0), ack(1, 1, 0), ack(0, 0, 1)]);
+    let account = bench.sign_in("1").await;
+    let rows = bench.oldest(&account).await;
+    assert_eq!(rows.iter().map(|r| r.text.clone()).collect::<Vec<_>>(), [a2, b]);
+}
+
+#[tokio::test]
+async fn a_record_that_changes_in_flight_is_not_deleted_by_the_old_versions_confirmation() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[&visit("a", ""), &visit("b", "")], &[]).await;
+    let rows = bench.oldest(&account).await;
+    let items: Vec<_> = rows.iter().map(item).collect();
+    let new = NewBatch { key: "k".into(), body: b"body".to_vec(), items: items.clone() };
+    let batch = bench.buffer.begin_batch(account.id, &new, NOW).await.unwrap();
+    bench.append(&[&visit("a", r#","endedAt":9"#)], &[]).await;
+    let in_flight = bench.buffer.in_flight(account.id).await.unwrap().unwrap();
+    assert_eq!((in_flight.key.as_str(), &in_flight.body[..], &in_flight.items), ("k", &b"body"[..], &items));
+    let done = Settlement { confirm: items, ..Settlement::default() };
+    bench.buffer.settle(Some(batch), &done, NOW).await.unwrap();
+    assert!(bench.buffer.in_flight(account.id).await.unwrap().is_none());
+    let left = bench.oldest(&account).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].id.as_str(), left[0].seq, left[0].revision), ("a", rows[0].seq, 2));
+}
+
+#[tokio::test]
+async fn what_was_confirmed_is_not_sent_twice_and_a_changed_one_goes_on_counting() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[&visit("a", "")], &[]).await;
+    let row = bench.oldest(&account).await.remove(0);
+    let done = Settlement { confirm: vec![item(&row)], ..Settlement::default() };
+    bench.buffer.settle(None, &done, NOW).await.unwrap();
+    assert_eq!(bench.append(&[&visit("a", "")], &[]).await.counts, ack(0, 0, 1));
+    assert_eq!(bench.append(&[&visit("a", r#","endedAt":9"#)], &[]).await.counts, ack(1, 0, 0));
+    let again = bench.oldest(&account).await.remove(0);
+    assert!(again.seq > row.seq, "numbers are never handed out again");
+    assert_eq!(again.revision, 2);
+    // a week later the digest is forgotten
+    bench.buffer.settle(None, &Settlement::default(), NOW + DELIVERED_FOR_MS + 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn set_aside_retried_kept_and_discarded() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[&visit("a", ""), &visit("b", ""), &visit("c", "")], &[]).await;
+    let rows = bench.oldest(&account).await;
+    let reason =
+        Reason::RejectedByBackend { field: Some("url".into()), message: "no".into(), status: Some(400) };
+    let aside = Settlement {
+        set_aside: rows[..2].iter().map(|r| (item(r), reason.clone())).collect(),
+        ..Settlement::default()
+    };
+    assert_eq!(bench.buffer.settle(None, &aside, NOW).await.unwrap(), (0, 2));
+    assert_eq!(bench.oldest(&account).await.len(), 1);
+    assert_eq!(bench.append(&[&visit("a", "")], &[]).await.counts, ack(0, 0, 1));
+
+    let number = bench.buffer.failed(0, 10, Some("rejected_by_backend")).await.unwrap()[0].seq;
+    assert_eq!(bench.buffer.retry_failed(&FailedQuery::Numbers(vec![number])).await.unwrap(), 1);
+    let waiting = bench.oldest(&account).await;
+    assert_eq!(waiting.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["c", "a"], "at the end");
+    let again = Settlement { set_aside: vec![(item(&waiting[1]), reason)], ..Settlement::default() };
+    bench.buffer.settle(None, &again, NOW + 5).await.unwrap();
+    let failed = bench.buffer.failed(0, 10, None).await.unwrap();
+    let a = failed.iter().find(|f| f.id == "a").unwrap();
+    assert_eq!((a.attempts, a.first_at, a.last_at), (2, NOW, NOW + 5));
+
+    assert_eq!(
+        bench.buffer.keep_failed(&FailedQuery::Reason("rejected_by_backend".into())).await.unwrap(),
+        2
+    );
+    let totals = bench.buffer.totals(Some(account.id), NOW).await.unwrap();
+    assert_eq!((totals.failed, totals.failed_kept, totals.waiting()), (2, 2, 1));
+    assert_eq!(bench.buffer.discard_failed(&FailedQuery::All).await.unwrap(), 2);
+    let totals = bench.buffer.totals(Some(account.id), NOW).await.unwrap();
+    assert_eq!((totals.failed, totals.failed_kept, totals.waiting()), (0, 0, 1));
+    assert!(bench.buffer.failed_by_reason().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn nobodys_records_go_under_somebody_elses_account() {
+    let bench = Bench::new().await;
+    bench.append(&[&visit("before", "")], &[]).await;
+    let a = bench.sign_in("a").await;
+    bench.append(&[&visit("mine", "")], &[]).await;
+    bench.buffer.sign_out().await.unwrap();
+    bench.append(&[&visit("between", "")], &[]).await;
+    bench.append_as(Some("unknown-ref"), &[&visit("stranger", "")], &[]).await;
+    let b = bench.sign_in("b").await;
+    bench.append_as(Some(&a.r#ref), &[&visit("late", "")], &[]).await;
+    // a's record arrives again while b is signed in, changed: it stays a's
+    bench.append(&[&visit("mine", r#","endedAt":9"#)], &[]).await;
+    let ids = |rows: Vec<Waiting>| rows.into_iter().map(|r| r.id).collect::<Vec<_>>();
+    assert!(bench.oldest(&b).await.is_empty());
+    assert_eq!(ids(bench.oldest(&a).await), ["before", "mine", "late"]);
+    let totals = bench.buffer.totals(Some(b.id), NOW).await.unwrap();
+    assert_eq!((totals.waiting(), totals.unclaimed), (0, 2));
+    assert_eq!(
+        totals.others,
+        [Other { email: "a@x".into(), backend: "http://b".into(), waiting: 3, failed: 0 }]
+    );
+    let a = bench.sign_in("a").await;
+    assert_eq!(ids(bench.oldest(&a).await), ["before", "mine", "between", "late"]);
+}
+
+#[tokio::test]
+async fn an_aggregate_finds_its_visit_also_after_that_was_delivered() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let of = |id: &str, at: i64| format!(r#"{{"id":"{id}","url":"http://a/","startedAt":{at},"tabId":7}}"#);
+    bench.append(&[&of("v1", 100), &of("v2", 200), &of("v9", 900)], &[]).await;
+    let visits: Vec<_> = bench.oldest(&account).await.iter().map(item).collect();
+    let done = Settlement { confirm: visits, ..Settlement::default() };
+    bench.buffer.settle(None, &done, NOW).await.unwrap();
+    bench.append(&[], &[r#"{"startTime":50,"tabId":7,"lastActiveTime":500}"#]).await;
+    let rows = bench.oldest(&account).await;
+    assert_eq!(rows[0].page_visit_id.as_deref(), Some("v2"));
+    assert_eq!((rows[0].id.as_str(), rows[0].id_derived), ("agg_50_7", true));
+    assert_eq!(rows[0].kind, Kind::TabAggregate);
+}
+
+#[tokio::test]
+async fn a_batch_is_the_oldest_of_each_kind_within_its_limits() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let visits: Vec<String> = (0..250).map(|n| visit(&format!("v{n}"), "")).collect();
+    let refs: Vec<&str> = visits.iter().map(String::as_str).collect();
+    let aggregates: Vec<String> = (0..150).map(|n| format!(r#"{{"startTime":{n},"tabId":{n}}}"#)).collect();
+    let aggregate_refs: Vec<&str> = aggregates.iter().map(String::as_str).collect();
+    bench.append(&refs, &aggregate_refs).await;
+    let rows = bench.oldest(&account).await;
+    assert_eq!(rows.len(), 200);
+    assert_eq!(rows[0].id, "v0");
+    assert!(rows.windows(2).all(|w| w[0].seq < w[1].seq));
+    let few = Limits { page_visits: 100, tab_aggregates: 0, bytes: visits[0].len() * 3 };
+    assert!(bench.buffer.oldest(account.id, few, &[], NOW).await.unwrap().len() <= 3);
+    let skipped = bench.buffer.oldest(account.id, few, &[rows[0].seq], NOW).await.unwrap();
+    assert_eq!(skipped[0].id, "v1");
+    let totals = bench.buffer.totals(Some(account.id), NOW).await.unwrap();
+    assert_eq!((totals.page_visits.records, totals.tab_aggregates.records), (250, 150));
+    assert_eq!(totals.oldest_at, Some(NOW));
+}
+
+#[tokio::test]
+async fn what_is_held_back_waits_and_is_counted() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[&visit("now", "")], &[]).await;
+    let arrival = Arrival::read(None, &[&visit("later", "")], &[]);
+    bench.buffer.append(&source("p1"), &[arrival], 60_000, NOW).await.unwrap();
+    assert_eq!(bench.oldest(&account).await.len(), 1);
+    let totals = bench.buffer.totals(Some(account.id), NOW).await.unwrap();
+    assert_eq!((totals.waiting(), totals.held), (2, 1));
+    assert_eq!(bench.buffer.totals(Some(account.id), NOW + 60_000).await.unwrap().held, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_what_was_stored_is_noticed() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[&visit("a", "")], &[]).await;
+    let other = sqlite(&bench.path()).await;
+    sqlx::query("UPDATE record SET text = replace(text, 'http', 'hxxp')").execute(&other).await.unwrap();
+    assert!(!bench.oldest(&account).await[0].intact);
+}
+
+#[tokio::test]
+async fn everything_is_exported_line_by_line() {
+    let bench = Bench::new().await;
+    bench.append(&[r#"{"id":"bad","startedAt":1}"#, "7"], &[]).await;
+    bench.sign_in("1").await;
+    let visits: Vec<String> = (0..700).map(|n| visit(&format!("v{n}"), "")).collect();
+    let refs: Vec<&str> = visits.iter().map(String::as_str).collect();
+    bench.append(&refs, &[]).await;
+    let mut reader = bench.buffer.export(None, false);
+    let mut lines = Vec::new();
+    loop {
+        let page = reader.next().await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        lines.extend(page.iter().map(|line| serde_json::to_value(line).unwrap()));
+    }
+    assert_eq!(lines.len(), 702);
+    assert_eq!(lines[0]["state"], "failed");
+    assert_eq!(lines[0]["reason"]["code"], "rejected_at_capture");
+    assert_eq!(lines[1]["record"], 7);
+    assert_eq!(lines[5]["account"]["email"], "1@x");
+    assert_eq!(lines[5]["record"]["id"], "v3");
+    assert_eq!(bench.buffer.export(None, true).next().await.unwrap().len(), 2);
+    assert_eq!(bench.buffer.export(Some("nobody@x"), false).next().await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn many_open_it_at_once_and_all_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let path = path.clone();
+        tasks.spawn(async move {
+            let buffer = Buffer::open(&path).await.unwrap();
+            for n in 0..10 {
+                let arrival = Arrival::read(None, &[&visit(&format!("w{writer}n{n}"), "")], &[]);
+                buffer.append(&source(&format!("p{writer}")), &[arrival], 0, NOW).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let buffer = Buffer::open(&path).await.unwrap();
+    assert_eq!(buffer.totals(None, NOW).await.unwrap().unclaimed, 80);
+}
+
+#[tokio::test]
+async fn the_commit_of_another_process_is_noticed() {
+    let bench = Bench::new().await;
+    let mut watch = bench.buffer.watch().await.unwrap();
+    watch.changed().await.unwrap();
+    assert!(!watch.changed().await.unwrap());
+    bench.append(&[&visit("a", "")], &[]).await;
+    assert!(watch.changed().await.unwrap());
+    assert!(!watch.changed().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_untouched_unless_it_says_otherwise() {
+    let bench = Bench::new().await;
+    bench.append(&[&visit("a", "")], &[]).await;
+    let other = sqlite(&bench.path()).await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', 1, x'00', 0)",
+    )
+    .execute(&other)
+    .await
+    .unwrap();
+    assert!(matches!(Buffer::open(&bench.path()).await, Err(BufferError::SchemaNewer)));
+    sqlx::query("INSERT INTO meta VALUES ('oldest_writer', '1')").execute(&other).await.unwrap();
+    Buffer::open(&bench.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_file_is_private_in_wal_mode_and_can_shrink() {
+    let bench = Bench::new().await;
+    let other = sqlite(&bench.path()).await;
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&other).await.unwrap();
+    let vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&other).await.unwrap();
+    assert_eq!((mode.as_str(), vacuum), ("wal", 2));
+    bench.append(&[&visit("a", "")], &[]).await;
+    #[cfg(unix)]
+    for name in ["buffer.db", "buffer.db-wal", "buffer.db-shm", "buffer.db.lock"] {
+        use std::os::unix::fs::PermissionsExt;
+        let file = bench.dir.path().join("data").join(name);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn something_that_is_no_database_is_named_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    std::fs::write(&path, "not a database, but sixteen bytes and more").unwrap();
+    let error = Buffer::open(&path).await.unwrap_err();
+    assert!(matches!(error, BufferError::Damaged(_)), "{error:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "not a database, but sixteen bytes and more");
+}
+
+#[test]
+fn an_sqlite_with_the_wal_fault_is_refused() {
+    for (version, good) in [("3.51.3", true), ("3.51.2", false), ("3.46.0", false), ("4.0.0", true)] {
+        assert_eq!(check_sqlite(version).is_ok(), good, "{version}");
+    }
+}
+
+async fn sqlite(path: &Path) -> sqlx::SqlitePool {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
+}
