@@ -1,0 +1,170 @@
+/**
+ * The status head as a value: which sentence, icon, tone and actions a status gives. Pure, and the one place
+ * where a state becomes words. It never says more than the status: green is for `up_to_date` alone.
+ */
+import type { State } from "../generated/State";
+import type { Status } from "../generated/Status";
+import type { Messages } from "../messages";
+import type { IconName } from "../parts/icons";
+
+export type HeadState = State | "connecting" | "disconnected";
+export type Tone = "good" | "busy" | "calm" | "wait" | "alert";
+/** The one primary button. */
+export type Primary = "sync" | "progress" | "resume" | "sign-in" | "none";
+
+export interface Head {
+  state: HeadState;
+  tone: Tone;
+  icon: IconName;
+  sentence: string;
+  /** What follows: how much is safe, what happens next. May count down, and is not announced. */
+  detail: string | null;
+  /** The agent's own words for why. */
+  reason: string | null;
+  primary: Primary;
+  canPause: boolean;
+  failedToShow: boolean;
+}
+
+/** Failed records that still ask for somebody. */
+export const loud = (s: Status): number => Math.max(0, s.failed - s.failedKept);
+
+export const waiting = (s: Status): number => s.backlog.pageVisits + s.backlog.tabAggregates;
+
+/** Everything that is kept here and not delivered, for whichever account. */
+export const keptHere = (s: Status): number =>
+  waiting(s) + s.unclaimed + s.otherAccounts.reduce((sum, other) => sum + other.waiting, 0);
+
+export function head(heard: Status | null | undefined, now: Date, m: Messages): Head {
+  if (heard === undefined) {
+    return still("connecting", "calm", "waiting", m.head.connecting, null);
+  }
+  if (heard === null) {
+    return still("disconnected", "alert", "unplugged", m.head.disconnected, m.head.disconnectedDetail);
+  }
+  const s = heard;
+  const n = waiting(s);
+  const next = s.nextAttemptAt === null ? null : new Date(s.nextAttemptAt);
+  const base = { state: s.state, reason: s.reason, failedToShow: loud(s) > 0 };
+  switch (s.state) {
+    case "up_to_date":
+      return { ...base, tone: "good", icon: "done", sentence: m.head.upToDate, detail: null, primary: "sync", canPause: true };
+    case "syncing": {
+      const p = s.progress;
+      const known = p !== null && p.total > 0;
+      return {
+        ...base,
+        tone: "busy",
+        icon: "sync",
+        sentence: known ? m.head.sending(p.done, p.total) : m.head.syncing,
+        detail: known && p.etaSeconds !== null ? m.head.eta(p.etaSeconds) : null,
+        primary: "progress",
+        canPause: false,
+      };
+    }
+    case "waiting":
+      return {
+        ...base,
+        tone: "calm",
+        icon: "waiting",
+        sentence: n > 0 ? m.head.waiting(n) : m.head.waitingNone,
+        detail: next ? m.head.nextSync(m.format.clock(next, now)) : null,
+        primary: "sync",
+        canPause: true,
+      };
+    case "retrying":
+      return {
+        ...base,
+        tone: "wait",
+        icon: "clock",
+        sentence: m.head.retrying,
+        detail: join(n > 0 ? m.head.safeHere(n) : null, next ? m.head.nextTry(m.format.relative(later(next, now), now)) : null),
+        primary: "sync",
+        canPause: true,
+      };
+    case "needs_attention":
+      return {
+        ...base,
+        tone: "alert",
+        icon: "attention",
+        sentence: loud(s) > 0 ? m.head.needYou(loud(s)) : m.head.needsAttention,
+        detail: n > 0 ? m.head.safeHere(n) : null,
+        primary: "sync",
+        canPause: true,
+      };
+    case "paused":
+      return {
+        ...base,
+        tone: "calm",
+        icon: "pause",
+        sentence: s.pausedUntil === null ? m.head.paused : m.head.pausedUntil(m.format.clock(new Date(s.pausedUntil), now)),
+        detail: n > 0 ? m.head.safeHere(n) : null,
+        primary: "resume",
+        canPause: false,
+      };
+    case "session_expired":
+      return {
+        ...base,
+        tone: "alert",
+        icon: "person",
+        sentence: m.head.sessionExpired,
+        detail: n > 0 ? m.head.safeHere(n) : null,
+        primary: "sign-in",
+        canPause: false,
+      };
+    case "signed_out": {
+      const safe = keptHere(s);
+      return {
+        ...base,
+        tone: "calm",
+        icon: "person",
+        sentence: m.head.signedOut,
+        detail: safe > 0 ? m.head.alreadySafe(safe) : m.head.nothingLost,
+        primary: "none",
+        canPause: false,
+      };
+    }
+    case "buffer_problem":
+      return {
+        ...base,
+        tone: "alert",
+        icon: "disk",
+        sentence: m.head.bufferProblem,
+        detail: null,
+        primary: "sync",
+        canPause: false,
+      };
+  }
+}
+
+/** What the next attempt waits for, in words, where it has no time of its own. */
+export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; at: Date | null } {
+  switch (s.state) {
+    case "syncing":
+      return { text: m.head.nextAttemptRunning, at: null };
+    case "paused":
+      return { text: m.head.nextAttemptPaused, at: null };
+    case "signed_out":
+    case "session_expired":
+      return { text: m.head.nextAttemptSignIn, at: null };
+    default: {
+      if (s.nextAttemptAt === null) return { text: m.head.nextAttemptNone, at: null };
+      const at = new Date(s.nextAttemptAt);
+      return { text: at <= now ? m.head.due : m.format.relative(at, now), at };
+    }
+  }
+}
+
+function still(state: HeadState, tone: Tone, icon: IconName, sentence: string, detail: string | null): Head {
+  return { state, tone, icon, sentence, detail, reason: null, primary: "none", canPause: false, failedToShow: false };
+}
+
+function join(first: string | null, second: string | null): string | null {
+  if (first === null) return second === null ? null : second.charAt(0).toUpperCase() + second.slice(1);
+  return second === null ? first : `${first}; ${second}`;
+}
+
+/** A time that has passed while its event is on the way is "now", never "ago". */
+function later(at: Date, now: Date): Date {
+  return at < now ? now : at;
+}

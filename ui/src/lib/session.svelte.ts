@@ -1,0 +1,73 @@
+/**
+ * What the window knows: the last status, and what the running requests said. Views read it and call it; it
+ * alone calls the companion. `status` is `undefined` before the first one and `null` when the agent is gone.
+ */
+import type { Fault } from "../generated/Fault";
+import type { Login } from "../generated/Login";
+import type { Status } from "../generated/Status";
+import { asFault, type About, type Companion } from "./companion";
+
+export type Tab = "overview" | "failed" | "browsers" | "history" | "settings";
+
+export class Session {
+  readonly companion: Companion;
+  status = $state<Status | null | undefined>(undefined);
+  about = $state<About | null>(null);
+  tab = $state<Tab>("overview");
+  /** The request the head's buttons wait for. */
+  running = $state<"sync" | "stop" | "pause" | "resume" | null>(null);
+  fault = $state<Fault | null>(null);
+
+  constructor(companion: Companion) {
+    this.companion = companion;
+  }
+
+  async start(): Promise<void> {
+    await this.companion.onStatus((status) => {
+      this.status = status;
+    });
+    // Heard first, asked second: an event that came meanwhile is newer than the answer.
+    try {
+      const asked = await this.companion.status();
+      if (this.status === undefined) this.status = asked;
+    } catch (thrown) {
+      this.fault = asFault(thrown);
+      if (this.status === undefined) this.status = null;
+    }
+    try {
+      this.about = await this.companion.about();
+    } catch (thrown) {
+      this.fault ??= asFault(thrown);
+    }
+  }
+
+  sync = () => this.#run("sync", () => this.companion.sync());
+  stop = () => this.#run("stop", () => this.companion.stop());
+  pause = (seconds: number | null) => this.#run("pause", () => this.companion.pause(seconds));
+  resume = () => this.#run("resume", () => this.companion.resume());
+
+  /** Throws the fault: the form shows it where it belongs. The password is not kept here. */
+  async login(login: Login): Promise<void> {
+    await this.companion.login(login);
+    this.fault = null;
+  }
+
+  logout = () => this.#try(() => this.companion.logout());
+  quit = () => this.#try(() => this.companion.quit());
+
+  async #run(what: "sync" | "stop" | "pause" | "resume", call: () => Promise<unknown>): Promise<void> {
+    if (this.running !== null) return;
+    this.running = what;
+    await this.#try(call);
+    this.running = null;
+  }
+
+  async #try(call: () => Promise<unknown>): Promise<void> {
+    this.fault = null;
+    try {
+      await call();
+    } catch (thrown) {
+      this.fault = asFault(thrown);
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * The sign-in form, checked before it is sent. Pure. The password is only passed through: it is read from the
+ * form at the moment of submitting and kept nowhere.
+ */
+import type { Login } from "../generated/Login";
+import type { Messages } from "../messages";
+
+/** What the backend asks of a new password (contract, section 3). */
+export const PASSWORD_MIN = 8;
+
+export type Field = "email" | "password" | "backend";
+export interface Entry {
+  email: string;
+  password: string;
+  backend: string;
+  register: boolean;
+  /** Undefined where the question was not asked. */
+  claim: boolean | undefined;
+}
+export type Checked = { ok: true; login: Login } | { ok: false; field: Field; text: string };
+
+export function check(entry: Entry, m: Messages): Checked {
+  const email = entry.email.trim();
+  const backend = entry.backend.trim();
+  const bad = (field: Field, text: string): Checked => ({ ok: false, field, text });
+
+  if (email === "") return bad("email", m.signIn.emailMissing);
+  if (!/^[^\s@]+@[^\s@]+$/.test(email)) return bad("email", m.signIn.emailBad);
+  if (entry.password === "") return bad("password", m.signIn.passwordMissing);
+  if (entry.register && Array.from(entry.password).length < PASSWORD_MIN) return bad("password", m.signIn.passwordShort);
+  if (backend !== "" && !webAddress(backend)) return bad("backend", m.signIn.backendBad);
+
+  const login: Login = { email, password: entry.password, register: entry.register };
+  if (backend !== "") login.backend = backend;
+  if (entry.claim !== undefined) login.claim = entry.claim;
+  return { ok: true, login };
+}
+
+function webAddress(text: string): boolean {
+  try {
+    return ["http:", "https:"].includes(new URL(text).protocol);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,44 @@
+/** A failed record's reason in the reader's language. What the backend said stays as it said it. */
+import type { FailedRecord } from "../generated/FailedRecord";
+import type { Reason } from "../generated/Reason";
+import type { Messages } from "../messages";
+
+export function why(reason: Reason, m: Messages): string {
+  switch (reason.code) {
+    case "rejected_at_capture":
+      return m.failed.why.rejectedAtCapture(reason.message);
+    case "rejected_by_backend":
+      return m.failed.why.rejectedByBackend(reason.message);
+    case "too_large":
+      return m.failed.why.tooLarge(m.format.bytes(Number(reason.bytes)), m.format.bytes(Number(reason.limit)));
+    case "not_confirmed":
+      return m.failed.why.notConfirmed(m.failed.attempts(reason.attempts));
+    case "damaged":
+      return m.failed.why.damaged(reason.message);
+  }
+}
+
+/** The name of a reason in the filter; a code of a later agent is shown as it is. */
+export function reasonName(code: string, m: Messages): string {
+  const names: Record<string, string> = m.failed.reason;
+  return names[code] ?? code;
+}
+
+/** What a row is headed with: the title, else where it was, else what it is. */
+export function heading(record: FailedRecord, m: Messages): string {
+  return record.title || record.host || record.id || m.failed.kind[record.kind];
+}
+
+/** Everything known of one record, for a report to whoever runs the backend. */
+export function details(record: FailedRecord): string {
+  const { record: text, ...rest } = record;
+  return JSON.stringify({ ...rest, record: text === undefined ? null : parsed(text) }, null, 2);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import { catalogues } from "../src/messages";
+import { Format } from "../src/lib/format";
+import { head, nextAttempt } from "../src/lib/head";
+import { scenes } from "./scenes";
+
+const now = new Date("2026-11-21T14:30:00Z");
+const en = catalogues.en(new Format("en-GB"));
+const all = scenes(now);
+const of = (scene: string) => head(all[scene], now, en);
+
+test("each state has its sentence, what follows and its one primary action", () => {
+  const seen = Object.keys(all).map((scene) => {
+    const { sentence, detail, tone, primary } = of(scene);
+    return [scene, sentence, detail, tone, primary];
+  });
+  expect(seen).toEqual([
+    ["up_to_date", "Up to date", null, "good", "sync"],
+    ["waiting", "1,204 records waiting", "Next sync at 14:32", "calm", "sync"],
+    ["syncing", "Sending 1,200 of 48,310", "About 40 secs left", "busy", "progress"],
+    ["syncing_unknown", "Checking with the backend", null, "busy", "progress"],
+    ["retrying", "Could not deliver", "1,204 records are safe here; next try in 40 sec", "wait", "sync"],
+    ["needs_attention", "3 records need you", null, "alert", "sync"],
+    ["needs_setting", "Sync needs your attention", "1,204 records are safe here", "alert", "sync"],
+    ["paused", "Paused until 15:30", "1,204 records are safe here", "calm", "resume"],
+    ["paused_open", "Paused", "1,204 records are safe here", "calm", "resume"],
+    ["session_expired", "Session expired. Sign in again", "1,204 records are safe here", "alert", "sign-in"],
+    ["signed_out", "Sign in to start", "87 records are already safe here", "calm", "none"],
+    ["other_account", "Sign in to start", "52 records are already safe here", "calm", "none"],
+    ["buffer_problem", "The store on this computer has a problem", null, "alert", "sync"],
+  ]);
+});
+
+test("green is for up to date alone", () => {
+  const green = Object.entries(all).filter(([scene]) => of(scene).tone === "good");
+  expect(green.map(([, status]) => status.state)).toEqual(["up_to_date"]);
+});
+
+test("before the first status and without an agent it says so, and offers nothing", () => {
+  expect(head(undefined, now, en)).toMatchObject({ state: "connecting", primary: "none" });
+  expect(head(null, now, en)).toMatchObject({ state: "disconnected", tone: "alert", primary: "none" });
+});
+
+test("one record is one record", () => {
+  const one = { ...all["waiting"]!, backlog: { ...all["waiting"]!.backlog, pageVisits: 1, tabAggregates: 0 } };
+  expect(head(one, now, en).sentence).toBe("1 record waiting");
+});
+
+test("nothing waiting without a recent confirmation is not called up to date", () => {
+  const stale = { ...all["up_to_date"]!, state: "waiting" as const };
+  expect(head(stale, now, en)).toMatchObject({ sentence: "Nothing waiting, not confirmed lately", tone: "calm" });
+});
+
+test("a next attempt that is overdue is due now, never in the past", () => {
+  const due = { ...all["retrying"]!, nextAttemptAt: "2026-11-21T14:29:50Z" };
+  expect(nextAttempt(due, now, en).text).toBe("due now");
+  expect(head(due, now, en).detail).toBe("1,204 records are safe here; next try now");
+});
+
+test("where no attempt is planned it says what it waits for", () => {
+  const text = (scene: string) => nextAttempt(all[scene]!, now, en).text;
+  expect(["syncing", "paused", "signed_out", "session_expired"].map(text)).toEqual([
+    "running now",
+    "after the pause",
+    "after signing in",
+    "after signing in",
+  ]);
+});

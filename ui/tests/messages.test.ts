@@ -1,0 +1,41 @@
+import { expect, test } from "vitest";
+import { catalogues, translate } from "../src/messages";
+import { Format } from "../src/lib/format";
+
+/** Every key with what it says: sentences with arguments are called with plausible ones. */
+function said(value: unknown, path = ""): [string, string][] {
+  if (typeof value === "string") return [[path, value]];
+  if (typeof value === "function") {
+    const texts = [1, 7].map((n) => String((value as (...a: unknown[]) => unknown)(...Array<unknown>(value.length).fill(n))));
+    return texts.map((text, i) => [`${path}(${i})`, text]);
+  }
+  if (value instanceof Format || typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => said(inner, path ? `${path}.${key}` : key));
+}
+
+test("every catalogue says something for every key", () => {
+  const english = said(catalogues.en(new Format("en"))).map(([key]) => key);
+  for (const [lang, catalogue] of Object.entries(catalogues)) {
+    const entries = said(catalogue(new Format(lang)));
+    expect(entries.map(([key]) => key), lang).toEqual(english);
+    for (const [key, text] of entries) {
+      expect(text.trim(), `${lang} ${key}`).not.toBe("");
+      expect(text, `${lang} ${key}`).not.toMatch(/undefined|NaN|\[object|#/);
+    }
+  }
+});
+
+test("German is German: no sentence was left in English", () => {
+  const english = new Map(said(catalogues.en(new Format("en"))));
+  const names = new Set(["app", "settings.app", "failed.reasonCount(0)", "failed.reasonCount(1)"]);
+  const left = said(catalogues.de(new Format("de")))
+    .filter(([key, text]) => text.includes(" ") && english.get(key) === text && !names.has(key));
+  expect(left).toEqual([]);
+});
+
+test("the reader's first language that there is decides, English without one", () => {
+  expect(translate(["fr-FR", "de-AT", "en"]).lang).toBe("de");
+  expect(translate(["de-AT"]).messages.format.locale).toBe("de-AT");
+  expect(translate(["xx", "not a tag"]).lang).toBe("en");
+  expect(translate([]).lang).toBe("en");
+});

@@ -1,0 +1,146 @@
+/**
+ * Status objects as the agent says them, one for each sentence of the head. Times are relative to `now`, so that
+ * the same scene serves a test with a fixed clock and a screenshot taken today.
+ */
+import type { FailedRecord } from "../src/generated/FailedRecord";
+import type { Run } from "../src/generated/Run";
+import type { State } from "../src/generated/State";
+import type { Status } from "../src/generated/Status";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+export type Scenes = Record<string, Status>;
+
+export function scenes(now: Date): Scenes {
+  const at = (ms: number) => new Date(now.getTime() + ms).toISOString();
+  const account = { ref: "1", email: "mia@example.org", backend: "https://sync.example.org" };
+  const none = { pageVisits: 0, tabAggregates: 0, bytes: 0, held: 0, oldestAt: null };
+  const some = { pageVisits: 980, tabAggregates: 224, bytes: 1_480_220, held: 0, oldestAt: at(-3 * HOUR) };
+  const browsers = [
+    { name: "Chromium", profileId: "9c1f2a", lastSeenAt: at(-3 * SECOND), connected: true },
+    { name: "Firefox", profileId: "work", lastSeenAt: at(-26 * HOUR), connected: false },
+  ];
+  const base = (state: State): Status => ({
+    state,
+    reason: null,
+    backlog: none,
+    failed: 0,
+    failedKept: 0,
+    lastSync: { at: at(-2 * MINUTE), outcome: "done", sent: 37 },
+    lastConfirmedAt: at(-2 * MINUTE - 5 * SECOND),
+    nextAttemptAt: at(3 * MINUTE - 5 * SECOND),
+    progress: null,
+    account,
+    agentRunning: true,
+    unclaimed: 0,
+    otherAccounts: [],
+    browsers,
+    pausedUntil: null,
+  });
+  return {
+    up_to_date: base("up_to_date"),
+    waiting: { ...base("waiting"), backlog: some },
+    syncing: {
+      ...base("syncing"),
+      backlog: { ...some, pageVisits: 40_210, tabAggregates: 6_900, bytes: 61_200_000 },
+      progress: { done: 1_200, total: 48_310, etaSeconds: 40 },
+    },
+    syncing_unknown: { ...base("syncing"), progress: null },
+    retrying: {
+      ...base("retrying"),
+      reason: "The backend does not answer: connection refused",
+      backlog: some,
+      nextAttemptAt: at(40 * SECOND),
+      lastConfirmedAt: at(-50 * MINUTE),
+    },
+    needs_attention: { ...base("needs_attention"), failed: 5, failedKept: 2 },
+    needs_setting: {
+      ...base("needs_attention"),
+      reason: "The backend refuses everything: 403 Forbidden",
+      backlog: some,
+    },
+    paused: { ...base("paused"), backlog: some, pausedUntil: at(HOUR), nextAttemptAt: null },
+    paused_open: { ...base("paused"), backlog: some, nextAttemptAt: null },
+    session_expired: { ...base("session_expired"), backlog: some, nextAttemptAt: null },
+    signed_out: {
+      ...base("signed_out"),
+      account: null,
+      unclaimed: 87,
+      lastSync: null,
+      lastConfirmedAt: null,
+      nextAttemptAt: null,
+      browsers: [],
+    },
+    other_account: {
+      ...base("signed_out"),
+      account: null,
+      unclaimed: 12,
+      otherAccounts: [{ email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 1 }],
+      nextAttemptAt: null,
+    },
+    buffer_problem: {
+      ...base("buffer_problem"),
+      reason: "The disk is full: free some space, and records are taken again",
+      backlog: some,
+    },
+  };
+}
+
+export function failedRecords(now: Date, n: number): FailedRecord[] {
+  const at = (ms: number) => new Date(now.getTime() + ms).toISOString();
+  const kinds: Pick<FailedRecord, "kind" | "title" | "host" | "reason">[] = [
+    {
+      kind: "pageVisit",
+      title: "Frequently asked questions about the tides of the northern sea",
+      host: "tides.example.org",
+      reason: { code: "rejected_by_backend", field: "url", message: "URL is longer than 2,048 characters", status: 400 },
+    },
+    {
+      kind: "tabAggregate",
+      title: null,
+      host: "news.example.com",
+      reason: { code: "rejected_by_backend", field: "total_time_seconds", message: "must not be negative", status: 400 },
+    },
+    {
+      kind: "pageVisit",
+      title: null,
+      host: null,
+      reason: { code: "rejected_at_capture", rule: "invalid_url", message: "url is javascript:…, accepted are http and https" },
+    },
+    { kind: "pageVisit", title: "An archive", host: "archive.example.net", reason: { code: "not_confirmed", attempts: 5 } },
+    { kind: "pageVisit", title: "Map of everything", host: "maps.example.org", reason: { code: "damaged", message: "checksum differs" } },
+  ];
+  return Array.from({ length: n }, (_, i) => ({
+    ...(kinds[i % kinds.length] as (typeof kinds)[number]),
+    number: i + 1,
+    id: `visit-${i + 1}`,
+    text: "said by the agent",
+    firstAt: at(-(i + 1) * 7 * MINUTE),
+    lastAt: at(-(i + 1) * MINUTE),
+    attempts: 1 + (i % 5),
+    kept: n < 10 && i >= 3,
+    account: "mia@example.org",
+  }));
+}
+
+export function runs(now: Date): Run[] {
+  const at = (ms: number) => new Date(now.getTime() + ms).toISOString();
+  const run = (ago: number, took: number, sent: number, outcome: string, why: string | null, failed = 0): Run => ({
+    startedAt: at(-ago),
+    endedAt: at(-ago + took),
+    batches: Math.ceil(sent / 200),
+    sent,
+    failed,
+    outcome,
+    why,
+  });
+  return [
+    run(2 * MINUTE, 1_400, 37, "done", null),
+    run(7 * MINUTE, 30_000, 0, "unreachable", "The backend does not answer: connection refused"),
+    run(12 * MINUTE, 6_200, 412, "done", null, 3),
+    run(17 * MINUTE, 420, 0, "done", null),
+    run(26 * HOUR, 95_000, 4_800, "stopped", "Stopped by the user after the batch in flight"),
+  ];
+}

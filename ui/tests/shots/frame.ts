@@ -1,0 +1,32 @@
+/** One window with one scene: `?scene=&lang=&tab=&failed=&open&text=`. */
+import { mount, tick } from "svelte";
+import App from "../../src/App.svelte";
+import { Session, type Tab } from "../../src/lib/session.svelte";
+import { translate } from "../../src/messages";
+import { FakeCompanion } from "../fake";
+import { failedRecords, runs, scenes } from "../scenes";
+
+const query = new URLSearchParams(location.search);
+const now = new Date();
+const scene = query.get("scene") ?? "up_to_date";
+const status = scene === "gone" ? null : scenes(now)[scene];
+const { lang, messages } = translate([query.get("lang") ?? "en-GB"]);
+document.documentElement.lang = lang;
+document.documentElement.style.fontSize = query.get("text") ?? "";
+
+const target = document.getElementById("app");
+if (target) {
+  const many = Number(query.get("failed") ?? status?.failed ?? 0);
+  const companion = new FakeCompanion(status ?? null, failedRecords(now, many), runs(now));
+  const session = new Session(companion);
+  session.tab = (query.get("tab") ?? "overview") as Tab;
+  mount(App, { target, props: { session, m: messages } });
+  if (scene !== "connecting") await session.start();
+  await tick();
+  const press = query.get("press");
+  for (const testid of press ? press.split(",") : []) {
+    await tick();
+    await new Promise(requestAnimationFrame);
+    document.querySelector<HTMLElement>(testid.startsWith("#") ? testid : `[data-testid=${testid}]`)?.click();
+  }
+}

@@ -1,0 +1,288 @@
+import { cleanup, render } from "@testing-library/svelte";
+import { flushSync, tick } from "svelte";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import App from "../src/App.svelte";
+import type { Status } from "../src/generated/Status";
+import { Format } from "../src/lib/format";
+import { Session } from "../src/lib/session.svelte";
+import { catalogues } from "../src/messages";
+import { FakeCompanion } from "./fake";
+import { failedRecords, runs, scenes } from "./scenes";
+
+const now = new Date("2026-11-21T14:30:00Z");
+const all = scenes(now);
+
+beforeEach(() => {
+  vi.useFakeTimers({ now, toFake: ["Date", "setTimeout", "clearTimeout"] });
+});
+afterEach(() => {
+  cleanup();
+  vi.useRealTimers();
+});
+
+/** Lets answers arrive and effects run: no time passes. */
+async function settle() {
+  for (let i = 0; i < 20; i += 1) {
+    await Promise.resolve();
+    await tick();
+  }
+}
+
+async function open(status: Status | null, companion = new FakeCompanion(status)) {
+  const session = new Session(companion);
+  const { container } = render(App, { session, m: catalogues.en(new Format("en-GB")) });
+  await session.start();
+  await settle();
+  const find = (testid: string) => container.querySelector<HTMLElement>(`[data-testid="${testid}"]`);
+  const text = (testid: string) => find(testid)?.textContent?.replace(/\s+/g, " ").trim();
+  const press = async (testid: string) => {
+    const element = find(testid);
+    expect(element, testid).not.toBeNull();
+    element?.click();
+    await settle();
+  };
+  const asked = (name: string) => companion.asked.filter(([n]) => n === name).map(([, ...args]) => args);
+  return { container, session, companion, find, text, press, asked };
+}
+
+test("the head and the backlog say what the status says, and follow each event", async () => {
+  const w = await open(all["waiting"]!);
+  expect(w.find("status-head")?.dataset.state).toBe("waiting");
+  expect(w.text("status-sentence")).toBe("1,204 records waiting");
+  expect([w.text("backlog-visits"), w.text("backlog-aggregates"), w.text("backlog-bytes")]).toEqual(["980", "224", "1.5 MB"]);
+  w.companion.say(all["up_to_date"]!);
+  await settle();
+  expect(w.find("status-head")?.dataset.state).toBe("up_to_date");
+  expect([w.text("status-sentence"), w.text("backlog-visits")]).toEqual(["Up to date", "0"]);
+  expect(w.find("last-sync")?.querySelector("time")?.title).toContain("21 November 2026");
+  expect(w.asked("status")).toHaveLength(1);
+});
+
+test("relative times move on by themselves, without a question to the agent", async () => {
+  const w = await open(all["retrying"]!);
+  expect(w.text("status-detail")).toContain("in 40 sec");
+  const before = w.companion.asked.length;
+  vi.advanceTimersByTime(15_000);
+  flushSync();
+  expect(w.text("status-detail")).toContain("in 25 sec");
+  expect(w.companion.asked).toHaveLength(before);
+});
+
+test("an event that came before the answer wins over it", async () => {
+  const companion = new FakeCompanion(all["waiting"]!);
+  companion.status = () => {
+    companion.heard?.(all["up_to_date"]!);
+    return Promise.resolve(all["waiting"]!);
+  };
+  const w = await open(null, companion);
+  expect(w.find("status-head")?.dataset.state).toBe("up_to_date");
+});
+
+test("without an agent it says so and shows no number", async () => {
+  const w = await open(null);
+  expect(w.find("status-head")?.dataset.state).toBe("disconnected");
+  expect(w.find("backlog-visits")).toBeNull();
+  expect(w.find("sync-now")).toBeNull();
+});
+
+test("sync now asks for a sync, becomes progress with stop, and a refusal is named", async () => {
+  const w = await open(all["waiting"]!);
+  await w.press("sync-now");
+  expect(w.asked("sync")).toEqual([[]]);
+  w.companion.say(all["syncing"]!);
+  await settle();
+  expect(w.find("sync-now")).toBeNull();
+  expect(w.find("progress")?.getAttribute("aria-valuenow")).toBe("1200");
+  await w.press("stop");
+  expect(w.asked("stop")).toEqual([[]]);
+  w.companion.refusals.set("sync", { code: "try_later", text: "the backend asked for 30 s" });
+  w.companion.say(all["waiting"]!);
+  await settle();
+  await w.press("sync-now");
+  expect(w.find("fault")?.dataset.code).toBe("try_later");
+  expect(w.text("fault")).toContain("the backend asked for 30 s");
+});
+
+test("pause and resume", async () => {
+  const w = await open(all["up_to_date"]!);
+  await w.press("pause");
+  await w.press("pause-hour");
+  await w.press("pause");
+  await w.press("pause-tomorrow");
+  await w.press("pause");
+  await w.press("pause-open");
+  expect(w.asked("pause")).toEqual([[3600], [15.5 * 3600], [null]]);
+  w.companion.say(all["paused"]!);
+  await settle();
+  await w.press("resume");
+  expect(w.asked("resume")).toEqual([[]]);
+});
+
+test("signing in sends the form and keeps no password", async () => {
+  const w = await open(all["signed_out"]!);
+  const password = w.find("signin-password") as HTMLInputElement;
+  (w.find("signin-email") as HTMLInputElement).value = " mia@example.org ";
+  password.value = "long enough";
+  expect((w.find("signin-backend") as HTMLInputElement).value).toBe("http://127.0.0.1:3001");
+  await w.press("signin-submit");
+  expect(w.asked("login")).toEqual([
+    [{ email: "mia@example.org", password: "long enough", register: false, backend: "http://127.0.0.1:3001" }],
+  ]);
+  expect(password.value).toBe("");
+  expect(JSON.stringify([w.session.status, w.session.about, w.session.fault, w.session.running])).not.toContain("long enough");
+  expect(w.container.innerHTML).not.toContain("long enough");
+});
+
+test("a sign-in that fails is named, keeps the e-mail and clears the password", async () => {
+  const w = await open(all["signed_out"]!);
+  w.companion.refusals.set("login", { code: "wrong_credentials", text: "" });
+  (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
+  (w.find("signin-password") as HTMLInputElement).value = "wrong";
+  await w.press("signin-submit");
+  expect(w.text("signin-error")).toBe("E-mail or password is wrong.");
+  expect((w.find("signin-email") as HTMLInputElement).value).toBe("mia@example.org");
+  expect((w.find("signin-password") as HTMLInputElement).value).toBe("");
+});
+
+test("what cannot be a sign-in is refused in the form, with the field named", async () => {
+  const w = await open(all["signed_out"]!);
+  await w.press("signin-mode-register");
+  const attempt = async (email: string, password: string, backend: string) => {
+    (w.find("signin-email") as HTMLInputElement).value = email;
+    (w.find("signin-password") as HTMLInputElement).value = password;
+    (w.find("signin-backend") as HTMLInputElement).value = backend;
+    await w.press("signin-submit");
+    return w.find("signin-error")?.dataset.field;
+  };
+  expect(await attempt("", "long enough", "")).toBe("email");
+  expect(await attempt("mia", "long enough", "")).toBe("email");
+  expect(await attempt("mia@example.org", "", "")).toBe("password");
+  expect(await attempt("mia@example.org", "short", "")).toBe("password");
+  expect(await attempt("mia@example.org", "long enough", "ftp://x")).toBe("backend");
+  expect(w.asked("login")).toEqual([]);
+  expect(await attempt("mia@example.org", "long enough", "")).toBeUndefined();
+  expect(w.asked("login")).toEqual([[{ email: "mia@example.org", password: "long enough", register: true }]]);
+});
+
+test("records of nobody beside another account's: claimed only when asked for", async () => {
+  const w = await open(all["other_account"]!);
+  expect((w.find("signin-claim") as HTMLInputElement).checked).toBe(false);
+  (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
+  (w.find("signin-password") as HTMLInputElement).value = "long enough";
+  await w.press("signin-submit");
+  expect(w.asked("login")[0]?.[0]).toMatchObject({ claim: false });
+});
+
+test("signing out says how much is not delivered, and asks", async () => {
+  const w = await open(all["waiting"]!);
+  await w.press("tab-settings");
+  expect(w.text("account-email")).toBe("mia@example.org");
+  await w.press("sign-out");
+  expect(w.container.querySelector("dialog")?.textContent).toContain("1,204 records have not been delivered");
+  expect(w.asked("logout")).toEqual([]);
+  await w.press("confirm");
+  expect(w.asked("logout")).toEqual([[]]);
+});
+
+test("no failed record is a friendly line", async () => {
+  const w = await open(all["up_to_date"]!);
+  await w.press("tab-failed");
+  expect(w.text("failed-empty")).toContain("No record has failed");
+});
+
+test("failed records: why, and what can be done about each", async () => {
+  const w = await open(all["needs_attention"]!, new FakeCompanion(all["needs_attention"]!, failedRecords(now, 5)));
+  await w.press("show-failed");
+  const reasons = Array.from(w.container.querySelectorAll("[data-testid=failed-reason]"), (e) => e.textContent);
+  expect(reasons).toHaveLength(5);
+  expect(reasons[0]).toBe("The backend refused it: URL is longer than 2,048 characters");
+  w.container.querySelector<HTMLElement>('[data-row="0"]')?.click();
+  await settle();
+  await w.press("failed-retry");
+  expect(w.asked("failedRetry")).toEqual([[{ ids: [1] }]]);
+  expect(w.container.querySelectorAll("[data-testid=failed-row]")).toHaveLength(4);
+  w.container.querySelector<HTMLElement>('[data-row="0"]')?.click();
+  await settle();
+  await w.press("failed-discard");
+  expect(w.asked("failedDiscard")).toEqual([]);
+  expect(w.container.querySelector("dialog")?.textContent).toContain("the only copy");
+  await w.press("confirm");
+  expect(w.asked("failedDiscard")).toEqual([[{ ids: [2] }]]);
+  w.container.querySelector<HTMLElement>('[data-row="0"]')?.click();
+  await settle();
+  await w.press("failed-keep");
+  expect(w.asked("failedKeep")).toEqual([[{ ids: [3] }]]);
+});
+
+test("what is done for all is done for what the filter shows", async () => {
+  const w = await open(all["needs_attention"]!, new FakeCompanion(all["needs_attention"]!, failedRecords(now, 5)));
+  await w.press("tab-failed");
+  const filter = w.find("failed-filter") as HTMLSelectElement;
+  filter.value = "rejected_by_backend";
+  filter.dispatchEvent(new Event("change", { bubbles: true }));
+  await settle();
+  expect(w.container.querySelectorAll("[data-testid=failed-row]")).toHaveLength(2);
+  await w.press("failed-more");
+  await w.press("failed-keep-all");
+  expect(w.asked("failedKeep")).toEqual([[{ reason: "rejected_by_backend" }]]);
+});
+
+test("five thousand failed records: few in the document, the last one reached by the End key", async () => {
+  const companion = new FakeCompanion(all["needs_attention"]!, failedRecords(now, 5000));
+  const w = await open(all["needs_attention"]!, companion);
+  await w.press("tab-failed");
+  expect(w.asked("failedList")).toHaveLength(1);
+  const first = w.container.querySelector<HTMLElement>('[data-row="0"]');
+  first?.focus();
+  first?.dispatchEvent(new KeyboardEvent("keydown", { key: "End", bubbles: true }));
+  for (let i = 0; i < 10; i += 1) await settle();
+  expect(w.container.querySelectorAll("[data-testid=failed-row]").length).toBeLessThanOrEqual(80);
+  expect((document.activeElement as HTMLElement).dataset.row).toBe("4999");
+});
+
+test("the list is read again when the status counts another number, and not otherwise", async () => {
+  const companion = new FakeCompanion(all["needs_attention"]!, failedRecords(now, 5));
+  const w = await open(all["needs_attention"]!, companion);
+  await w.press("tab-failed");
+  companion.say({ ...all["needs_attention"]!, lastConfirmedAt: now.toISOString() });
+  await settle();
+  expect(w.asked("failedList")).toHaveLength(1);
+  companion.failed = failedRecords(now, 6);
+  companion.say({ ...all["needs_attention"]!, failed: 6 });
+  await settle();
+  expect(w.container.querySelectorAll("[data-testid=failed-row]")).toHaveLength(6);
+});
+
+test("history shows the last runs with what they came to", async () => {
+  const w = await open(all["up_to_date"]!, new FakeCompanion(all["up_to_date"]!, [], runs(now)));
+  await w.press("tab-history");
+  const rows = w.container.querySelectorAll<HTMLElement>("[data-testid=history-row]");
+  expect(Array.from(rows, (r) => r.dataset.outcome)).toEqual(["done", "unreachable", "done", "done", "stopped"]);
+  expect(rows[1]?.textContent).toContain("connection refused");
+});
+
+test("browsers: connected or not, and when last heard", async () => {
+  const w = await open(all["up_to_date"]!);
+  await w.press("tab-browsers");
+  const rows = Array.from(w.container.querySelectorAll<HTMLElement>("[data-testid=browser-row]"));
+  expect(rows.map((r) => r.dataset.connected)).toEqual(["true", "false"]);
+  w.companion.say({ ...all["up_to_date"]!, browsers: [] });
+  await settle();
+  expect(w.text("browsers-empty")).toContain("heyho browsers register");
+});
+
+test("arrow keys go through the tabs", async () => {
+  const w = await open(all["up_to_date"]!);
+  const key = async (name: string) => {
+    document.activeElement?.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+    await settle();
+  };
+  w.find("tab-overview")?.focus();
+  await key("ArrowRight");
+  expect(w.session.tab).toBe("failed");
+  await key("End");
+  expect(w.session.tab).toBe("settings");
+  await key("ArrowRight");
+  expect(w.session.tab).toBe("overview");
+  expect((document.activeElement as HTMLElement).dataset.testid).toBe("tab-overview");
+});
