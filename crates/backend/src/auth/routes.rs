@@ -1,0 +1,224 @@
+//! `/auth/*`: register, sign in, refresh, sign out, who am I.
+
+use super::refresh::RefreshToken;
+use super::{Caller, address};
+use crate::app::{App, Shared};
+use crate::body;
+use crate::clock;
+use crate::error::ApiError;
+use crate::limits::{
+    ACCESS_TOKEN_LIFE, MAX_NAME_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, REFRESH_TOKEN_LIFE,
+};
+use crate::store::{Created, NewSession, NewUser, Presented, Rotation, SessionEnd, SessionId, User, UserId};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub struct Registration {
+    email: Option<String>,
+    password: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct SignIn {
+    email: Option<String>,
+    password: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Refresh {
+    refresh_token: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Envelope<T> {
+    pub success: bool,
+    pub data: T,
+}
+
+impl<T> Envelope<T> {
+    pub fn of(data: T) -> Json<Envelope<T>> {
+        Json(Envelope { success: true, data })
+    }
+}
+
+#[derive(Serialize)]
+pub struct SignedIn {
+    access_token: String,
+    refresh_token: String,
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: i64,
+    user: Profile,
+}
+
+#[derive(Serialize)]
+pub struct Profile {
+    id: Uuid,
+    email: String,
+}
+
+#[derive(Serialize)]
+pub struct Me {
+    user: Profile,
+}
+
+impl From<User> for Profile {
+    fn from(user: User) -> Profile {
+        Profile { id: user.id.0, email: user.email }
+    }
+}
+
+pub async fn register(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Envelope<SignedIn>>), ApiError> {
+    let form: Registration = body::json(&headers, body, app.limits.max_small_body_bytes).await?;
+    let email = address::parse(&form.email.unwrap_or_default())?;
+    let password = new_password("password", form.password)?;
+    let first_name = name("first_name", form.first_name)?;
+    let last_name = name("last_name", form.last_name)?;
+    let password_hash = app.passwords.hash(password).await.map_err(ApiError::Internal)?;
+    let now = app.clock.now();
+    let id = UserId(clock::new_id(now)?);
+    let user = NewUser {
+        id,
+        email: email.clone(),
+        password_hash,
+        first_name,
+        last_name,
+        feed_epoch: clock::new_id(now)?.to_string(),
+        now,
+    };
+    match app.store.create_user(user).await? {
+        Created::EmailTaken => Err(ApiError::EmailTaken),
+        Created::Created => {
+            let signed_in = open_session(&app, User { id, email }).await?;
+            Ok((StatusCode::CREATED, Envelope::of(signed_in)))
+        }
+    }
+}
+
+pub async fn login(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Envelope<SignedIn>>, ApiError> {
+    let form: SignIn = body::json(&headers, body, app.limits.max_small_body_bytes).await?;
+    let needed = |field, value: Option<String>| {
+        value.filter(|v| !v.is_empty()).ok_or_else(|| ApiError::invalid(field, format!("{field} is missing")))
+    };
+    let email = needed("email", form.email)?.trim().to_lowercase();
+    let password = needed("password", form.password)?;
+    // neither can be anyone's; nothing is looked up and the same work is done
+    let possible = address::parse(&email).is_ok() && password.chars().count() <= MAX_PASSWORD_CHARS;
+    let known = if possible { app.store.credentials(&email).await? } else { None };
+    let password = if possible { password } else { String::new() };
+    let stored = known.as_ref().map(|k| k.password_hash.clone());
+    let fits = app.passwords.verify(password, stored).await.map_err(ApiError::Internal)?;
+    match known {
+        Some(known) if fits => Ok(Envelope::of(open_session(&app, known.user).await?)),
+        _ => Err(ApiError::InvalidCredentials),
+    }
+}
+
+pub async fn refresh(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Envelope<SignedIn>>, ApiError> {
+    let form: Refresh = body::json(&headers, body, app.limits.max_small_body_bytes).await?;
+    let text =
+        form.refresh_token.ok_or_else(|| ApiError::invalid("refresh_token", "refresh_token is missing"))?;
+    let over = ApiError::Unauthorized("the refresh token is not valid, or its session is over");
+    let Some(presented) = RefreshToken::parse(&text) else { return Err(over) };
+    let successor = RefreshToken::new()?;
+    let now = app.clock.now();
+    let rotation = app
+        .store
+        .rotate(Presented {
+            token: presented.hash(),
+            successor: successor.hash(),
+            successor_sealed: presented.seal(&successor),
+            now,
+            expires_at: now + REFRESH_TOKEN_LIFE,
+        })
+        .await?;
+    let (user, session, token) = match rotation {
+        Rotation::Rotated { user, session } => (user, session, successor),
+        Rotation::Again { user, session, successor_sealed } => {
+            (user, session, presented.open(successor_sealed))
+        }
+        Rotation::Reused => {
+            tracing::warn!("a spent refresh token was used again; its session has ended");
+            return Err(over);
+        }
+        Rotation::Unknown => return Err(over),
+    };
+    Ok(Envelope::of(signed_in(&app, user, session, &token)?))
+}
+
+pub async fn logout(State(app): State<Shared>, caller: Caller) -> Result<StatusCode, ApiError> {
+    app.store.end_session(caller.session, SessionEnd::SignedOut, app.clock.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn me(caller: Caller) -> Json<Envelope<Me>> {
+    Envelope::of(Me { user: caller.user.into() })
+}
+
+async fn open_session(app: &App, user: User) -> Result<SignedIn, ApiError> {
+    let now = app.clock.now();
+    let session = SessionId(clock::new_id(now)?);
+    let token = RefreshToken::new()?;
+    app.store
+        .open_session(NewSession {
+            id: session,
+            user: user.id,
+            token: token.hash(),
+            now,
+            expires_at: now + REFRESH_TOKEN_LIFE,
+        })
+        .await?;
+    signed_in(app, user, session, &token)
+}
+
+fn signed_in(app: &App, user: User, session: SessionId, token: &RefreshToken) -> Result<SignedIn, ApiError> {
+    Ok(SignedIn {
+        access_token: app.access.issue(user.id, session, app.clock.now()).map_err(ApiError::Internal)?,
+        refresh_token: token.text(),
+        token_type: "Bearer",
+        expires_in: ACCESS_TOKEN_LIFE / clock::SECOND,
+        user: user.into(),
+    })
+}
+
+fn new_password(field: &'static str, password: Option<String>) -> Result<String, ApiError> {
+    let password = password.unwrap_or_default();
+    let length = password.chars().count();
+    if (MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length) {
+        Ok(password)
+    } else {
+        Err(ApiError::invalid(
+            field,
+            format!("{field} must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"),
+        ))
+    }
+}
+
+fn name(field: &'static str, name: Option<String>) -> Result<Option<String>, ApiError> {
+    let name = name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty());
+    match &name {
+        Some(n) if n.chars().count() > MAX_NAME_CHARS || n.contains('\0') => {
+            Err(ApiError::invalid(field, format!("{field} must have at most {MAX_NAME_CHARS} characters")))
+        }
+        _ => Ok(name),
+    }
+}

@@ -1,0 +1,198 @@
+//! The embedded store: one SQLite file in WAL mode.
+//!
+//! - One connection writes, so that writers wait in a fair queue here and not in SQLite's unfair one; every write is
+//!   `BEGIN IMMEDIATE`. Four connections read.
+//! - `synchronous=FULL`: a 200 was promised, so it outlives a power cut.
+//! - Another process may share the file (a copy for a backup, `sqlite3`): `busy_timeout` covers it. The migration
+//!   runs under a file lock, because SQLite has none of its own for that.
+
+mod page;
+mod save;
+mod users;
+
+use super::*;
+use crate::limits::IDEMPOTENCY_LIFE;
+use crate::secret::private;
+use sqlx::SqlitePool;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const READERS: u32 = 4;
+/// Longer than any transaction of ours takes, shorter than a client waits.
+const BUSY: Duration = Duration::from_secs(10);
+/// The WAL-reset fault of SQLite was mended in this version.
+const OLDEST: (u32, u32, u32) = (3, 51, 3);
+
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    write: SqlitePool,
+    read: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the database, making it and its folder where they are missing.
+    pub async fn open(path: &Path) -> Result<SqliteStore> {
+        make_file(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .pragma("trusted_schema", "OFF");
+        migrate(path, &options).await?;
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY * 2)
+            .connect_with(options.clone())
+            .await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        Ok(SqliteStore { write, read })
+    }
+
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>> {
+        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+fn make_file(path: &Path) -> Result<()> {
+    let fail = |what| {
+        let path = path.display().to_string();
+        move |source| StoreError::File { what, path, source }
+    };
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).map_err(fail("the folder of the database cannot be made"))?;
+    }
+    // SQLite gives its -wal and -shm files the mode of the database
+    private(fs::OpenOptions::new().write(true).create(true).truncate(false))
+        .open(path)
+        .map_err(fail("the database file cannot be opened for writing"))?;
+    Ok(())
+}
+
+async fn migrate(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
+    let lock_path = PathBuf::from(format!("{}.migrating", path.display()));
+    let lock_error = |source| StoreError::File {
+        what: "the migration lock cannot be taken",
+        path: lock_path.display().to_string(),
+        source,
+    };
+    let lock = private(fs::OpenOptions::new().write(true).create(true).truncate(false))
+        .open(&lock_path)
+        .map_err(lock_error)?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
+        .await
+        .map_err(std::io::Error::other)
+        .flatten()
+        .map_err(lock_error)?;
+    // auto_vacuum only takes effect before the journal mode is set; both last in the file
+    let options =
+        options.clone().auto_vacuum(SqliteAutoVacuum::Incremental).journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&pool).await?;
+    if !new_enough(&version) {
+        return Err(StoreError::SqliteTooOld(version));
+    }
+    sqlx::migrate!("migrations/sqlite").run(&pool).await?;
+    pool.close().await;
+    drop(lock);
+    Ok(())
+}
+
+fn new_enough(version: &str) -> bool {
+    let mut parts = version.split('.').map(|p| p.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next()) >= OLDEST
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT version FROM feeds LIMIT 1").fetch_optional(&self.read).await?;
+        Ok(())
+    }
+
+    async fn create_user(&self, user: NewUser) -> Result<Created> {
+        self.create_user(user).await
+    }
+
+    async fn credentials(&self, email: &str) -> Result<Option<Credentials>> {
+        self.credentials(email).await
+    }
+
+    async fn open_session(&self, session: NewSession) -> Result<()> {
+        self.open_session(session).await
+    }
+
+    async fn session_user(&self, session: SessionId, now: Millis) -> Result<Option<User>> {
+        self.session_user(session, now).await
+    }
+
+    async fn rotate(&self, presented: Presented) -> Result<Rotation> {
+        self.rotate(presented).await
+    }
+
+    async fn end_session(&self, session: SessionId, why: SessionEnd, now: Millis) -> Result<()> {
+        self.end_session(session, why, now).await
+    }
+
+    async fn answered(&self, key: &IdempotencyKey, now: Millis) -> Result<Option<Answered>> {
+        self.answered(key, now).await
+    }
+
+    async fn save(&self, batch: Batch) -> Result<Saved> {
+        self.save(batch).await
+    }
+
+    async fn page(&self, query: PageQuery) -> Result<Vec<StoredRecord>> {
+        self.page(query).await
+    }
+
+    async fn purge(&self, now: Millis) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let mut gone = 0;
+        gone += sqlx::query("DELETE FROM idempotency_keys WHERE answered_at <= ?")
+            .bind(now - IDEMPOTENCY_LIFE)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        gone += sqlx::query("DELETE FROM sessions WHERE expires_at <= ?1 OR ended_at <= ?1")
+            .bind(now)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        tx.commit().await?;
+        Ok(gone)
+    }
+
+    async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_sqlite_with_the_wal_fault_is_refused() {
+        for (version, ok) in
+            [("3.51.3", true), ("3.51.2", false), ("3.40.1", false), ("3.52.0", true), ("4.0", true)]
+        {
+            assert_eq!(new_enough(version), ok, "{version}");
+        }
+        const { assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003) };
+    }
+}

@@ -1,0 +1,61 @@
+//! Reading the feed: (version, kind, id, source), by keyset.
+
+use super::*;
+use sqlx::Row as _;
+
+impl SqliteStore {
+    pub(super) async fn page(&self, query: PageQuery) -> Result<Vec<StoredRecord>> {
+        // one snapshot over both tables
+        let mut tx = self.read.begin().await?;
+        let mut found = Vec::new();
+        for kind in Kind::ALL {
+            if query.kind.is_none_or(|wanted| wanted == kind) {
+                found.extend(of_kind(&mut tx, kind, &query).await?);
+            }
+        }
+        found.sort_by(|a, b| a.place.cmp(&b.place));
+        found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+}
+
+async fn of_kind(
+    tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
+    kind: Kind,
+    query: &PageQuery,
+) -> Result<Vec<StoredRecord>> {
+    let sql = match kind {
+        Kind::PageVisit => {
+            "SELECT version, id, source, record, updated_at FROM page_visits
+             WHERE user_id = ? AND (version, id, source) > (?, ?, ?) ORDER BY version, id, source LIMIT ?"
+        }
+        Kind::TabAggregate => {
+            "SELECT version, id, source, record, updated_at FROM tab_aggregates
+             WHERE user_id = ? AND (version, id, source) > (?, ?, ?) ORDER BY version, id, source LIMIT ?"
+        }
+    };
+    let (version, id, source) = query.after.within(kind);
+    let rows = sqlx::query(sql)
+        .bind(query.user.0)
+        .bind(version)
+        .bind(id)
+        .bind(source)
+        .bind(query.limit)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(StoredRecord {
+                place: Place {
+                    version: row.try_get("version")?,
+                    kind: kind.number(),
+                    id: row.try_get("id")?,
+                    source: row.try_get("source")?,
+                },
+                kind,
+                record: row.try_get("record")?,
+                updated_at: row.try_get("updated_at")?,
+            })
+        })
+        .collect()
+}

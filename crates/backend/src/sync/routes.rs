@@ -1,0 +1,126 @@
+//! The three routes that take records: one path through them all.
+//!
+//! Turn for the idempotency key → an answer given before → read and validate → save. Only a 200 is kept for replay.
+
+use super::request::{self, Form};
+use crate::app::Shared;
+use crate::auth::Caller;
+use crate::body;
+use crate::error::ApiError;
+use crate::limits::{MAX_DEVICE_CHARS, MAX_KEY_CHARS};
+use crate::store::{Batch, IdempotencyKey, Saved};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+
+const REPLAY: HeaderName = HeaderName::from_static("x-idempotent-replay");
+
+pub async fn data(
+    state: State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    take(state, caller, headers, body, Form::Batch, "/api/v1/data/sync").await
+}
+
+pub async fn page_visits(
+    state: State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    take(state, caller, headers, body, Form::Visits, "/api/sync/page-visits").await
+}
+
+pub async fn tab_aggregates(
+    state: State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    take(state, caller, headers, body, Form::Aggregates, "/api/sync/tab-aggregates").await
+}
+
+async fn take(
+    State(app): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+    form: Form,
+    path: &'static str,
+) -> Result<Response, ApiError> {
+    let key =
+        header_text(&headers, &["idempotency-key", "x-idempotency-key"], "Idempotency-Key", MAX_KEY_CHARS)?;
+    let device = header_text(&headers, &["x-device-id"], "X-Device-ID", MAX_DEVICE_CHARS)?;
+    let body = body::read(&headers, body, app.limits.max_body_bytes).await?;
+
+    let key = key.map(|key| IdempotencyKey { user: caller.user.id, method: "POST", path, key });
+    let mut idempotency = None;
+    let mut _turn = None;
+    if let Some(key) = key {
+        let body_hash: [u8; 32] = Sha256::digest(&body).into();
+        _turn =
+            Some(app.twins.turn(&key, app.limits.twin_wait).await.ok_or(ApiError::IdempotencyInProgress)?);
+        match app.store.answered(&key, app.clock.now()).await.map_err(ApiError::sync)? {
+            Some(before) if before.body_hash == body_hash => return Ok(ok(before.answer, true)),
+            Some(_) => return Err(ApiError::IdempotencyKeyReused),
+            None => idempotency = Some((key, body_hash)),
+        }
+    }
+
+    let accepted = tokio::task::spawn_blocking(move || request::read(form, &body))
+        .await
+        .map_err(|e| ApiError::SyncFailed(e.into()))??;
+    let batch = Batch {
+        user: caller.user.id,
+        device: device.or(accepted.device),
+        now: app.clock.now(),
+        visits: accepted.visits,
+        aggregates: accepted.aggregates,
+        idempotency,
+        batch_id: accepted.batch_id,
+        counts: accepted.counts,
+    };
+    match app.store.save(batch).await.map_err(ApiError::sync)? {
+        Saved::Now(body) => Ok(ok(body, false)),
+        Saved::Before(body) => Ok(ok(body, true)),
+        Saved::KeyReused => Err(ApiError::IdempotencyKeyReused),
+        Saved::InProgress => Err(ApiError::IdempotencyInProgress),
+        Saved::NoSuchUser => Err(ApiError::Unauthorized("the account no longer exists")),
+    }
+}
+
+fn ok(body: String, replay: bool) -> Response {
+    let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = (StatusCode::OK, [json], body).into_response();
+    if replay {
+        response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// The first of these headers that is there and not empty.
+fn header_text(
+    headers: &HeaderMap,
+    names: &[&str],
+    shown: &'static str,
+    max_chars: usize,
+) -> Result<Option<String>, ApiError> {
+    for name in names {
+        let Some(value) = headers.get(*name) else { continue };
+        match value.to_str() {
+            Ok("") => {}
+            Ok(text) if text.len() <= max_chars => return Ok(Some(text.to_owned())),
+            _ => {
+                return Err(ApiError::invalid(
+                    shown,
+                    format!("{shown} must have at most {max_chars} visible ASCII characters"),
+                ));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,203 @@
+//! A server on a free port, with a clock that stands still until it is moved, and a small client.
+
+use heyho_backend::clock::Clock;
+use heyho_backend::{Config, Database, Server};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use std::path::PathBuf;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Makes one test a store of each function named: `fn name(server: Backend)`.
+macro_rules! on_each_store {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name($crate::support::Backend::on_sqlite().await).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_each_store;
+
+/// 2026-11-20T12:00:00Z
+pub const START: i64 = 1_795_176_000_000;
+
+pub struct Backend {
+    pub clock: Clock,
+    base: String,
+    http: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+    config: Config,
+    folder: TempDir,
+}
+
+impl Backend {
+    pub async fn on_sqlite() -> Backend {
+        Backend::with(|_| ()).await
+    }
+
+    /// A server with other settings than the usual.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Backend {
+        // a second installation in this process is refused, which is fine
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::new(Database::Sqlite(folder.path().join("data").join("heyho.db")));
+        config.clock = Clock::manual(START);
+        change(&mut config);
+        let mut backend = Backend {
+            clock: config.clock.clone(),
+            base: String::new(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            stop: None,
+            running: None,
+            config,
+            folder,
+        };
+        backend.start().await;
+        backend
+    }
+
+    async fn start(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::open(listener, self.config.clone()).await.unwrap();
+        self.base = format!("http://{}", server.address());
+        let (stop, stopped) = oneshot::channel();
+        self.stop = Some(stop);
+        self.running = Some(tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        })));
+    }
+
+    /// Stops the server as SIGTERM does and starts it on the same database.
+    pub async fn restart(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.running.take().unwrap().await.unwrap().unwrap();
+        self.start().await;
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        send(self.request(Method::GET, path).bearer_auth(token)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub async fn post_as(&self, token: &str, path: &str, body: Value) -> Answer {
+        send(self.request(Method::POST, path).bearer_auth(token).json(&body)).await
+    }
+
+    /// Registers somebody and returns who it is.
+    pub async fn register(&self, email: &str) -> Account {
+        let body = json!({"email": email, "password": "correct horse"});
+        let answer = self.post("/api/v1/auth/register", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        Account::from(&answer.body)
+    }
+
+    pub async fn sync(&self, token: &str, visits: Value, aggregates: Value) -> Answer {
+        let body = json!({"batchId": "b-1", "pageVisits": visits, "tabAggregates": aggregates});
+        self.post_as(token, "/api/v1/data/sync", body).await
+    }
+
+    /// Everything stored, read page by page.
+    pub async fn stored(&self, token: &str, kind: &str, limit: usize) -> Vec<Value> {
+        let mut records = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/api/v1/browsing_data?kind={kind}&limit={limit}&cursor={cursor}");
+            let page = self.get(&path, token).await;
+            assert_eq!(page.status, StatusCode::OK, "{page:?}");
+            for list in ["page_visits", "tab_aggregates"] {
+                records.extend(page.body["data"][list].as_array().unwrap().iter().cloned());
+            }
+            match page.body["next_cursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => return records,
+            }
+        }
+    }
+
+    /// A plain look into the database, beside the server.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        let Database::Sqlite(path) = &self.config.database;
+        let url = format!("sqlite://{}", path.display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        count
+    }
+}
+
+#[derive(Debug)]
+pub struct Account {
+    pub id: String,
+    pub access: String,
+    pub refresh: String,
+}
+
+impl Account {
+    pub fn from(body: &Value) -> Account {
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        Account {
+            id: text(&body["data"]["user"]["id"]),
+            access: text(&body["data"]["access_token"]),
+            refresh: text(&body["data"]["refresh_token"]),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub replayed: bool,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn code(&self) -> (u16, &str) {
+        (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
+    }
+
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{self:?}");
+        self.body
+    }
+}
+
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let replayed = response.headers().get("x-idempotent-replay").is_some_and(|v| v == "true");
+    let text = response.text().await.unwrap();
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect(&text) };
+    if status.is_client_error() || status.is_server_error() {
+        assert_eq!(body["success"], false, "{text}");
+        assert!(body["code"].is_string() && body["error"].is_string(), "{text}");
+    }
+    Answer { status, replayed, body }
+}
+
+pub fn visit(id: &str) -> Value {
+    json!({"id": id, "url": format!("https://example.com/{id}"), "visited_at": START, "title": "A page"})
+}
+
+pub fn aggregate(tab: i64) -> Value {
+    json!({"tabId": tab, "startTime": START, "totalActiveDuration": 5, "domainDurations": {"example.com": 5}})
+}
