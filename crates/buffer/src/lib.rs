@@ -18,6 +18,7 @@ mod export;
 mod failed;
 mod open;
 mod stats;
+mod status;
 
 pub use accounts::{Account, AccountId, SignedIn};
 pub use append::{Appended, Arrival, Source};
@@ -27,6 +28,7 @@ pub use export::{ExportLine, Reader};
 pub use failed::{Failed, FailedQuery};
 pub use open::{Buffer, Watch, check_sqlite};
 pub use stats::{Counts, Other, RunRecord, SourceSeen, Totals};
+pub use status::{Known, LAST_CONFIRMED};
 
 /// How long the digest of a confirmed record is remembered.
 pub const DELIVERED_FOR_MS: i64 = 7 * 24 * 3_600_000;

@@ -1,1 +1,98 @@
-fn main() {}
+//! `heyho-host`: the program a browser starts for the extension (docs/native-messaging.md).
+//!
+//! It stores records in `buffer.db` and acknowledges them after the commit; it sends nothing to the network
+//! and knows no token. Only frames go to stdout; messages go to stderr, which browsers keep in their log.
+
+mod agent_link;
+mod answers;
+mod frames;
+mod launch;
+mod session;
+
+use anyhow::Context;
+use frames::FrameReader;
+use heyho_local::clock;
+use heyho_local::config::Config;
+use heyho_local::paths::Paths;
+use std::process::ExitCode;
+use tokio::sync::mpsc;
+
+/// Frames read ahead; their bytes are bounded besides (see `frames`).
+const READ_AHEAD: usize = 64;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::WARN)
+        .init();
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("heyho-host: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let paths = Paths::of_user()?;
+    // A mistake in the settings must not cost records: they are stored under the defaults, and the agent,
+    // which uses the settings, names the mistake.
+    let config = Config::load(&paths.config_file()).unwrap_or_else(|error| {
+        tracing::warn!("{error}; records are stored all the same");
+        Config::default()
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(serve(paths, config))?;
+    // A read of stdin may still hang in its thread: do not wait for it.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn serve(paths: Paths, config: Config) -> anyhow::Result<ExitCode> {
+    let (out, mut answers) = mpsc::unbounded_channel::<Vec<u8>>();
+    let writing = tokio::spawn(async move {
+        let mut stdout = tokio::io::stdout();
+        while let Some(json) = answers.recv().await {
+            frames::write(&mut stdout, &json).await?;
+        }
+        std::io::Result::Ok(())
+    });
+    let (inbound, received) = mpsc::channel(READ_AHEAD);
+    tokio::spawn(async move {
+        let mut reader = FrameReader::new(tokio::io::stdin());
+        loop {
+            match reader.next().await {
+                Ok(Some(frame)) => {
+                    if inbound.send(frame).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!("stdin could not be read: {error}");
+                    return;
+                }
+            }
+        }
+    });
+    let session = session::Session::new(paths, config, clock::system(), caller(), out);
+    let code = session.run(received).await;
+    // Every commit has its answer in the pipe before we leave; pushes to subscribers end with us.
+    let flushed = tokio::time::timeout(std::time::Duration::from_secs(2), writing).await;
+    if let Ok(written) = flushed {
+        written?.context("an answer could not be written")?;
+    }
+    Ok(code)
+}
+
+/// Chromium passes the origin; Firefox the manifest's path and then the extension's id.
+fn caller() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).take(2).collect();
+    match arguments.as_slice() {
+        [origin, ..] if origin.contains("://") => origin.clone(),
+        [_, id] => id.clone(),
+        _ => "unknown".to_owned(),
+    }
+}

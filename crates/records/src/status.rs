@@ -38,6 +38,47 @@ impl State {
     }
 }
 
+/// What the state is decided by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub buffer_problem: bool,
+    pub session_expired: bool,
+    pub signed_in: bool,
+    pub paused: bool,
+    pub syncing: bool,
+    /// The backend refuses everything, or the configuration keeps us from it.
+    pub blocked: bool,
+    /// Failed records the user has not chosen to keep quietly.
+    pub failed_unkept: bool,
+    pub retrying: bool,
+    pub waiting: bool,
+    /// A batch was confirmed, or with nothing to send a signed-in request was answered, recently enough.
+    pub confirmed_lately: bool,
+}
+
+impl State {
+    /// The one place where "up to date" is said.
+    pub fn decide(facts: Facts) -> State {
+        match facts {
+            Facts { buffer_problem: true, .. } => State::BufferProblem,
+            Facts { session_expired: true, .. } => State::SessionExpired,
+            Facts { signed_in: false, .. } => State::SignedOut,
+            Facts { paused: true, .. } => State::Paused,
+            Facts { syncing: true, .. } => State::Syncing,
+            Facts { blocked: true, .. } | Facts { failed_unkept: true, .. } => State::NeedsAttention,
+            Facts { retrying: true, .. } => State::Retrying,
+            Facts { waiting: false, confirmed_lately: true, .. } => State::UpToDate,
+            _ => State::Waiting,
+        }
+    }
+}
+
+/// How recent a confirmation must be for "up to date", in ms (contract, section 4).
+pub fn fresh_within_ms(interval: std::time::Duration) -> i64 {
+    let twice = interval.as_millis().saturating_mul(2).saturating_add(60_000);
+    i64::try_from(twice).unwrap_or(i64::MAX)
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[serde(rename_all = "camelCase")]
@@ -146,4 +187,36 @@ pub struct Browser {
     #[cfg_attr(feature = "ts", ts(type = "string | null"))]
     pub last_seen_at: Option<Timestamp>,
     pub connected: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_holds_is_the_state() {
+        let calm = Facts { signed_in: true, confirmed_lately: true, ..Facts::default() };
+        let mut facts = calm;
+        assert_eq!(State::decide(facts), State::UpToDate);
+        assert_eq!(State::decide(Facts { confirmed_lately: false, ..calm }), State::Waiting);
+        let mut worse = |change: fn(&mut Facts), expected| {
+            change(&mut facts);
+            assert_eq!(State::decide(facts), expected);
+        };
+        worse(|f| f.waiting = true, State::Waiting);
+        worse(|f| f.retrying = true, State::Retrying);
+        worse(|f| f.failed_unkept = true, State::NeedsAttention);
+        worse(|f| f.syncing = true, State::Syncing);
+        worse(|f| f.paused = true, State::Paused);
+        worse(|f| f.signed_in = false, State::SignedOut);
+        worse(|f| f.session_expired = true, State::SessionExpired);
+        worse(|f| f.buffer_problem = true, State::BufferProblem);
+    }
+
+    #[test]
+    fn no_failed_record_hides_behind_up_to_date() {
+        let facts =
+            Facts { signed_in: true, confirmed_lately: true, failed_unkept: true, ..Facts::default() };
+        assert_eq!(State::decide(facts), State::NeedsAttention);
+    }
 }

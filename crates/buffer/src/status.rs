@@ -1,0 +1,101 @@
+//! The status as far as the buffer knows it: what the host and the command line say without an agent, and
+//! what the agent adds its own knowledge to.
+
+use crate::error::Result;
+use crate::open::Buffer;
+use heyho_records::status::{
+    Account, Backlog, Browser, Facts, LastSync, OtherAccount, State, Status, fresh_within_ms,
+};
+use heyho_records::time::timestamp;
+use std::time::Duration;
+
+/// Key in `meta`: when a batch, or a signed-in request with nothing to send, was last answered.
+pub const LAST_CONFIRMED: &str = "last_confirmed_at";
+
+/// The status, and what its state was decided by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    pub status: Status,
+    pub facts: Facts,
+}
+
+impl Buffer {
+    /// Without an agent: nobody is syncing, and nothing is said about what only an agent can know.
+    pub async fn status(&self, interval: Duration, now: i64) -> Result<Known> {
+        let account = self.signed_in().await?;
+        let totals = self.totals(account.as_ref().map(|a| a.id), now).await?;
+        let last_run = self.runs(1).await?.into_iter().next();
+        let confirmed = self.meta(LAST_CONFIRMED).await?.and_then(|ms| ms.parse::<i64>().ok());
+        let facts = Facts {
+            signed_in: account.is_some(),
+            failed_unkept: totals.failed > totals.failed_kept,
+            waiting: totals.waiting() > 0,
+            confirmed_lately: confirmed.is_some_and(|at| now.saturating_sub(at) <= fresh_within_ms(interval)),
+            ..Facts::default()
+        };
+        let browsers = self.sources().await?.into_iter().map(|source| Browser {
+            name: if source.browser.is_empty() { source.name } else { source.browser },
+            profile_id: source.profile_id,
+            last_seen_at: Some(timestamp(source.seen_at)),
+            connected: false,
+        });
+        let status = Status {
+            state: State::decide(facts),
+            reason: None,
+            backlog: Backlog {
+                page_visits: totals.page_visits.records,
+                tab_aggregates: totals.tab_aggregates.records,
+                bytes: totals.page_visits.bytes + totals.tab_aggregates.bytes,
+                held: totals.held,
+                oldest_at: totals.oldest_at.map(timestamp),
+            },
+            failed: totals.failed,
+            failed_kept: totals.failed_kept,
+            last_sync: last_run.map(|run| LastSync {
+                at: timestamp(run.ended_at.unwrap_or(run.started_at)),
+                outcome: run.outcome,
+                sent: run.sent,
+            }),
+            last_confirmed_at: confirmed.map(timestamp),
+            next_attempt_at: None,
+            progress: None,
+            account: account.map(|a| Account { r#ref: a.r#ref, email: a.email, backend: a.backend }),
+            agent_running: false,
+            unclaimed: totals.unclaimed,
+            other_accounts: totals
+                .others
+                .into_iter()
+                .map(|o| OtherAccount {
+                    email: o.email,
+                    backend: o.backend,
+                    waiting: o.waiting,
+                    failed: o.failed,
+                })
+                .collect(),
+            browsers: browsers.collect(),
+            paused_until: None,
+        };
+        Ok(Known { status, facts })
+    }
+
+    /// What to say when no agent runs.
+    pub async fn offline_status(&self, interval: Duration, now: i64) -> Result<Status> {
+        let mut status = self.status(interval, now).await?.status;
+        let waiting = status.backlog.records();
+        status.reason = Some(match status.state {
+            State::SignedOut => "Nobody is signed in. Records are kept safely here.".to_owned(),
+            State::NeedsAttention => {
+                let failed = status.failed - status.failed_kept;
+                format!(
+                    "{failed} {} not be delivered.",
+                    if failed == 1 { "record could" } else { "records could" }
+                )
+            }
+            _ if waiting > 0 => {
+                "The companion is not running. What waits is safe and is sent when it starts.".to_owned()
+            }
+            _ => "The companion is not running.".to_owned(),
+        });
+        Ok(status)
+    }
+}

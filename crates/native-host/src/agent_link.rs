@@ -1,0 +1,64 @@
+//! The host's connection to the agent: a courtesy, never a condition. Without an agent records are stored
+//! all the same; the agent finds them when it starts.
+
+use heyho_local::socket::Client;
+use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, ask};
+use heyho_records::status::Status;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// An agent that does not answer within this is treated as absent.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub struct AgentLink {
+    socket: PathBuf,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl AgentLink {
+    pub fn new(socket: PathBuf) -> AgentLink {
+        AgentLink { socket, client: Mutex::new(None) }
+    }
+
+    /// The connection there is, or a new one.
+    pub async fn client(&self) -> Option<Arc<Client>> {
+        let mut client = self.client.lock().await;
+        if client.is_none() {
+            *client = Client::connect(&self.socket).await.ok().map(Arc::new);
+        }
+        client.clone()
+    }
+
+    async fn forget(&self) {
+        *self.client.lock().await = None;
+    }
+
+    pub async fn call(&self, request: Request) -> Result<serde_json::Value, Fault> {
+        let absent = || Fault::new(FaultCode::AgentNotRunning, "the companion is not running");
+        // Twice: the connection may be to an agent that has ended since.
+        for _ in 0..2 {
+            let client = self.client().await.ok_or_else(absent)?;
+            match timeout(PATIENCE, client.call(request.clone())).await {
+                Ok(Err(fault)) if fault.code == FaultCode::AgentNotRunning => self.forget().await,
+                Ok(answer) => return answer,
+                Err(_) => return Err(absent()),
+            }
+        }
+        Err(absent())
+    }
+
+    pub async fn status(&self) -> Option<Status> {
+        let client = self.client().await?;
+        match timeout(PATIENCE, ask::<Status>(client.as_ref(), Request::Status)).await {
+            Ok(Ok(status)) => Some(status),
+            _ => {
+                self.forget().await;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Starting the app when the extension asks for its window and no agent runs.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The app lies beside the host in every form of installation.
+pub fn app() -> Result<(), String> {
+    let here = std::env::current_exe().map_err(|e| format!("the app was not found: {e}"))?;
+    let name = format!("heyho-companion{}", std::env::consts::EXE_SUFFIX);
+    let app = here.parent().unwrap_or(Path::new(".")).join(name);
+    if !app.exists() {
+        return Err("the app is not installed beside the host".to_owned());
+    }
+    // Its own group, and no pipe of ours: it must outlive this host, and stdout carries frames only.
+    let mut command = Command::new(app);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    platform::detach(&mut command);
+    command.spawn().map(drop).map_err(|e| format!("the app could not be started: {e}"))
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    pub fn detach(command: &mut Command) {
+        command.process_group(0);
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    use std::process::Command;
+
+    pub fn detach(_command: &mut Command) {}
+}

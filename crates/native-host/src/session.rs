@@ -1,0 +1,329 @@
+//! One connection of a browser: frames in, answers out, in the order of the requests.
+//!
+//! What already waits in the pipe goes into one commit; each frame still gets its own answer. An `ack` is
+//! written only after its commit, so whenever this process dies the browser still has what was not
+//! acknowledged. Writing answers is a task of its own: a reader that is stuck holds up nobody's commit.
+
+use crate::agent_link::AgentLink;
+use crate::answers;
+use crate::frames::Inbound;
+use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
+use heyho_local::clock::Clock;
+use heyho_local::config::Config;
+use heyho_local::paths::Paths;
+use heyho_local::vocabulary::{Companion, FaultCode, Request as AgentRequest};
+use heyho_records::native::{
+    AccountRef, Answer, Ask, Client, ErrorCode, HostInfo, Limits, MAX_FROM_BROWSER, MAX_RECORDS, PROTOCOL,
+    Request, RequestId,
+};
+use heyho_records::status::Status;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Of raw frames in one commit: keeps a transaction short beside other writers.
+const GROUP_BYTES: usize = 4 << 20;
+const GROUP_FRAMES: usize = 64;
+/// Pushes of the status are at least this far apart.
+const PUSH_SPACING: Duration = Duration::from_secs(1);
+/// The stream cannot be trusted further (contract, section 2).
+const DATA_ERROR: u8 = 65;
+
+#[derive(Debug)]
+pub struct Session {
+    pub paths: Paths,
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    /// The extension that started this host, as the browser names it.
+    pub caller: String,
+    agent: Arc<AgentLink>,
+    buffer: Option<Buffer>,
+    client: Client,
+    out: mpsc::UnboundedSender<Vec<u8>>,
+    /// End with the session: they hold the way out open.
+    pushes: JoinSet<()>,
+}
+
+struct RecordsFrame {
+    id: Option<RequestId>,
+    arrival: Arrival,
+    bytes: usize,
+}
+
+/// What is to be done with one frame, in its turn.
+enum Turn {
+    Records(RecordsFrame),
+    Other(Option<RequestId>, Other),
+}
+
+enum Other {
+    Hello { protocol: Option<u64>, client: Client },
+    Status,
+    Subscribe,
+    Sync,
+    Open,
+    Refused { code: ErrorCode, error: String },
+}
+
+impl Session {
+    pub fn new(
+        paths: Paths,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        caller: String,
+        out: mpsc::UnboundedSender<Vec<u8>>,
+    ) -> Session {
+        let agent = Arc::new(AgentLink::new(paths.socket()));
+        Session {
+            paths,
+            config,
+            clock,
+            caller,
+            agent,
+            buffer: None,
+            client: Client::default(),
+            out,
+            pushes: JoinSet::new(),
+        }
+    }
+
+    /// Until the end of input.
+    pub async fn run(mut self, mut frames: mpsc::Receiver<Inbound>) -> ExitCode {
+        let mut put_back: Option<Turn> = None;
+        loop {
+            let turn = match put_back.take() {
+                Some(turn) => turn,
+                None => match frames.recv().await {
+                    None => return ExitCode::SUCCESS,
+                    Some(Inbound::TooLarge { length }) => return self.too_large(length),
+                    Some(Inbound::Frame { bytes, .. }) => turn(&bytes),
+                },
+            };
+            match turn {
+                Turn::Other(id, other) => self.other(id, other).await,
+                Turn::Records(first) => {
+                    let mut group = vec![first];
+                    let mut too_large = None;
+                    while group.len() < GROUP_FRAMES
+                        && group.iter().map(|frame| frame.bytes).sum::<usize>() < GROUP_BYTES
+                    {
+                        match frames.try_recv() {
+                            Ok(Inbound::Frame { bytes, .. }) => match self::turn(&bytes) {
+                                Turn::Records(frame) => group.push(frame),
+                                other => {
+                                    put_back = Some(other);
+                                    break;
+                                }
+                            },
+                            Ok(Inbound::TooLarge { length }) => {
+                                too_large = Some(length);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.store(group).await;
+                    if let Some(length) = too_large {
+                        return self.too_large(length);
+                    }
+                }
+            }
+        }
+    }
+
+    fn say(&self, answer: &Answer) {
+        // The other end is gone only when the browser is: then the end of input follows.
+        let _ = self.out.send(answers::json(answer));
+    }
+
+    fn too_large(&self, length: usize) -> ExitCode {
+        let error = format!("a message of {length} bytes; at most {MAX_FROM_BROWSER} are accepted");
+        self.say(&answers::error(None, ErrorCode::MessageTooLarge, error));
+        ExitCode::from(DATA_ERROR)
+    }
+
+    async fn store(&mut self, group: Vec<RecordsFrame>) {
+        let (ids, arrivals): (Vec<_>, Vec<_>) = group.into_iter().map(|f| (f.id, f.arrival)).unzip();
+        match self.append(&arrivals).await {
+            Ok(appended) => {
+                for (id, one) in ids.into_iter().zip(appended) {
+                    self.say(&answers::ack(id, one));
+                }
+                let agent = self.agent.clone();
+                tokio::spawn(async move { agent.call(AgentRequest::Nudge).await });
+            }
+            Err(error) => {
+                tracing::warn!("nothing was stored: {error}");
+                for id in ids {
+                    self.say(&answers::nack(id, &error));
+                }
+            }
+        }
+    }
+
+    async fn append(&mut self, arrivals: &[Arrival]) -> Result<Vec<Appended>, BufferError> {
+        let source = self.source();
+        let hold = i64::try_from(self.config.sync.hold.as_millis()).unwrap_or(i64::MAX / 4);
+        let now = self.clock.now_ms();
+        self.buffer().await?.append(&source, arrivals, hold, now).await
+    }
+
+    /// Opened when it is first needed; a buffer that could not be opened is tried again with the next frame.
+    async fn buffer(&mut self) -> Result<&Buffer, BufferError> {
+        let buffer = match self.buffer.take() {
+            Some(buffer) => buffer,
+            None => {
+                heyho_local::paths::private_dir(&self.paths.data)?;
+                Buffer::open(&self.paths.buffer()).await?
+            }
+        };
+        Ok(self.buffer.insert(buffer))
+    }
+
+    fn source(&self) -> Source {
+        let profile = self.client.profile_id.clone().unwrap_or_default();
+        Source {
+            name: format!("{}#{profile}", self.caller),
+            profile_id: profile,
+            browser: self.client.browser.clone().unwrap_or_default(),
+            client: [&self.client.name, &self.client.version]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
+        }
+    }
+
+    async fn other(&mut self, id: Option<RequestId>, other: Other) {
+        match other {
+            Other::Hello { protocol, client } => self.hello(id, protocol, client).await,
+            Other::Status => match self.status().await {
+                Ok(status) => self.say(&Answer::Status { id, status: Box::new(status) }),
+                Err(error) => self.say(&answers::nack(id, &error)),
+            },
+            Other::Subscribe => self.subscribe(id).await,
+            Other::Sync => {
+                let answer = match self.sync().await {
+                    None => Answer::SyncRequested { id, accepted: true, reason: None },
+                    reason => Answer::SyncRequested { id, accepted: false, reason },
+                };
+                self.say(&answer);
+            }
+            Other::Open => self.open(id).await,
+            Other::Refused { code, error } => self.say(&answers::error(id, code, error)),
+        }
+    }
+
+    async fn hello(&mut self, id: Option<RequestId>, protocol: Option<u64>, client: Client) {
+        if protocol != Some(PROTOCOL) {
+            let asked = protocol.map_or("none".to_owned(), |p| p.to_string());
+            self.say(&Answer::Error {
+                id,
+                code: ErrorCode::UnsupportedProtocol,
+                error: format!("protocol {asked} is not spoken here; {PROTOCOL} is"),
+                supported: Some(vec![PROTOCOL]),
+            });
+            return;
+        }
+        self.client = client;
+        let account = match self.buffer().await {
+            Ok(buffer) => buffer.signed_in().await.ok().flatten(),
+            Err(_) => None,
+        };
+        self.say(&Answer::Welcome {
+            id,
+            protocol: PROTOCOL,
+            host: HostInfo { version: env!("CARGO_PKG_VERSION") },
+            features: vec!["records", "status", "subscribe", "sync", "open"],
+            limits: Limits { max_records: MAX_RECORDS, max_message_bytes: MAX_FROM_BROWSER },
+            account: account.map(|a| AccountRef { r#ref: a.r#ref, email: a.email }),
+            rules: Vec::new(),
+        });
+    }
+
+    /// The agent's word, or without one what the buffer knows.
+    async fn status(&mut self) -> Result<Status, BufferError> {
+        if let Some(status) = self.agent.status().await {
+            return Ok(status);
+        }
+        let (interval, now) = (self.config.sync.interval, self.clock.now_ms());
+        self.buffer().await?.offline_status(interval, now).await
+    }
+
+    async fn subscribe(&mut self, id: Option<RequestId>) {
+        match self.status().await {
+            Ok(status) => self.say(&Answer::Status { id: id.clone(), status: Box::new(status) }),
+            Err(error) => {
+                self.say(&answers::nack(id, &error));
+                return;
+            }
+        }
+        let (agent, out) = (self.agent.clone(), self.out.clone());
+        self.pushes.spawn(push(agent, out, id));
+    }
+
+    /// None: it was accepted.
+    async fn sync(&self) -> Option<&'static str> {
+        match self.agent.call(AgentRequest::Sync { wait: false }).await {
+            Ok(_) => None,
+            Err(fault) => Some(match fault.code {
+                FaultCode::SignInNeeded => "signed_out",
+                FaultCode::TryLater => "paused",
+                _ => "agent_not_running",
+            }),
+        }
+    }
+
+    async fn open(&self, id: Option<RequestId>) {
+        let opened = match self.agent.call(AgentRequest::Open).await {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.code == FaultCode::AgentNotRunning => crate::launch::app(),
+            Err(fault) => Err(fault.text),
+        };
+        self.say(&Answer::Opened { id, accepted: opened.is_ok(), reason: opened.err() });
+    }
+}
+
+fn turn(frame: &[u8]) -> Turn {
+    let Request { id, ask } = Request::read(frame);
+    let other = match ask {
+        Ask::Records { account_ref, page_visits, tab_aggregates } => {
+            let arrival = Arrival::read(account_ref, &page_visits, &tab_aggregates);
+            return Turn::Records(RecordsFrame { id, arrival, bytes: frame.len() });
+        }
+        Ask::Hello { protocol, client } => Other::Hello { protocol, client },
+        Ask::Status => Other::Status,
+        Ask::Subscribe => Other::Subscribe,
+        Ask::Sync => Other::Sync,
+        Ask::Open => Other::Open,
+        Ask::Refused { code, error } => Other::Refused { code, error },
+    };
+    Turn::Other(id, other)
+}
+
+/// Passes the agent's status on after each change, for as long as there is an agent; waits for the next one.
+async fn push(agent: Arc<AgentLink>, out: mpsc::UnboundedSender<Vec<u8>>, id: Option<RequestId>) {
+    loop {
+        if let Some(client) = agent.client().await {
+            let mut watch = client.watch();
+            if client.call(AgentRequest::Subscribe).await.is_ok() {
+                while watch.changed().await.is_ok() {
+                    let Some(status) = watch.borrow_and_update().clone() else { break };
+                    let answer = Answer::Status { id: id.clone(), status: Box::new(status) };
+                    if out.send(answers::json(&answer)).is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(PUSH_SPACING).await;
+                }
+            }
+        }
+        // No agent, or it has ended: ask for one now and then. A nudge finds a new one at once.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        if out.is_closed() {
+            return;
+        }
+    }
+}

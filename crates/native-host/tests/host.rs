@@ -1,0 +1,208 @@
+//! The real host process, spoken to as a browser does.
+
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+struct Host {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+}
+
+impl Host {
+    fn start(world: &Path) -> Host {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_heyho-host"))
+            .arg("chrome-extension://abcdef/")
+            .env_clear()
+            .env("HEYHO_DATA_DIR", world.join("data"))
+            .env("HEYHO_CONFIG_DIR", world.join("config"))
+            .env("HEYHO_STATE_DIR", world.join("state"))
+            .env("HEYHO_RUNTIME_DIR", world.join("run"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().unwrap());
+        Host { child, stdin, stdout }
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    fn send(&mut self, message: &Value) {
+        self.send_text(&message.to_string());
+    }
+
+    fn send_text(&mut self, text: &str) {
+        self.raw(&(text.len() as u32).to_ne_bytes());
+        self.raw(text.as_bytes());
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut length = [0u8; 4];
+        self.stdout.read_exact(&mut length).unwrap();
+        let mut body = vec![0; u32::from_ne_bytes(length) as usize];
+        self.stdout.read_exact(&mut body).unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    fn ask(&mut self, message: &Value) -> Value {
+        self.send(message);
+        self.answer()
+    }
+
+    fn end(mut self) -> (i32, Vec<u8>) {
+        drop(self.stdin.take());
+        let mut rest = Vec::new();
+        self.stdout.read_to_end(&mut rest).unwrap();
+        (self.child.wait().unwrap().code().unwrap(), rest)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn visit(id: &str) -> Value {
+    json!({ "id": id, "url": format!("https://example.com/{id}"), "startedAt": 1_700_000_000_000i64 })
+}
+
+#[test]
+fn hello_records_status_and_a_clean_end() {
+    let world = tempfile::tempdir().unwrap();
+    let mut host = Host::start(world.path());
+    let welcome = host.ask(&json!({ "type": "hello", "protocol": 1, "id": "h",
+        "client": { "name": "test", "version": "1", "browser": "Chromium", "profileId": "p" } }));
+    assert_eq!(welcome["type"], "welcome");
+    assert_eq!(welcome["id"], "h");
+    assert_eq!(welcome["limits"], json!({ "maxRecords": 1000, "maxMessageBytes": 33_554_432 }));
+    assert_eq!(welcome["account"], Value::Null);
+    let ack = host.ask(&json!({ "type": "records", "id": 1,
+        "pageVisits": [visit("a"), visit("b"), visit("a")], "tabAggregates": [{ "startTime": 1, "tabId": 2 }] }));
+    assert_eq!(
+        ack,
+        json!({ "type": "ack", "id": 1, "stored": 3, "updated": 0, "unchanged": 1, "filtered": 0,
+            "rejected": [], "rejectedMore": 0 })
+    );
+    let status = host.ask(&json!({ "type": "status", "id": 2 }));
+    assert_eq!((&status["type"], &status["id"]), (&json!("status"), &json!(2)));
+    assert_eq!(status["state"], "signed_out");
+    assert_eq!((&status["unclaimed"], &status["agentRunning"]), (&json!(3), &json!(false)));
+    assert_eq!(status["browsers"][0]["name"], "Chromium");
+    assert_eq!(
+        host.ask(&json!({ "type": "sync", "id": 3 })),
+        json!({ "type": "syncRequested", "id": 3, "accepted": false, "reason": "agent_not_running" })
+    );
+    assert_eq!(host.end(), (0, Vec::new()));
+}
+
+#[test]
+fn bad_input_is_named_and_the_connection_goes_on() {
+    let world = tempfile::tempdir().unwrap();
+    let mut host = Host::start(world.path());
+    for (text, code, words) in [
+        ("{\"type\":", "bad_message", "not a JSON object"),
+        ("{\"type\":\"teleport\",\"id\":4}", "bad_message", "teleport"),
+        ("", "bad_message", "not a JSON object"),
+        ("{\"type\":\"hello\",\"protocol\":2}", "unsupported_protocol", "protocol 2"),
+    ] {
+        host.send_text(text);
+        let answer = host.answer();
+        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)), "{text}");
+        assert!(answer["error"].as_str().unwrap().contains(words), "{answer}");
+    }
+    let many: Vec<Value> = (0..1001).map(|n| visit(&format!("v{n}"))).collect();
+    let answer = host.ask(&json!({ "type": "records", "id": 1, "pageVisits": many }));
+    assert_eq!(answer["code"], "too_many_records");
+    host.send_text(
+        r#"{"type":"records","id":2,"pageVisits":[{"startedAt":1,"url":"http://a/"},
+        {"id":"j","startedAt":1,"url":"javascript:alert(1)"},
+        {"id":"cut","startedAt":1,"url":"http://a/","title":"half \ud83d"}]}"#,
+    );
+    let ack = host.answer();
+    assert_eq!(ack["stored"], 1);
+    let codes: Vec<_> = ack["rejected"].as_array().unwrap().iter().map(|r| r["code"].clone()).collect();
+    assert_eq!(codes, ["missing_id", "invalid_url"]);
+    assert_eq!(host.ask(&json!({ "type": "status" }))["failed"], 2);
+    assert_eq!(host.end().0, 0);
+}
+
+#[test]
+fn a_length_over_the_limit_ends_the_host_with_65_after_what_came_before_was_stored() {
+    let world = tempfile::tempdir().unwrap();
+    let mut host = Host::start(world.path());
+    host.send(&json!({ "type": "records", "id": 1, "pageVisits": [visit("a")] }));
+    host.raw(&(32u32 * 1024 * 1024 + 1).to_ne_bytes());
+    assert_eq!(host.answer()["stored"], 1);
+    assert_eq!(host.answer()["code"], "message_too_large");
+    assert_eq!(host.end(), (65, Vec::new()));
+}
+
+#[test]
+fn what_waits_in_the_pipe_is_answered_frame_by_frame_in_order() {
+    let world = tempfile::tempdir().unwrap();
+    let mut host = Host::start(world.path());
+    for n in 0..100 {
+        host.send(&json!({ "type": "records", "id": n, "pageVisits": [visit(&format!("v{n}"))] }));
+        if n % 10 == 0 {
+            host.send(&json!({ "type": "status", "id": format!("s{n}") }));
+        }
+    }
+    for n in 0..100 {
+        let ack = host.answer();
+        assert_eq!((&ack["id"], &ack["stored"]), (&json!(n), &json!(1)));
+        if n % 10 == 0 {
+            let status = host.answer();
+            assert_eq!(status["id"], format!("s{n}"));
+            assert!(status["unclaimed"].as_u64().unwrap() > n);
+        }
+    }
+    assert_eq!(host.end().0, 0);
+}
+
+#[test]
+fn a_frame_cut_short_stores_nothing_and_ends_cleanly() {
+    let world = tempfile::tempdir().unwrap();
+    let frame = json!({ "type": "records", "id": 1, "pageVisits": [visit("a")] }).to_string();
+    for cut in [0, 2, 4, 10, frame.len() + 3] {
+        let mut host = Host::start(world.path());
+        let mut bytes = (frame.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend_from_slice(frame.as_bytes());
+        host.raw(&bytes[..cut]);
+        assert_eq!(host.end(), (0, Vec::new()), "cut at {cut}");
+    }
+    let mut host = Host::start(world.path());
+    assert_eq!(host.ask(&json!({ "type": "status" }))["unclaimed"], 0);
+}
+
+#[test]
+fn a_buffer_that_cannot_be_used_is_said_and_nothing_is_acknowledged() {
+    let world = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(world.path().join("data")).unwrap();
+    std::fs::write(world.path().join("data/buffer.db"), "this is no database at all, is it?").unwrap();
+    let mut host = Host::start(world.path());
+    let answer = host.ask(&json!({ "type": "records", "id": 9, "pageVisits": [visit("a")] }));
+    assert_eq!((&answer["type"], &answer["id"]), (&json!("nack"), &json!(9)));
+    assert_eq!(answer["code"], "buffer_unavailable");
+    assert!(answer["retryAfterMs"].as_u64().unwrap() > 0);
+    // put right, the same connection goes on
+    std::fs::remove_file(world.path().join("data/buffer.db")).unwrap();
+    let answer = host.ask(&json!({ "type": "records", "id": 10, "pageVisits": [visit("a")] }));
+    assert_eq!((&answer["type"], &answer["stored"]), (&json!("ack"), &json!(1)));
+}
+
+#[test]
+fn a_mistake_in_the_settings_costs_no_records() {
+    let world = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(world.path().join("config")).unwrap();
+    std::fs::write(world.path().join("config/config.toml"), "[sync]\ninterval = 5\n").unwrap();
+    let mut host = Host::start(world.path());
+    let answer = host.ask(&json!({ "type": "records", "pageVisits": [visit("a")] }));
+    assert_eq!(answer["stored"], 1);
+}
