@@ -73,6 +73,7 @@ impl World {
         world.set("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
         world.set("LC_ALL", "C.UTF-8");
         world.set("RUST_BACKTRACE", "1");
+        world.set("NO_COLOR", "1");
         world.set(MARK, format!("{}:{}", std::process::id(), world.dir.display()));
         Ok(world)
     }
