@@ -99,11 +99,6 @@ impl Chromium {
         Ok(self.driver.client.switch_to_window(first).await?)
     }
 
-    /// Runs a script in the page in front.
-    pub async fn run(&self, script: &str) -> Result<Value> {
-        Ok(self.driver.client.execute(script, Vec::new()).await?)
-    }
-
     /// Closes the browser as a person does.
     pub async fn quit(self) -> Result<()> {
         self.driver.close().await

@@ -21,7 +21,6 @@ pub enum Fault {
 
 #[derive(Debug)]
 pub struct Faulty {
-    port: u16,
     seen: Arc<Mutex<Vec<String>>>,
     server: JoinHandle<()>,
 }
@@ -30,7 +29,6 @@ impl Faulty {
     /// Listens where a backend listened before (its port), so that nothing else has to change.
     pub async fn start(port: u16, fault: Fault) -> Result<Faulty> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        let port = listener.local_addr()?.port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = seen.clone();
         let server = tokio::spawn(async move {
@@ -38,11 +36,7 @@ impl Faulty {
                 tokio::spawn(serve(stream, fault, kept.clone()));
             }
         });
-        Ok(Faulty { port, seen, server })
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
+        Ok(Faulty { seen, server })
     }
 
     /// The request lines so far.

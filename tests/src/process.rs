@@ -38,10 +38,6 @@ impl Process {
         Ok(Process { name: name.into(), log, child })
     }
 
-    pub fn id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Everything printed so far.
     pub fn printed(&self) -> String {
         std::fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
@@ -70,14 +66,6 @@ impl Process {
     /// SIGKILL: what a crash or the kernel does.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("kill {}", self.name))
-    }
-
-    /// SIGTERM: what a logout does. Fails when the program does not end.
-    pub async fn terminate(mut self) -> Result<ExitStatus> {
-        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-            kill_process(pid, Signal::TERM)?;
-        }
-        self.ended().await
     }
 
     /// The end of a program that ends by itself.

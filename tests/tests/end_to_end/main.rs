@@ -1,5 +1,8 @@
 //! The end-to-end tests, on real parts: our own programs as they are built, real browsers, a real web view, a
 //! real Secret Service. One program, so that it is linked once; a module for each part of the main job.
+//!
+//! They start programs of other crates, which must be built, and a browser, which must be there: `cargo xtask
+//! test end-to-end` sees to both.
 
 mod bad_input;
 mod browser;

@@ -21,6 +21,7 @@ async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<(
     for wanted in ["Sync now", "Open", "Quit"] {
         ensure!(lines.iter().any(|line| line.starts_with(wanted)), "no {wanted:?} in {lines:?}");
     }
+    ensure!(!tray.icon().await?.is_empty(), "an icon without a picture");
     ensure!(!tray.entry("Sync now").await?.enabled, "nobody is signed in");
 
     companion::register(&world).await?;
