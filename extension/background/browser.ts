@@ -13,6 +13,7 @@ type Dispatch = (make: () => Event) => void;
 
 /** Seconds without input after which the browser calls the user idle. */
 const IDLE_SECONDS = 60;
+const FOCUS_SETTLES_MS = 200;
 
 export function listen(dispatch: Dispatch, admit: Admit): void {
   const page = (url: string | undefined): string | null => (url !== undefined && isWeb(url) ? admit(url) : null);
@@ -62,7 +63,16 @@ export function listen(dispatch: Dispatch, admit: Admit): void {
   tabs.onRemoved.addListener((tabId) => now((at) => ({ type: 'closed', at, tabId })));
 
   windows.onFocusChanged.addListener((id) => {
-    now((at) => ({ type: 'focused', at, windowId: id === windows.WINDOW_ID_NONE ? null : id }));
+    const at = Date.now();
+    const tell = (windowId: number | null): void => dispatch(() => ({ type: 'focused', at, windowId }));
+    if (id !== windows.WINDOW_ID_NONE) tell(id);
+    // Between two windows some window managers report "none", also after the new one.
+    else setTimeout(() => void focusedWindow().then(tell), FOCUS_SETTLES_MS);
+  });
+  // Where there is no window manager, nothing is said of the window that comes forward now.
+  windows.onRemoved.addListener(() => {
+    const at = Date.now();
+    void focusedWindow().then((windowId) => dispatch(() => ({ type: 'focused', at, windowId })));
   });
   idle.setDetectionInterval(IDLE_SECONDS);
   idle.onStateChanged.addListener((state) => now((at) => ({ type: 'presence', at, presence: presenceOf(state) })));
@@ -70,18 +80,23 @@ export function listen(dispatch: Dispatch, admit: Admit): void {
 
 /** What the browser has open now. */
 export async function snapshot(admit: Admit): Promise<Event> {
-  const [tabs, windows, idle] = await Promise.all([
+  const [tabs, windowId, idle] = await Promise.all([
     chrome.tabs.query({}),
-    chrome.windows.getAll(),
+    focusedWindow(),
     chrome.idle.queryState(IDLE_SECONDS),
   ]);
   return {
     type: 'reconciled',
     at: Date.now(),
     tabs: tabs.filter((tab) => tab.id !== undefined && !tab.incognito).map((tab) => describe(tab, admit)),
-    focusedWindow: windows.find((window) => window.focused)?.id ?? null,
+    focusedWindow: windowId,
     presence: presenceOf(idle),
   };
+}
+
+async function focusedWindow(): Promise<number | null> {
+  const window = await chrome.windows.getLastFocused().catch(() => null);
+  return window?.focused === true ? (window.id ?? null) : null;
 }
 
 function describe(tab: chrome.tabs.Tab, admit: Admit): TabInfo {
