@@ -117,6 +117,17 @@ export class Companion {
     return { dropped: fresh.length };
   }
 
+  /**
+   * Runs `task` unless it has run to its end before in this profile: for a first handover.
+   * If it breaks off it runs again, which is harmless for records: same id, same record.
+   */
+  async once(name: string, task: () => Promise<void>): Promise<void> {
+    const store = await this.open();
+    if ((await store.getMeta(`once:${name}`)) === true) return;
+    await task();
+    await store.setMeta(`once:${name}`, true);
+  }
+
   /** A URL as the rules let it be kept: itself, stripped, or null. Known rules hold before the host is reached. */
   admit(url: string): string | null {
     return this.rules.admit(url);

@@ -31,12 +31,14 @@ export class ManualClock implements Clock {
 export type Behaviour =
   | 'ack' | 'late-ack' | 'commit-then-die' | 'die' | 'nack' | 'too-many' | 'too-large' | 'short-count' | 'silent' | 'bad-message';
 
+type Sent = { id?: string; startTime?: number; tabId?: number };
+
 interface Frame {
   type: string;
   id: string;
   accountRef?: string;
-  pageVisits: { id: string }[];
-  tabAggregates: { id: string }[];
+  pageVisits: Sent[];
+  tabAggregates: Sent[];
   client?: { profileId: string };
 }
 
@@ -115,7 +117,7 @@ export class FakeHost {
     }
     const behaviour = this.script.shift() ?? 'ack';
     if (behaviour === 'ack' || behaviour === 'late-ack' || behaviour === 'commit-then-die') {
-      for (const record of records) this.committed.set(record.id, JSON.stringify(record));
+      for (const record of records) this.committed.set(record.id ?? `agg_${record.startTime}_${record.tabId}`, JSON.stringify(record));
     }
     const counts = { stored: records.length, updated: 0, unchanged: 0, filtered: 0, rejected: [], rejectedMore: 0 };
     const error = (code: string): void => events.onFrame({ type: 'error', id: frame.id, code, error: code });

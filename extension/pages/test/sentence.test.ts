@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { CompanionState } from '../../companion';
+import { sentenceOf } from '../sentence';
+
+const here = (path: string): string => new URL(`../../${path}`, import.meta.url).pathname;
+const catalogue = (language: string): Record<string, { message: string }> =>
+  JSON.parse(readFileSync(here(`_locales/${language}/messages.json`), 'utf8')) as Record<string, { message: string }>;
+
+const state = (change: Partial<CompanionState> = {}, status: object = {}): CompanionState => ({
+  link: { at: 'ready' },
+  outbox: { pageVisits: 0, tabAggregates: 0 },
+  status: {
+    state: 'up_to_date', reason: null, backlog: { pageVisits: 2, tabAggregates: 1 }, failed: 0,
+    lastConfirmedAt: null, nextAttemptAt: null, account: null, agentRunning: true, ...status,
+  },
+  lastAckAt: null,
+  problem: null,
+  ...change,
+});
+
+describe('the sentence of the popup', () => {
+  it.each([
+    ['up_to_date', 'sayUpToDate', 'calm'],
+    ['waiting', 'sayWaiting', 'calm'],
+    ['syncing', 'saySyncing', 'syncing'],
+    ['retrying', 'sayRetrying', 'retrying'],
+    ['paused', 'sayPaused', 'paused'],
+    ['signed_out', 'saySignedOut', 'attention'],
+    ['session_expired', 'saySessionExpired', 'attention'],
+    ['needs_attention', 'sayNeedsAttention', 'attention'],
+    ['buffer_problem', 'sayBufferProblem', 'attention'],
+    ['something_new', 'sayUnknown', 'retrying'],
+  ])('for %s is %s', (name, key, look) => {
+    expect(sentenceOf(state({}, { state: name }), 'on')).toMatchObject({ key, look });
+  });
+
+  it('is never green where the companion is not reached, not running, or nothing is captured', () => {
+    const away: CompanionState['link'][] = [
+      { at: 'stopped' }, { at: 'connecting' },
+      ...(['no_host', 'forbidden', 'host_ended', 'silent', 'unsupported_protocol'] as const).map((why) => ({ at: 'waiting' as const, why, retryAt: 0 })),
+    ];
+    for (const link of away) expect(sentenceOf(state({ link }), 'on').look).not.toBe('calm');
+    expect(sentenceOf(state({}, { agentRunning: false }), 'on').key).toBe('sayNoAgent');
+    expect(sentenceOf(state(), 'unasked').key).toBe('sayUnasked');
+  });
+
+  it('has its words in every language, and so has every page', () => {
+    const languages = readdirSync(here('_locales'));
+    const keys = Object.keys(catalogue('en')).sort();
+    for (const language of languages) expect(Object.keys(catalogue(language)).sort(), language).toEqual(keys);
+    const sources = ['pages/popup.html', 'pages/consent.html', 'pages/popup.ts', 'pages/consent.ts', 'pages/sentence.ts', 'manifest/base.json'];
+    for (const source of sources) {
+      const text = readFileSync(here(source), 'utf8');
+      const used = [...text.matchAll(/data-i18n="(\w+)"|\bt\('(\w+)'|key: '(\w+)'|__MSG_(\w+)__/g)].map((m) => m.slice(1).find(Boolean) ?? '');
+      for (const key of used) expect(keys.some((k) => k === key || k === `${key}_other`), `${key} in ${source}`).toBe(true);
+    }
+  });
+});
