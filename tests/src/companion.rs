@@ -110,13 +110,21 @@ pub async fn sign_in(world: &World, more: &[&str]) -> Result<()> {
 pub async fn start_agent(world: &World) -> Result<Process> {
     let mut command = world.program("heyho")?;
     command.arg("agent");
-    let mut agent = world.start("agent", command)?;
+    answering(world, world.start("agent", command)?).await
+}
+
+/// Starts the app, on the world's display, and waits until its agent answers.
+pub async fn start_app(world: &World) -> Result<Process> {
+    answering(world, world.start("app", world.program("heyho-companion")?)?).await
+}
+
+async fn answering(world: &World, mut process: Process) -> Result<Process> {
     eventually(BOOT, "the agent answers", async || {
-        anyhow::ensure!(agent.is_running()?, "it ended: {}", agent.printed());
+        anyhow::ensure!(process.is_running()?, "it ended: {}", process.printed());
         let status = status(world).await?;
         anyhow::ensure!(status["agentRunning"] == true, "{status}");
         Ok(())
     })
     .await?;
-    Ok(agent)
+    Ok(process)
 }

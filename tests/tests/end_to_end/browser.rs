@@ -18,14 +18,15 @@ async fn the_rows_in_the_backend_are_the_pages_that_chromium_visited() -> Result
 }
 
 #[tokio::test]
-async fn browsing_with_the_backend_down_and_the_agent_killed_arrives_once_after_all() -> Result<()> {
+async fn browsing_with_the_backend_down_and_the_app_killed_arrives_once_after_all() -> Result<()> {
     let mut world = World::new()?;
     let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
     let backend = Backend::start(&world).await?;
     companion::configure(&world, &backend.url(), Tokens::File)?;
     chromium::profile(&world)?;
     heyho(&world, &["browsers", "register"]).await?.expect(0)?;
-    let agent = companion::start_agent(&world).await?;
+    let app = companion::start_app(&world).await?;
     companion::register(&world).await?;
     let port = backend.port();
     backend.kill().await?;
@@ -34,14 +35,14 @@ async fn browsing_with_the_backend_down_and_the_agent_killed_arrives_once_after_
     let chromium = Chromium::start(&world).await?;
     chromium.consent().await?;
     session::browse(&chromium, &pages).await?;
-    agent.kill().await?;
+    app.kill().await?;
     // Browsing goes on with neither backend nor companion.
     session::browse(&chromium, &pages).await?;
     let visited = pages.visited();
     session::everything_acknowledged(&world, &visited).await?;
     chromium.quit().await?;
 
-    let _agent = companion::start_agent(&world).await?;
+    let _app = companion::start_app(&world).await?;
     let before = status(&world).await?;
     ensure!(waiting(&before) >= visited.len() as u64 && before["failed"] == 0, "{before}");
     let _backend = Backend::start_on(&world, port).await?;

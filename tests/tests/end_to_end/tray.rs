@@ -15,7 +15,7 @@ async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<(
     let backend = Backend::start(&world).await?;
     companion::configure(&world, &backend.url(), Tokens::File)?;
     let tray = Tray::start(&world).await?;
-    let mut app = world.start("app", world.program("heyho-companion")?)?;
+    let mut app = companion::start_app(&world).await?;
 
     let lines: Vec<String> = tray.entries().await?.into_iter().map(|e| e.label).collect();
     for wanted in ["Sync now", "Open", "Quit"] {
