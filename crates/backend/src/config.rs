@@ -11,6 +11,18 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:3001";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Database {
     Sqlite(PathBuf),
+    /// The URL may hold a password.
+    Postgres(Url),
+}
+
+/// The address of a PostgreSQL database. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url(pub String);
+
+impl std::fmt::Debug for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Url")
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -29,14 +41,19 @@ impl Config {
 }
 
 impl Database {
-    /// Reads `sqlite://PATH`.
+    /// Reads `sqlite://PATH` or `postgres://…`.
     pub fn parse(url: &str) -> anyhow::Result<Database> {
         match url.split_once("://") {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Database::Sqlite(PathBuf::from(path))),
+            Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => {
+                Ok(Database::Postgres(Url(url.to_owned())))
+            }
             _ => {
                 // the rest may hold a password
                 let scheme: String = url.chars().take_while(|c| *c != ':').take(20).collect();
-                bail!("the database {scheme:?}… is not known; sqlite://PATH is accepted")
+                bail!(
+                    "the database {scheme:?}… is not known; sqlite://PATH and postgres://USER@HOST/NAME are accepted"
+                )
             }
         }
     }
@@ -57,7 +74,8 @@ mod tests {
     fn databases_are_named_by_url() {
         assert_eq!(Database::parse("sqlite:///a/b.db").unwrap(), Database::Sqlite("/a/b.db".into()));
         assert_eq!(Database::parse("sqlite://b.db").unwrap(), Database::Sqlite("b.db".into()));
-        for bad in ["sqlite://", "b.db", "mysql://u:hunter2@h/d"] {
+        assert!(matches!(Database::parse("postgres://u@h/d").unwrap(), Database::Postgres(_)));
+        for bad in ["sqlite://", "postgres://", "b.db", "mysql://u:hunter2@h/d"] {
             let error = Database::parse(bad).unwrap_err().to_string();
             assert!(error.contains("sqlite://PATH") && !error.contains("hunter2"), "{error}");
         }

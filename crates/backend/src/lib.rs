@@ -1,4 +1,5 @@
-//! The reference backend of HeyHo: the sync API of `docs/` over an embedded SQLite database.
+//! The reference backend of HeyHo: the sync API of `docs/` over an embedded SQLite database or
+//! PostgreSQL.
 //!
 //! [`serve`] (or [`Server`]) takes a bound listener, a configuration and a signal to stop, so that a program and a test start the
 //! very same server.
@@ -23,6 +24,7 @@ pub use config::{Config, Database};
 
 use crate::secret::Secret;
 use crate::store::Store;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use anyhow::Context as _;
 use std::net::SocketAddr;
@@ -84,6 +86,16 @@ async fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Secret)> {
                 Some(secret) => secret.clone(),
                 None => Secret::kept_in(&path.with_file_name("jwt-secret"))?,
             };
+            Ok((Arc::new(store), secret))
+        }
+        Database::Postgres(url) => {
+            let secret = config.secret.clone().context(
+                "HEYHO_JWT_SECRET is not set; with PostgreSQL it is needed, the same for every node",
+            )?;
+            let limits = &config.limits;
+            let store = PostgresStore::open(&url.0, limits.postgres_connections, limits.twin_wait)
+                .await
+                .context("opening the PostgreSQL database")?;
             Ok((Arc::new(store), secret))
         }
     }

@@ -47,6 +47,8 @@ pub struct Limits {
     pub max_small_body_bytes: usize,
     /// A request whose twin is still at work waits this long for its answer, then hears 409.
     pub twin_wait: Duration,
+    /// Connections of one node to PostgreSQL: its default of 100 serves five nodes.
+    pub postgres_connections: u32,
 }
 
 impl Default for Limits {
@@ -55,6 +57,7 @@ impl Default for Limits {
             max_body_bytes: 64 * 1024 * 1024,
             max_small_body_bytes: 64 * 1024,
             twin_wait: Duration::from_secs(5),
+            postgres_connections: 16,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Prints one line, `listening on http://ADDRESS`, on standard output once it takes requests; everything else is
 //! logged to standard error. Ends 0 after SIGINT or SIGTERM, 78 for a setting that cannot be used, 1 otherwise.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 use heyho_backend::Server;
 use heyho_backend::config::{Config, DEFAULT_LISTEN, Database};
@@ -30,7 +30,7 @@ struct Serve {
     /// Address and port; port 0 takes a free one.
     #[arg(long, env = "HEYHO_LISTEN", default_value = DEFAULT_LISTEN)]
     listen: String,
-    /// sqlite://PATH [default: heyho-backend/heyho.db in the user's data directory]
+    /// sqlite://PATH or postgres://USER@HOST/NAME [default: heyho-backend/heyho.db in the user's data directory]
     #[arg(long, env = "HEYHO_DATABASE_URL", hide_env_values = true)]
     database: Option<String>,
     // The key that signs access tokens is only read from the environment: arguments are visible to everyone.
@@ -65,6 +65,9 @@ fn configuration(arguments: &Serve) -> anyhow::Result<Config> {
         Some(url) => Database::parse(url)?,
         None => Database::default_place()?,
     };
+    if matches!(database, Database::Postgres(_)) && std::env::var_os("HEYHO_JWT_SECRET").is_none() {
+        bail!("HEYHO_JWT_SECRET is not set; with PostgreSQL it is needed, the same for every node");
+    }
     let mut config = Config::new(database);
     config.secret = match std::env::var("HEYHO_JWT_SECRET") {
         Ok(text) => Some(Secret::from_setting(&text)?),

@@ -140,6 +140,8 @@ CREATE TABLE tab_aggregates (
     current_host          TEXT,
     current_domain        TEXT,
     domain_durations      TEXT,
+    -- JSON array of every domain the record mentions.
+    domains               TEXT NOT NULL,
     total_time_seconds    REAL,
     active_time_seconds   REAL,
     scroll_depth_percent  REAL,

@@ -11,6 +11,7 @@
 //! - every query names the user.
 
 pub mod decide;
+pub mod postgres;
 pub mod rows;
 pub mod sqlite;
 
@@ -206,6 +207,58 @@ fn fixed(bytes: Vec<u8>, what: &str) -> Result<[u8; 32]> {
         .map_err(|b: Vec<u8>| StoreError::Damaged(format!("{what} has {} bytes instead of 32", b.len())))
 }
 
+/// Which records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Of this host and those below it. A tab aggregate goes when it mentions one, or when its visit goes.
+    Domain(String),
+    /// Begun at `from` or later and before `to`. A tab aggregate goes when its life touches that time, or when its
+    /// visit goes.
+    Between { from: Millis, to: Millis },
+}
+
+#[derive(Debug, Clone)]
+pub struct Deletion {
+    pub user: UserId,
+    pub device: Option<String>,
+    pub selection: Selection,
+    pub now: Millis,
+}
+
+/// What is kept of a user beside records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountData {
+    pub id: Uuid,
+    pub email: String,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub created_at: Millis,
+    pub version: i64,
+    pub feed_epoch: String,
+    pub devices: Vec<Device>,
+    pub sessions: Vec<SessionData>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Device {
+    pub id: String,
+    pub first_seen_at: Millis,
+    pub last_seen_at: Millis,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionData {
+    pub created_at: Millis,
+    pub expires_at: Millis,
+    pub ended_at: Option<Millis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    pub place: Place,
+    pub deleted_at: Millis,
+}
+
 /// A place in the feed: everything up to and including it has been read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -260,6 +313,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn session_user(&self, session: SessionId, now: Millis) -> Result<Option<User>>;
     async fn rotate(&self, presented: Presented) -> Result<Rotation>;
     async fn end_session(&self, session: SessionId, why: SessionEnd, now: Millis) -> Result<()>;
+    async fn end_all_sessions(&self, user: UserId, now: Millis) -> Result<()>;
+    /// A new password; all sessions but `keep` end with it.
+    async fn change_password(
+        &self,
+        user: UserId,
+        new: PasswordHash,
+        keep: SessionId,
+        now: Millis,
+    ) -> Result<()>;
+    /// Every row of the user is gone, sessions first.
+    async fn delete_user(&self, user: UserId) -> Result<()>;
 
     /// The answer kept under this key, if it is younger than the life of such answers.
     async fn answered(&self, key: &IdempotencyKey, now: Millis) -> Result<Option<Answered>>;
@@ -267,6 +331,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Stored records after a place, in feed order.
     async fn page(&self, query: PageQuery) -> Result<Vec<StoredRecord>>;
+
+    /// Deletes what is selected, leaving tombstones under one new version. Returns how many records went.
+    async fn delete_records(&self, deletion: Deletion) -> Result<u64>;
+    /// The account without its records, for an export.
+    async fn account(&self, user: UserId) -> Result<Option<AccountData>>;
+    /// Tombstones after a place, in feed order.
+    async fn tombstones(&self, query: PageQuery) -> Result<Vec<Tombstone>>;
 
     /// Forgets answers, tokens and sessions that are past their time. Returns how many rows went.
     async fn purge(&self, now: Millis) -> Result<u64>;

@@ -63,6 +63,8 @@ pub struct AggregateColumns {
     pub current_domain: Option<String>,
     /// The object as JSON text.
     pub domain_durations: Option<String>,
+    /// Every domain the record mentions, in lower case: what deletion by domain looks at.
+    pub domains: Vec<String>,
     pub total_time_seconds: Option<f64>,
     pub active_time_seconds: Option<f64>,
     pub scroll_depth_percent: Option<f64>,

@@ -5,6 +5,7 @@
 
 use crate::store::rows::{AggregateColumns, Rank, Row, VisitColumns};
 use heyho_records::json::Json;
+use heyho_records::record::MAX_ID;
 use heyho_records::{Record, time};
 
 pub fn visit(record: Record) -> Row<VisitColumns> {
@@ -36,7 +37,8 @@ pub fn aggregate(record: Record) -> Row<AggregateColumns> {
     let tree = &record.tree;
     let current_url = text(tree, "currentUrl");
     let columns = AggregateColumns {
-        page_visit_id: record.facts.page_visit_id.clone(),
+        // a longer one can name no visit
+        page_visit_id: record.facts.page_visit_id.clone().filter(|id| id.chars().count() <= MAX_ID),
         tab_id: whole(tree, "tabId", 1.0),
         started_at: record.facts.start_time,
         last_active_at: record.facts.last_active,
@@ -46,6 +48,7 @@ pub fn aggregate(record: Record) -> Row<AggregateColumns> {
         current_url,
         current_domain: text(tree, "currentDomain"),
         domain_durations: tree.get("domainDurations").map(Json::canonical),
+        domains: domains(tree),
         total_time_seconds: real(tree, "total_time_seconds"),
         active_time_seconds: real(tree, "active_time_seconds"),
         scroll_depth_percent: real(tree, "scroll_depth_percent"),
@@ -97,10 +100,30 @@ fn whole(tree: &Json, name: &str, scale: f64) -> Option<i64> {
     (value.abs() <= EXACT).then_some(value as i64)
 }
 
+/// Where the tab was: the keys of `domainDurations`, the current domain, the host of the current address.
+fn domains(tree: &Json) -> Vec<String> {
+    let timed = match tree.get("domainDurations") {
+        Some(Json::Object(entries)) => entries.iter().map(|(domain, _)| domain.to_lowercase()).collect(),
+        _ => Vec::new(),
+    };
+    let mut all: Vec<String> = timed
+        .into_iter()
+        .chain(text(tree, "currentDomain").map(|d| d.to_lowercase()))
+        .chain(text(tree, "currentUrl").as_deref().and_then(host))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// The host of a URL in lower case, as deletion by domain compares it.
 pub fn host(url: &str) -> Option<String> {
+    /// DNS carries no longer name; of one that is, the end keeps it findable by its domain.
+    const MAX_HOST: usize = 253;
     let parsed = url::Url::parse(url).ok()?;
-    Some(parsed.host_str()?.to_ascii_lowercase())
+    let host = parsed.host_str()?.to_ascii_lowercase();
+    let skip = host.chars().count().saturating_sub(MAX_HOST);
+    Some(host.chars().skip(skip).collect())
 }
 
 #[cfg(test)]

@@ -5,5 +5,7 @@
 mod auth;
 mod browse;
 mod idempotency;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod support;
 mod sync;

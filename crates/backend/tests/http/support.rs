@@ -1,6 +1,8 @@
 //! A server on a free port, with a clock that stands still until it is moved, and a small client.
 
 use heyho_backend::clock::Clock;
+use heyho_backend::config::Url;
+use heyho_backend::secret::Secret;
 use heyho_backend::{Config, Database, Server};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -19,6 +21,16 @@ macro_rules! on_each_store {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     super::$name($crate::support::Backend::on_sqlite().await).await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    if let Some(backend) = $crate::support::Backend::on_postgres().await {
+                        super::$name(backend).await;
+                    }
                 }
             )*
         }
@@ -42,6 +54,16 @@ pub struct Backend {
 impl Backend {
     pub async fn on_sqlite() -> Backend {
         Backend::with(|_| ()).await
+    }
+
+    pub async fn on_postgres() -> Option<Backend> {
+        let url = crate::postgres::new_database().await?;
+        let config = |config: &mut Config| {
+            config.database = Database::Postgres(Url(url));
+            config.secret = Some(Secret::from_bytes([7; 32]));
+            config.limits.postgres_connections = 6;
+        };
+        Some(Backend::with(config).await)
     }
 
     /// A server with other settings than the usual.
@@ -136,12 +158,21 @@ impl Backend {
 
     /// A plain look into the database, beside the server.
     pub async fn count(&self, sql: &'static str) -> i64 {
-        let Database::Sqlite(path) = &self.config.database;
-        let url = format!("sqlite://{}", path.display());
-        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        count
+        match &self.config.database {
+            Database::Sqlite(path) => {
+                let url = format!("sqlite://{}", path.display());
+                let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+                let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+                count
+            }
+            Database::Postgres(url) => {
+                let mut connection = sqlx::PgConnection::connect(&url.0).await.unwrap();
+                let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+                count
+            }
+        }
     }
 }
 

@@ -208,7 +208,7 @@ async fn what_is_stored_outlives_a_restart(mut backend: Backend) {
     let body = backend.sync(&ada.access, json!([visit("v2")]), json!([])).await.ok();
     assert_eq!((&body["version"], &body["feed_epoch"]), (&json!(2), &epoch));
     #[cfg(unix)]
-    for entry in std::fs::read_dir(backend.folder()).unwrap() {
+    for entry in std::fs::read_dir(backend.folder()).into_iter().flatten() {
         use std::os::unix::fs::PermissionsExt as _;
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;

@@ -6,6 +6,8 @@
 //! - Another process may share the file (a copy for a backup, `sqlite3`): `busy_timeout` covers it. The migration
 //!   runs under a file lock, because SQLite has none of its own for that.
 
+mod account;
+mod delete;
 mod page;
 mod save;
 mod users;
@@ -43,7 +45,9 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
-            .pragma("trusted_schema", "OFF");
+            .pragma("trusted_schema", "OFF")
+            // what was deleted is overwritten, not only forgotten
+            .pragma("secure_delete", "ON");
         migrate(path, &options).await?;
         let write = SqlitePoolOptions::new()
             .max_connections(1)
@@ -145,6 +149,36 @@ impl Store for SqliteStore {
 
     async fn end_session(&self, session: SessionId, why: SessionEnd, now: Millis) -> Result<()> {
         self.end_session(session, why, now).await
+    }
+
+    async fn end_all_sessions(&self, user: UserId, now: Millis) -> Result<()> {
+        self.end_all_sessions(user, now).await
+    }
+
+    async fn change_password(
+        &self,
+        user: UserId,
+        new: PasswordHash,
+        keep: SessionId,
+        now: Millis,
+    ) -> Result<()> {
+        self.change_password(user, new, keep, now).await
+    }
+
+    async fn delete_user(&self, user: UserId) -> Result<()> {
+        self.delete_user(user).await
+    }
+
+    async fn delete_records(&self, deletion: Deletion) -> Result<u64> {
+        self.delete_records(deletion).await
+    }
+
+    async fn account(&self, user: UserId) -> Result<Option<AccountData>> {
+        self.account(user).await
+    }
+
+    async fn tombstones(&self, query: PageQuery) -> Result<Vec<Tombstone>> {
+        self.tombstones(query).await
     }
 
     async fn answered(&self, key: &IdempotencyKey, now: Millis) -> Result<Option<Answered>> {

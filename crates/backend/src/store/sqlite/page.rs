@@ -19,6 +19,37 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    pub(super) async fn tombstones(&self, query: PageQuery) -> Result<Vec<Tombstone>> {
+        let rows = sqlx::query(
+            "SELECT version, kind, id, source, deleted_at FROM tombstones
+             WHERE user_id = ? AND (version, kind, id, source) > (?, ?, ?, ?)
+             ORDER BY version, kind, id, source LIMIT ?",
+        )
+        .bind(query.user.0)
+        .bind(query.after.version)
+        .bind(query.after.kind)
+        .bind(&query.after.id)
+        .bind(&query.after.source)
+        .bind(query.limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Tombstone {
+                    place: Place {
+                        version: row.try_get("version")?,
+                        kind: row.try_get("kind")?,
+                        id: row.try_get("id")?,
+                        source: row.try_get("source")?,
+                    },
+                    deleted_at: row.try_get("deleted_at")?,
+                })
+            })
+            .collect()
+    }
+}
+
 async fn of_kind(
     tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
     kind: Kind,

@@ -23,7 +23,7 @@ const VISIT: &str = "url, host, visited_at, title, domain, tab_id, ended_at, dur
     is_active, engagement_rate, last_heartbeat, source_page_visit_id, category, category_confidence, \
     category_method, anonymous_client_id";
 const AGGREGATE: &str = "page_visit_id, tab_id, started_at, last_active_at, total_active_ms, page_count, \
-    current_url, current_host, current_domain, domain_durations, total_time_seconds, active_time_seconds, \
+    current_url, current_host, current_domain, domain_durations, domains, total_time_seconds, active_time_seconds, \
     scroll_depth_percent, closed_at, is_open, anonymous_client_id";
 
 impl SqliteStore {
@@ -134,7 +134,8 @@ pub(super) async fn next_version(tx: &mut Tx, user: UserId) -> Result<i64> {
 async fn note_device(tx: &mut Tx, user: UserId, device: &str, now: Millis) -> Result<()> {
     sqlx::query(
         "INSERT INTO devices (user_id, id, first_seen_at, last_seen_at) VALUES (?1, ?2, ?3, ?3)
-         ON CONFLICT (user_id, id) DO UPDATE SET last_seen_at = excluded.last_seen_at",
+         ON CONFLICT (user_id, id) DO UPDATE SET last_seen_at = excluded.last_seen_at
+         WHERE last_seen_at < excluded.last_seen_at",
     )
     .bind(user.0)
     .bind(device)
@@ -274,6 +275,7 @@ async fn write_aggregates(
                 .push_bind(c.current_host)
                 .push_bind(c.current_domain)
                 .push_bind(c.domain_durations)
+                .push_bind(json!(c.domains).to_string())
                 .push_bind(c.total_time_seconds)
                 .push_bind(c.active_time_seconds)
                 .push_bind(c.scroll_depth_percent)

@@ -129,6 +129,51 @@ impl SqliteStore {
         tx.commit().await?;
         Ok(())
     }
+
+    pub(super) async fn end_all_sessions(&self, user: UserId, now: Millis) -> Result<()> {
+        let mut tx = self.begin().await?;
+        end_all(&mut tx, user, None, SessionEnd::SignedOutEverywhere, now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn change_password(
+        &self,
+        user: UserId,
+        new: PasswordHash,
+        keep: SessionId,
+        now: Millis,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE users SET password_hash = ? WHERE id = ?")
+            .bind(&new.0)
+            .bind(user.0)
+            .execute(&mut *tx)
+            .await?;
+        end_all(&mut tx, user, Some(keep), SessionEnd::PasswordChanged, now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn end_all(
+    tx: &mut Tx,
+    user: UserId,
+    except: Option<SessionId>,
+    why: SessionEnd,
+    now: Millis,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE sessions SET ended_at = ?, end_reason = ?
+         WHERE user_id = ? AND id IS NOT ? AND ended_at IS NULL",
+    )
+    .bind(now)
+    .bind(why as i64)
+    .bind(user.0)
+    .bind(except.map(|s| s.0))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn issue(tx: &mut Tx, session: SessionId, token: &TokenHash, now: Millis) -> Result<()> {

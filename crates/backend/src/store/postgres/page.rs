@@ -1,0 +1,88 @@
+//! Reading the feed: (version, kind, id, source), by keyset.
+
+use super::*;
+use sqlx::Row as _;
+
+impl PostgresStore {
+    pub(super) async fn page(&self, query: PageQuery) -> Result<Vec<StoredRecord>> {
+        // one snapshot over both tables
+        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let mut found = Vec::new();
+        for kind in Kind::ALL {
+            if query.kind.is_none_or(|wanted| wanted == kind) {
+                found.extend(of_kind(&mut tx, kind, &query).await?);
+            }
+        }
+        found.sort_by(|a, b| a.place.cmp(&b.place));
+        found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn tombstones(&self, query: PageQuery) -> Result<Vec<Tombstone>> {
+        let rows = sqlx::query(
+            "SELECT version, kind, id, source, deleted_at FROM tombstones
+             WHERE user_id = $1 AND (version, kind, id, source) > ($2, $3, $4, $5)
+             ORDER BY version, kind, id, source LIMIT $6",
+        )
+        .bind(query.user.0)
+        .bind(query.after.version)
+        .bind(query.after.kind)
+        .bind(&query.after.id)
+        .bind(&query.after.source)
+        .bind(query.limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Tombstone {
+                    place: Place {
+                        version: row.try_get("version")?,
+                        kind: row.try_get("kind")?,
+                        id: row.try_get("id")?,
+                        source: row.try_get("source")?,
+                    },
+                    deleted_at: row.try_get("deleted_at")?,
+                })
+            })
+            .collect()
+    }
+}
+
+async fn of_kind(tx: &mut Tx, kind: Kind, query: &PageQuery) -> Result<Vec<StoredRecord>> {
+    let sql = match kind {
+        Kind::PageVisit => {
+            "SELECT version, id, source, record, updated_at FROM page_visits
+             WHERE user_id = $1 AND (version, id, source) > ($2, $3, $4) ORDER BY version, id, source LIMIT $5"
+        }
+        Kind::TabAggregate => {
+            "SELECT version, id, source, record, updated_at FROM tab_aggregates
+             WHERE user_id = $1 AND (version, id, source) > ($2, $3, $4) ORDER BY version, id, source LIMIT $5"
+        }
+    };
+    let (version, id, source) = query.after.within(kind);
+    let rows = sqlx::query(sql)
+        .bind(query.user.0)
+        .bind(version)
+        .bind(id)
+        .bind(source)
+        .bind(query.limit)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(StoredRecord {
+                place: Place {
+                    version: row.try_get("version")?,
+                    kind: kind.number(),
+                    id: row.try_get("id")?,
+                    source: row.try_get("source")?,
+                },
+                kind,
+                record: row.try_get("record")?,
+                updated_at: row.try_get("updated_at")?,
+            })
+        })
+        .collect()
+}
