@@ -12,7 +12,7 @@ use crate::body::{self, Body};
 use crate::classify::{CheckVerdict, classify_check};
 use crate::driver::Driver;
 use crate::secret::Secret;
-use crate::why::Why;
+use crate::why::{NotProof, Why};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -123,7 +123,10 @@ impl Driver {
         let reply = self.post(REFRESH, &json!({"refresh_token": refresh_token.reveal()}), None).await;
         match &reply {
             Ok(answer) if matches!(answer.status, 400 | 401 | 403 | 404 | 422) => Err(AuthError::SessionOver),
-            _ => tokens(&accepted(reply)?).ok_or_else(|| AuthError::NotNow(unreadable())),
+            _ => {
+                let answer = accepted(reply)?;
+                tokens(&answer).ok_or_else(|| unreadable(&answer))
+            }
         }
     }
 
@@ -150,11 +153,12 @@ impl Driver {
         if is_missing(&reply) {
             reply = self.get(ME_HEYHO, access_token).await;
         }
-        user(&accepted(reply)?).ok_or_else(|| AuthError::NotNow(unreadable()))
+        let answer = accepted(reply)?;
+        user(&answer).ok_or_else(|| unreadable(&answer))
     }
 
     async fn session(&self, answer: &Answer, email: Option<&str>) -> Result<Session, AuthError> {
-        let tokens = tokens(answer).ok_or_else(|| AuthError::NotNow(unreadable()))?;
+        let tokens = tokens(answer).ok_or_else(|| unreadable(answer))?;
         let user = match user(answer).or_else(|| subject(&tokens.access_token)) {
             Some(user) => user,
             None => self.me(&tokens.access_token).await?,
@@ -196,7 +200,8 @@ fn accepted(reply: Reply) -> Result<Answer, AuthError> {
     Err(match classify_check(&reply) {
         CheckVerdict::SignedOut => AuthError::WrongCredentials,
         CheckVerdict::Configuration(why) | CheckVerdict::Later { why, .. } => AuthError::NotNow(why),
-        CheckVerdict::Good => AuthError::NotNow(unreadable()),
+        // Unreachable: a good check is a 200, which was taken above.
+        CheckVerdict::Good => AuthError::NotNow(Why::NotProof { answer: NotProof::NotAnObject }),
     })
 }
 
@@ -232,8 +237,14 @@ fn invalid(body: &Body) -> AuthError {
     AuthError::Invalid { field, message }
 }
 
-fn unreadable() -> Why {
-    Why::NotProof { answer: crate::why::NotProof::NotAnObject }
+/// A success that says nothing of what was asked.
+fn unreadable(answer: &Answer) -> AuthError {
+    AuthError::NotNow(match Body::read(&answer.body) {
+        Body::Html => Why::Portal,
+        Body::Empty => Why::NotProof { answer: NotProof::Empty },
+        Body::NotJson => Why::NotProof { answer: NotProof::NotJson },
+        Body::NotAnObject | Body::Object(_) => Why::NotProof { answer: NotProof::NotAnObject },
+    })
 }
 
 fn tokens(answer: &Answer) -> Option<Tokens> {

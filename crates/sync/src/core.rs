@@ -96,6 +96,8 @@ enum Step {
     Settling(Then),
     Refreshing(Again),
     Checking,
+    /// Many places refuse in a row, though others were accepted: does the backend answer at all?
+    Vouching(u16),
     Waiting(Again),
 }
 
@@ -105,6 +107,7 @@ enum Then {
     Take,
     Send,
     WaitAndTake(Duration),
+    Vouch(u16),
     Finish(Why),
 }
 
@@ -209,6 +212,7 @@ impl Core {
                 Then::Take => self.take(now, jitter),
                 Then::Send => self.send(),
                 Then::WaitAndTake(wait) => self.wait(wait, false, Again::Take, now),
+                Then::Vouch(status) => self.step(Step::Vouching(status), Task::Check),
                 Then::Finish(why) => self.finish(why, now, jitter),
             },
             (Step::Refreshing(again), Outcome::Refreshed(refreshed)) => match refreshed {
@@ -217,6 +221,7 @@ impl Core {
                 Refreshed::NotNow(why) => self.later(why, None, false, again, now, jitter),
             },
             (Step::Checking, Outcome::Reply(reply)) => self.checked(&reply, now, jitter),
+            (Step::Vouching(status), Outcome::Reply(reply)) => self.vouched(&reply, status, now, jitter),
             (Step::Waiting(again), Outcome::Woken) => self.again(again, now, jitter),
             _ => self.finish(Why::Internal, now, jitter),
         }
@@ -351,19 +356,14 @@ impl Core {
     fn nothing_waits(&mut self, now: i64, jitter: f64) -> Task {
         let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
         let accepted = run.confirmed.contains(&true);
-        let decided = run.hunt.at_the_end(accepted, policy::ATTEMPT_WAITS.len() as u32 + 1);
-        if !decided.set_aside.is_empty() {
-            run.totals.set_aside += decided.set_aside.len() as u64;
-            let settlement = Settlement { set_aside: decided.set_aside, ..Settlement::default() };
-            return self.settle(settlement, Then::Take);
-        }
-        if matches!(run.hunt.next(jitter), Next::Group(_)) {
-            // A server error that gets the rest of its attempts: not all in one breath.
+        if accepted && run.hunt.try_faults_again() {
+            // Not all in one breath.
             let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
             return self.wait(wait, false, Again::Take, now);
         }
-        if run.hunt.has_refused() {
-            return self.finish(Why::RefusesEverything { status: 400 }, now, jitter);
+        if let Some(status) = run.hunt.refused_with() {
+            let vouch = self.step(Step::Vouching(status), Task::Check);
+            return if accepted { vouch } else { self.finish(refuses(status), now, jitter) };
         }
         if let Some(kind) = run.hunt.unconfirmed_kind() {
             return self.finish(Why::ConfirmsNone { kind }, now, jitter);
@@ -385,6 +385,17 @@ impl Core {
             CheckVerdict::SignedOut => self.refresh(Again::Check, now, jitter),
             CheckVerdict::Configuration(why) => self.finish(why, now, jitter),
             CheckVerdict::Later { why, floor } => self.later(why, floor, false, Again::Check, now, jitter),
+        }
+    }
+
+    fn vouched(&mut self, reply: &Reply, status: u16, now: i64, jitter: f64) -> Task {
+        match &mut self.run {
+            Some(run) if classify_check(reply) == CheckVerdict::Good => {
+                let set_aside = run.hunt.vouched().set_aside;
+                run.totals.set_aside += set_aside.len() as u64;
+                self.settle(Settlement { set_aside, ..Settlement::default() }, Then::Take)
+            }
+            _ => self.finish(refuses(status), now, jitter),
         }
     }
 
@@ -426,6 +437,11 @@ impl Core {
         };
         Task::Finish(RunEnd { why, next_at_ms: self.next_at, totals })
     }
+}
+
+/// Records are refused, or fail, and nothing shows that it is their own fault.
+fn refuses(status: u16) -> Why {
+    if status >= 500 { Why::ServerError { status } } else { Why::RefusesEverything { status } }
 }
 
 fn millis(duration: Duration) -> i64 {

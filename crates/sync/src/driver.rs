@@ -48,6 +48,29 @@ pub enum ProxySetting {
     Url(String),
 }
 
+/// How long anything may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// Silence while an answer is read.
+    pub read: Duration,
+    /// One exchange of a batch, whole.
+    pub request: Duration,
+    /// One small exchange, whole.
+    pub small: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect: policy::CONNECT_TIMEOUT,
+            read: policy::READ_TIMEOUT,
+            request: policy::REQUEST_TIMEOUT,
+            small: policy::SMALL_REQUEST_TIMEOUT,
+        }
+    }
+}
+
 /// Why no driver can be made of a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
@@ -64,16 +87,21 @@ pub enum DriverError {
 }
 
 /// A client of one backend. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Driver {
     client: Client,
     base_url: BaseUrl,
+    timeouts: Timeouts,
 }
 
 impl Driver {
     pub fn new(config: &DriverConfig) -> Result<Driver, DriverError> {
-        let client = transport::client(config)?;
-        Ok(Driver { client, base_url: config.base_url.clone() })
+        Driver::with_timeouts(config, Timeouts::default())
+    }
+
+    pub fn with_timeouts(config: &DriverConfig, timeouts: Timeouts) -> Result<Driver, DriverError> {
+        let client = transport::client(config, timeouts)?;
+        Ok(Driver { client, base_url: config.base_url.clone(), timeouts })
     }
 
     pub fn base_url(&self) -> &BaseUrl {
@@ -94,13 +122,13 @@ impl Driver {
         };
         let request =
             self.request(Method::POST, SYNC).headers(headers).bearer_auth(token.reveal()).body(body);
-        self.exchange(request, SYNC, policy::REQUEST_TIMEOUT).await
+        self.exchange(request, SYNC, self.timeouts.request).await
     }
 
     /// Asks what the backend can do; no sign-in.
     pub async fn capabilities(&self) -> Reply {
         let request = self.request(Method::GET, CAPABILITIES);
-        self.exchange(request, CAPABILITIES, policy::SMALL_REQUEST_TIMEOUT).await
+        self.exchange(request, CAPABILITIES, self.timeouts.small).await
     }
 
     /// The cheap signed-in request.
@@ -114,7 +142,7 @@ impl Driver {
 
     pub(crate) async fn get(&self, route: &'static str, token: &Secret) -> Reply {
         let request = self.request(Method::GET, route).bearer_auth(token.reveal());
-        self.exchange(request, route, policy::SMALL_REQUEST_TIMEOUT).await
+        self.exchange(request, route, self.timeouts.small).await
     }
 
     /// A small JSON request, such as a sign-in.
@@ -131,7 +159,7 @@ impl Driver {
         if let Some(token) = token {
             request = request.bearer_auth(token.reveal());
         }
-        self.exchange(request, route, policy::SMALL_REQUEST_TIMEOUT).await
+        self.exchange(request, route, self.timeouts.small).await
     }
 
     fn request(&self, method: Method, route: &str) -> RequestBuilder {
@@ -183,6 +211,13 @@ impl Driver {
             Some(url) if url.origin().is_tuple() => Redirect::OtherOrigin(url.origin().ascii_serialization()),
             _ => Redirect::Unreadable,
         }
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    /// The client knows the proxy, and with it perhaps a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("base_url", &self.base_url.as_str()).finish_non_exhaustive()
     }
 }
 

@@ -105,16 +105,31 @@ impl Hunt {
             if !self.nothing_beyond {
                 return Next::Beyond { skip: self.suspects() };
             }
-            let rows: Vec<RowRef> = self.groups.iter().flatten().copied().collect();
-            let place = (jitter.clamp(0.0, 0.999) * rows.len() as f64) as usize;
-            if let Some(row) = rows.get(place) {
-                return Next::Group(vec![*row]);
+            if let Some(row) = self.elsewhere(&Kind::ALL, jitter) {
+                return Next::Group(vec![row]);
             }
+        }
+        // Two of a kind stayed short and none was confirmed: the third is from somewhere else, too.
+        let short = |kind: &Kind| self.short_of(*kind) + 1 >= policy::REFUSED_PLACES;
+        let doubtful: Vec<Kind> = Kind::ALL.into_iter().filter(short).collect();
+        if let Some(row) = self.elsewhere(&doubtful, jitter) {
+            return Next::Group(vec![row]);
         }
         match self.groups.front() {
             Some(rows) => Next::Group(rows.clone()),
             None => Next::Free { skip: self.undecided.iter().map(|it| it.row).collect() },
         }
+    }
+
+    /// Some suspect of these kinds.
+    fn elsewhere(&self, kinds: &[Kind], jitter: f64) -> Option<RowRef> {
+        let suspects = self.groups.iter().flatten().filter(|row| kinds.contains(&row.kind));
+        let rows: Vec<RowRef> = suspects.copied().collect();
+        rows.get((jitter.clamp(0.0, 0.999) * rows.len() as f64) as usize).copied()
+    }
+
+    fn short_of(&self, kind: Kind) -> usize {
+        self.undecided.iter().filter(|it| it.cause == Cause::Short && it.row.kind == kind).count()
     }
 
     fn suspects(&self) -> Vec<RowRef> {
@@ -157,8 +172,7 @@ impl Hunt {
     pub fn short_alone(&mut self, row: RowRef, attempts: u32) {
         let reason = Reason::NotConfirmed { attempts: attempts + 1 };
         self.undecided.push(Undecided { row, cause: Cause::Short, reason, attempts });
-        let of_kind = |it: &&Undecided| it.cause == Cause::Short && it.row.kind == row.kind;
-        if self.undecided.iter().filter(of_kind).count() >= policy::REFUSED_PLACES {
+        if self.short_of(row.kind) >= policy::REFUSED_PLACES {
             self.suspended.push(row.kind);
             for group in &mut self.groups {
                 group.retain(|it| it.kind != row.kind);
@@ -197,21 +211,32 @@ impl Hunt {
         decided
     }
 
-    /// Nothing else waits. Those refused for sure, given that others were accepted in this run; a server error
-    /// gets the rest of its attempts first.
-    pub fn at_the_end(&mut self, accepted_before: bool, attempts: u32) -> Decided {
+    /// Nothing else waits: a server error gets the rest of its attempts. `true` if there is one to try again.
+    pub fn try_faults_again(&mut self) -> bool {
+        let tries = policy::SERVER_ERROR_LAST_ATTEMPTS;
+        let again = |it: &Undecided| it.cause == Cause::ServerError;
+        let (again, rest) = std::mem::take(&mut self.undecided)
+            .into_iter()
+            .partition(|it| again(it) && self.faults_of(it.row) < tries);
+        let again: Vec<Undecided> = again;
+        self.undecided = rest;
+        again.iter().for_each(|it| self.put_last(it.row));
+        !again.is_empty()
+    }
+
+    /// The backend refuses many places in a row, or the last ones there are; but it accepted others in this run
+    /// and is well otherwise. So it is the records after all, and for server errors if they had all attempts.
+    pub fn vouched(&mut self) -> Decided {
+        self.doubt = false;
         let mut decided = Decided::default();
-        if !accepted_before {
-            return decided;
-        }
         for it in std::mem::take(&mut self.undecided) {
-            match it.cause {
-                Cause::Refused => decided.set_aside.push((it.row, it.reason)),
-                Cause::ServerError if self.faults_of(it.row) >= attempts => {
-                    decided.set_aside.push((it.row, it.reason));
-                }
-                Cause::ServerError => self.put_last(it.row),
-                Cause::Short => self.undecided.push(it),
+            let tries = policy::SERVER_ERROR_LAST_ATTEMPTS;
+            if it.cause == Cause::Refused
+                || (it.cause == Cause::ServerError && self.faults_of(it.row) >= tries)
+            {
+                decided.set_aside.push((it.row, it.reason));
+            } else {
+                self.undecided.push(it);
             }
         }
         decided
@@ -227,8 +252,13 @@ impl Hunt {
         self.suspended.contains(&kind)
     }
 
-    pub fn has_refused(&self) -> bool {
-        self.refused() > 0
+    /// The status by which a record was refused that is still undecided.
+    pub fn refused_with(&self) -> Option<u16> {
+        self.undecided.iter().find(|it| it.cause != Cause::Short).map(|it| match it.reason {
+            Reason::RejectedByBackend { status: Some(status), .. } => status,
+            Reason::TooLarge { .. } => 413,
+            _ => 0,
+        })
     }
 
     fn refused(&self) -> usize {

@@ -58,6 +58,12 @@ pub const NOT_CONFIRMED_ATTEMPTS: u32 = 3;
 /// is set aside. Once is not enough: a backend that is restarted answers 500 to whoever asks.
 pub const SERVER_ERROR_ATTEMPTS: u32 = 2;
 
+/// When nothing else waits that could be accepted in between: all five attempts of S2.
+pub const SERVER_ERROR_LAST_ATTEMPTS: u32 = 5;
+
+/// A batch that the backend calls "in progress" over this many runs gets a new key: whatever worked on it died.
+pub const STILL_WORKING_RUNS: u32 = 3;
+
 /// Establishing a connection: a backend that is there answers in well under this.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,8 +1,7 @@
 //! The HTTP client itself, and its errors in words a person can act on.
 
 use crate::answer::{TlsProblem, TransportError};
-use crate::driver::{DriverConfig, DriverError, ProxySetting, default_headers};
-use crate::policy;
+use crate::driver::{DriverConfig, DriverError, ProxySetting, Timeouts, default_headers};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::{Certificate, Client, Proxy, redirect};
@@ -11,7 +10,7 @@ use std::io::Write;
 use std::sync::Once;
 
 /// A client for one configuration.
-pub fn client(config: &DriverConfig) -> Result<Client, DriverError> {
+pub fn client(config: &DriverConfig, timeouts: Timeouts) -> Result<Client, DriverError> {
     install_provider();
     let certificates = certificates(config)?;
     let builder = || -> Result<reqwest::ClientBuilder, DriverError> {
@@ -20,12 +19,10 @@ pub fn client(config: &DriverConfig) -> Result<Client, DriverError> {
             .default_headers(default_headers(config)?)
             .redirect(redirect::Policy::none())
             .referer(false)
-            .connect_timeout(policy::CONNECT_TIMEOUT)
-            .read_timeout(policy::READ_TIMEOUT);
+            .connect_timeout(timeouts.connect)
+            .read_timeout(timeouts.read);
         Ok(match &config.proxy {
-            ProxySetting::Url(url) => {
-                builder.no_proxy().proxy(Proxy::all(url).map_err(|_| DriverError::Proxy)?)
-            }
+            ProxySetting::Url(url) => builder.no_proxy().proxy(proxy(url).ok_or(DriverError::Proxy)?),
             ProxySetting::Off => builder.no_proxy(),
             ProxySetting::System if config.base_url.is_loopback() => builder.no_proxy(),
             ProxySetting::System => builder,
@@ -41,6 +38,12 @@ pub fn client(config: &DriverConfig) -> Result<Client, DriverError> {
             client.map_err(|error| DriverError::Client(cause(&error)))
         }
     }
+}
+
+fn proxy(url: &str) -> Option<Proxy> {
+    let url =
+        url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
+    Proxy::all(url).ok()
 }
 
 /// The cryptography of TLS is chosen once for the whole program.
@@ -105,24 +108,25 @@ pub fn describe_body(error: &reqwest::Error) -> TransportError {
     if error.is_timeout() { TransportError::AnswerTimeout } else { TransportError::ConnectionLost }
 }
 
+/// The causes, outermost first. An `io::Error` shows the cause of what it wraps and not what it wraps, so it
+/// is opened here.
 fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |error| (*error).source())
+    std::iter::successors(error.source(), |error| {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => (*error).source(),
+        }
+    })
 }
 
+/// The innermost one: what the system said.
 fn io_error(error: &reqwest::Error) -> Option<&std::io::Error> {
-    chain(error).find_map(|error| error.downcast_ref())
+    chain(error).filter_map(|error| error.downcast_ref()).last()
 }
 
 fn tls_problem(error: &reqwest::Error) -> Option<TlsProblem> {
-    chain(error).find_map(|error| {
-        // An io::Error shows the cause of what it wraps, not what it wraps.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let tls = match wrapped {
-            Some(wrapped) => wrapped.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        tls.map(plain)
-    })
+    chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()).map(plain)
 }
 
 fn plain(error: &rustls::Error) -> TlsProblem {

@@ -1,6 +1,6 @@
 //! What the core does about an answer to a batch.
 
-use super::{Again, Core, Probe, Run, Then, millis};
+use super::{Again, Core, Probe, Run, Then, millis, refuses};
 use crate::answer::Reply;
 use crate::classify::{Accounted, Sent, Verdict, classify};
 use crate::hunt::Cause;
@@ -102,7 +102,9 @@ impl Core {
             }
             [row] => {
                 if run.hunt.refused_alone(*row, Cause::Refused, reason, 1) {
-                    return self.settle(settlement, Then::Finish(Why::RefusesEverything { status }));
+                    let accepted_before = run.confirmed.contains(&true);
+                    let stop = Then::Finish(refuses(status));
+                    return self.settle(settlement, if accepted_before { Then::Vouch(status) } else { stop });
                 }
             }
             rows => run.hunt.split(rows, Cause::Refused),
@@ -212,6 +214,11 @@ impl Core {
             run.probe = Some(Probe { rows, why, faults: faults as u32 });
             return self.settle(Settlement::default(), Then::Take);
         }
+        if matches!(again, Again::Send) && (matches!(why, Why::NotProof { .. }) || stuck(&why, away)) {
+            // An answer kept under this key would be given again for ever.
+            let settlement = Settlement { batch: BatchFate::Rekey, ..Settlement::default() };
+            return self.settle(settlement, Then::Finish(why));
+        }
         self.finish(why, now, jitter)
     }
 
@@ -300,6 +307,11 @@ fn set_named_aside(settlement: &mut Settlement, batch: &Batch, named: Vec<Named>
             }
         }
     }
+}
+
+/// A backend that stays at work on a batch over several runs has forgotten it.
+fn stuck(why: &Why, away: u32) -> bool {
+    *why == Why::StillWorking && away >= policy::STILL_WORKING_RUNS
 }
 
 fn fault_reason(why: &Why) -> Reason {
