@@ -1,1 +1,31 @@
-//! x
+//! The running companion without a window: whoever holds `agent.lock` in the data directory.
+//!
+//! ```text
+//! socket, window, command line ──▶ commands ──▶ engine ──▶ carry (buffer, driver)
+//!                                      │           │
+//!                                      └─▶ live ◀──┘ ──▶ publish ──▶ status to everyone who watches
+//! ```
+//!
+//! Invariants:
+//! 1. One agent a buffer: the lock is held before anything else is touched, and until the end.
+//! 2. Only the agent holds tokens and speaks to the backend.
+//! 3. A run belongs to one account from its first row to its last; another sign-in ends it.
+//! 4. When this process dies, wherever it is: what was acknowledged is in the buffer, what was about to be sent
+//!    is there with its bytes and key, and the next agent goes on from there.
+//!
+//! No window here, and no GTK: the desktop app and the command line both run this.
+
+mod account;
+mod carry;
+mod commands;
+mod engine;
+mod live;
+mod lock;
+mod monotonic;
+mod publish;
+mod start;
+mod tokens;
+
+pub use lock::{AgentLock, LockError};
+pub use start::{Agent, StartOptions, Started, start_or_join};
+pub use tokens::{FileStore, KeyringStore, MemoryStore, StoreError, Stored, TokenStore};

@@ -31,6 +31,13 @@ pub struct SignedIn {
     pub claim_others: bool,
 }
 
+impl SignedIn {
+    /// Known before anything is stored, so that tokens can be stored with it first.
+    pub fn account_ref(&self) -> String {
+        account_ref(&self.backend, &self.user_id)
+    }
+}
+
 /// Who is signed in, and who was last.
 #[derive(Debug, Default)]
 pub(crate) struct Session {

@@ -38,6 +38,7 @@ pub struct Waiting {
     /// How often the backend left it unconfirmed.
     pub attempts: u32,
     pub captured_at: i64,
+    pub tab: Option<String>,
     /// False: what is stored is not what was stored.
     pub intact: bool,
 }
@@ -90,7 +91,7 @@ const CHUNK: usize = 200;
 const WAITING: &str = "SELECT r.seq, r.revision, r.kind, r.id, r.id_derived, s.name, r.text, r.checksum, \
      r.attempts, r.captured_at, CASE WHEN r.kind = 2 THEN (SELECT v.id FROM tab_visit v \
        WHERE v.source = r.source AND v.tab = r.tab AND v.visited_at BETWEEN r.start_time AND r.last_time \
-       ORDER BY v.visited_at DESC LIMIT 1) END \
+       ORDER BY v.visited_at DESC LIMIT 1) END, r.tab \
      FROM record r JOIN source s USING (source) ";
 
 impl Buffer {
@@ -303,6 +304,7 @@ fn read_row(row: &SqliteRow) -> Result<Waiting> {
         attempts: row.try_get(8)?,
         captured_at: row.try_get(9)?,
         page_visit_id: row.try_get(10)?,
+        tab: row.try_get(11)?,
     })
 }
 

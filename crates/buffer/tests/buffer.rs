@@ -1,5 +1,7 @@
 //! The buffer on a real file: each test is one sentence of docs/buffer.md.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
+
 use heyho_buffer::*;
 use heyho_records::native::Counts as Ack;
 use heyho_records::reason::Reason;

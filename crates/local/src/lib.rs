@@ -1,5 +1,6 @@
 //! What every HeyHo program on this machine shares with the others, and with nobody else:
 //!
+//! - [`browsers`]: making the host known to browsers;
 //! - [`clock`]: the one provider of time and chance;
 //! - [`paths`]: where the files lie, and with which permissions;
 //! - [`config`]: `config.toml`, read and checked;
@@ -8,6 +9,7 @@
 //!
 //! Kept apart from the agent so that the host stays small: no HTTP, no keyring, no database here.
 
+pub mod browsers;
 pub mod clock;
 pub mod config;
 pub mod paths;

@@ -1,5 +1,7 @@
 //! The real host process, spoken to as a browser does.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
+
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::Path;

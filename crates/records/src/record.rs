@@ -282,10 +282,10 @@ fn no_negative_duration(record: &Json) -> Result<(), Rejection> {
             return refuse(name, name);
         }
     }
-    if let Some(Json::Object(entries)) = record.get("domainDurations") {
-        if let Some((domain, _)) = entries.iter().find(|(_, value)| negative(value)) {
-            return refuse("domainDurations", &format!("the duration of {domain:?}"));
-        }
+    if let Some(Json::Object(entries)) = record.get("domainDurations")
+        && let Some((domain, _)) = entries.iter().find(|(_, value)| negative(value))
+    {
+        return refuse("domainDurations", &format!("the duration of {domain:?}"));
     }
     Ok(())
 }

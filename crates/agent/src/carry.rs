@@ -1,0 +1,221 @@
+//! Carries out what the core asks, for one account: the buffer on one side, the backend on the other.
+//!
+//! Reads of the buffer are over before a request begins; a batch is in the buffer before its first byte is
+//! sent. Dropping a future of this module at any await leaves the buffer as it was before or after one
+//! transaction.
+
+use crate::account::{Refresh, Tokenholder};
+use crate::monotonic::Monotonic;
+use heyho_buffer::{AccountId, Buffer, BufferError, Fate, LAST_CONFIRMED, NewBatch, Waiting};
+use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
+use heyho_local::clock::{self, Clock};
+use heyho_records::Kind;
+use heyho_records::reason::Reason;
+use heyho_sync::driver::Driver;
+use heyho_sync::plan::{Candidate, Envelope, Tab, plan};
+use heyho_sync::task::{
+    Batch, BatchFate, BatchItem, BatchLimits, Outcome, Pick, Refreshed, Role, RowRef, Settlement, Taken,
+    Task, Unsendable,
+};
+use heyho_sync::why::Stop;
+use serde::Deserialize;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub struct Carrier {
+    pub buffer: Buffer,
+    pub driver: Driver,
+    pub tokens: Tokenholder,
+    pub account: AccountId,
+    pub device_id: String,
+    pub clock: Arc<dyn Clock>,
+    pub monotonic: Monotonic,
+    /// The batch in flight, as it is persisted.
+    flight: Option<heyho_buffer::Batch>,
+}
+
+impl Carrier {
+    pub fn new(
+        buffer: Buffer,
+        driver: Driver,
+        tokens: Tokenholder,
+        account: AccountId,
+        device_id: String,
+        clock: Arc<dyn Clock>,
+        monotonic: Monotonic,
+    ) -> Carrier {
+        Carrier { buffer, driver, tokens, account, device_id, clock, monotonic, flight: None }
+    }
+
+    pub async fn carry(&mut self, task: &Task) -> Outcome {
+        match self.attempt(task).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::error!("the run ends: {error}");
+                Outcome::Stop(Stop::BufferProblem)
+            }
+        }
+    }
+
+    async fn attempt(&mut self, task: &Task) -> Result<Outcome, BufferError> {
+        Ok(match task {
+            Task::LearnCapabilities => Outcome::Reply(self.driver.capabilities().await),
+            Task::TakeBatch(limits) => Outcome::Taken(self.take(limits).await?),
+            Task::Send { gzip } => {
+                let Some(flight) = &self.flight else { return Ok(Outcome::Stop(Stop::BufferProblem)) };
+                let (body, key) = (flight.body.clone(), flight.key.clone());
+                let token = self.tokens.access(&self.driver).await;
+                Outcome::Reply(self.driver.sync(body, &key, &token, *gzip).await)
+            }
+            Task::Settle(settlement) => {
+                self.settle(settlement).await?;
+                Outcome::Settled
+            }
+            Task::RefreshToken => Outcome::Refreshed(match self.tokens.refresh(&self.driver).await {
+                Refresh::Done => Refreshed::Yes,
+                Refresh::SessionOver => Refreshed::SessionOver,
+                Refresh::NotNow(why) => Refreshed::NotNow(why),
+            }),
+            Task::Check => {
+                let token = self.tokens.access(&self.driver).await;
+                Outcome::Reply(self.driver.check(&token).await)
+            }
+            Task::Wait { until_ms, .. } => {
+                let left = until_ms.saturating_sub(self.monotonic.now_ms()).max(0);
+                tokio::time::sleep(std::time::Duration::from_millis(left as u64)).await;
+                Outcome::Woken
+            }
+            // The engine ends the run before asking for this.
+            Task::Finish(_) => Outcome::Stop(Stop::Asked),
+        })
+    }
+
+    async fn take(&mut self, limits: &BatchLimits) -> Result<Taken, BufferError> {
+        if let Some(flight) = self.buffer.in_flight(self.account).await? {
+            let batch = self.as_batch(&flight).await?;
+            self.flight = Some(flight);
+            return Ok(Taken { batch: Some(batch), unsendable: Vec::new() });
+        }
+        let rows = self.candidates(limits).await?;
+        let (intact, damaged): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.intact);
+        let mut unsendable: Vec<Unsendable> = damaged
+            .iter()
+            .map(|row| Unsendable {
+                row: row_ref(row),
+                reason: Reason::Damaged { message: "its checksum does not match".to_owned() },
+            })
+            .collect();
+        let batch_id = clock::new_id().to_string();
+        let envelope =
+            Envelope { batch_id: batch_id.clone(), device_id: self.device_id.clone(), ..Envelope::default() };
+        let planned = plan(&envelope, limits, intact.iter().map(candidate));
+        unsendable.extend(planned.unsendable);
+        if planned.items.is_empty() {
+            return Ok(Taken { batch: None, unsendable });
+        }
+        let items = planned.items.iter().map(|item| row(item.row)).collect::<Vec<_>>();
+        let bytes = planned.body.len();
+        let new = NewBatch { key: batch_id.clone(), body: planned.body, items };
+        let number = self.buffer.begin_batch(self.account, &new, self.clock.now_ms()).await?;
+        self.flight =
+            Some(heyho_buffer::Batch { batch: number, key: new.key, body: new.body, items: new.items });
+        Ok(Taken { batch: Some(Batch { batch_id, items: planned.items, bytes }), unsendable })
+    }
+
+    async fn candidates(&self, limits: &BatchLimits) -> Result<Vec<Waiting>, BufferError> {
+        match &limits.pick {
+            Pick::Oldest { skip } => {
+                let skip: Vec<i64> = skip.iter().map(|row| row.seq).collect();
+                let most = heyho_buffer::Limits {
+                    page_visits: limits.max_page_visits,
+                    tab_aggregates: limits.max_tab_aggregates,
+                    bytes: limits.max_bytes,
+                };
+                self.buffer.oldest(self.account, most, &skip, self.clock.now_ms()).await
+            }
+            Pick::Rows(rows) => {
+                let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+                self.buffer.waiting(self.account, &seqs).await
+            }
+        }
+    }
+
+    /// A batch that was persisted, in this run or before a crash.
+    async fn as_batch(&self, flight: &heyho_buffer::Batch) -> Result<Batch, BufferError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head {
+            batch_id: String,
+        }
+        let head: Head = serde_json::from_slice(&flight.body)
+            .map_err(|e| BufferError::Damaged(format!("the batch in flight cannot be read: {e}")))?;
+        let seqs: Vec<i64> = flight.items.iter().map(|item| item.seq).collect();
+        let known = self.buffer.attempts(&seqs).await?;
+        let items = flight
+            .items
+            .iter()
+            .map(|item| {
+                let found = known.iter().find(|(seq, ..)| *seq == item.seq);
+                BatchItem {
+                    row: RowRef { kind: item.kind, seq: item.seq, revision: item.revision },
+                    id: found.map_or_else(String::new, |(_, _, id)| id.clone()),
+                    attempts: found.map_or(0, |(_, attempts, _)| *attempts),
+                    role: Role::Own,
+                }
+            })
+            .collect();
+        Ok(Batch { batch_id: head.batch_id, items, bytes: flight.body.len() })
+    }
+
+    async fn settle(&mut self, settlement: &Settlement) -> Result<(), BufferError> {
+        let now = self.clock.now_ms();
+        let fate = match settlement.batch {
+            BatchFate::End => Fate::End,
+            BatchFate::Keep => Fate::Keep,
+            BatchFate::Rekey => Fate::Rekey(clock::new_id().to_string()),
+        };
+        let rows = RowSettlement {
+            confirm: settlement.confirm.iter().map(|r| row(*r)).collect(),
+            set_aside: settlement.set_aside.iter().map(|(r, why)| (row(*r), why.clone())).collect(),
+            count: settlement.count.iter().map(|r| row(*r)).collect(),
+            fate: fate.clone(),
+        };
+        self.buffer.settle(self.flight.as_ref().map(|flight| flight.batch), &rows, now).await?;
+        match (fate, &mut self.flight) {
+            (Fate::End, flight) => *flight = None,
+            (Fate::Rekey(key), Some(flight)) => flight.key = key,
+            _ => {}
+        }
+        if !settlement.confirm.is_empty() {
+            self.confirmed_now().await?;
+        }
+        Ok(())
+    }
+
+    /// The backend accounted for something, or answered a signed-in request: the truth is fresh.
+    pub async fn confirmed_now(&self) -> Result<(), BufferError> {
+        self.buffer.set_meta(LAST_CONFIRMED, &self.clock.now_ms().to_string()).await
+    }
+}
+
+fn row_ref(row: &Waiting) -> RowRef {
+    RowRef { kind: row.kind, seq: row.seq, revision: row.revision }
+}
+
+fn row(row: RowRef) -> Row {
+    Row { seq: row.seq, revision: row.revision, kind: row.kind }
+}
+
+fn candidate(row: &Waiting) -> Candidate<'_> {
+    Candidate {
+        row: row_ref(row),
+        source: &row.source,
+        id: &row.id,
+        id_derived: row.id_derived,
+        page_visit_id: row.page_visit_id.as_deref().filter(|_| row.kind == Kind::TabAggregate),
+        attempts: row.attempts,
+        text: &row.text,
+        tab: row.tab.as_deref().map(|tab| Tab { id: tab, life: &row.source }),
+        anchor: None,
+    }
+}

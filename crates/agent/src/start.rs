@@ -1,0 +1,205 @@
+//! Becoming the agent, or a client of the one there is.
+
+use crate::account::Keeper;
+use crate::commands::{PAUSED_UNTIL, Service, driver, kept_pause};
+use crate::engine::{Command, Engine, Signed};
+use crate::live::{Live, SessionState};
+use crate::lock::{AgentLock, LockError};
+use crate::publish::publish;
+use crate::tokens::{FileStore, KeyringStore, TokenStore};
+use anyhow::Context;
+use heyho_buffer::Buffer;
+use heyho_local::clock::{self, Clock};
+use heyho_local::config::{Config, TokenStore as Wanted};
+use heyho_local::paths::{Paths, private_dir};
+use heyho_local::socket::{self, Client};
+use heyho_local::vocabulary::Companion;
+use heyho_sync::core::Core;
+use heyho_sync::policy::Policy;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+/// Key in the buffer's `meta`.
+const DEVICE_ID: &str = "device_id";
+/// An agent that has just taken its lock is about to open its socket.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(5);
+/// A request may take as long as its timeout; whoever quits waits this long for the batch in flight, which is
+/// safe to leave: it is sent again with the same key.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub struct StartOptions {
+    pub paths: Paths,
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    /// Told when somebody asks for the window; none: a headless agent.
+    pub open: Option<mpsc::Sender<()>>,
+}
+
+/// The agent of this process, or a connection to another's.
+pub struct Started {
+    pub companion: Arc<dyn Companion>,
+    /// Only where this process is the agent.
+    pub agent: Option<Agent>,
+}
+
+/// The agent of this process. It ends with [`Agent::shutdown`]; dropping it ends it at once.
+pub struct Agent {
+    commands: mpsc::Sender<Command>,
+    tasks: JoinSet<()>,
+    buffer: Buffer,
+    _lock: AgentLock,
+}
+
+impl std::fmt::Debug for Started {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Started").field("is_agent", &self.agent.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").finish_non_exhaustive()
+    }
+}
+
+impl Agent {
+    /// Ends after the batch in flight.
+    pub async fn shutdown(mut self) {
+        let (done, ended) = oneshot::channel();
+        if self.commands.send(Command::Shutdown { done }).await.is_ok() {
+            let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await;
+        }
+        self.tasks.shutdown().await;
+        self.buffer.close().await;
+    }
+}
+
+/// Becomes the agent where nobody is, and a client of it otherwise.
+pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
+    let deadline = tokio::time::Instant::now() + SOCKET_PATIENCE;
+    loop {
+        match AgentLock::take(&options.paths.agent_lock()) {
+            Ok(lock) => return start(lock, options).await,
+            Err(LockError::Taken) => {}
+            Err(LockError::Io(e)) => return Err(e).context("agent.lock cannot be used"),
+        }
+        match Client::connect(&options.paths.socket()).await {
+            Ok(client) => return Ok(Started { companion: Arc::new(client), agent: None }),
+            Err(e) if tokio::time::Instant::now() >= deadline => {
+                return Err(e).context("another companion is running and does not answer on its socket");
+            }
+            // It is starting or ending: one of the two will work in a moment.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started> {
+    let StartOptions { paths, config, clock, open } = options;
+    private_dir(&paths.data).context("the data directory cannot be made")?;
+    let buffer = Buffer::open(&paths.buffer()).await?;
+    let device_id = device_id(&buffer).await?;
+    let store: Arc<dyn TokenStore> = match config.tokens {
+        Wanted::Keyring => Arc::new(KeyringStore),
+        Wanted::File => {
+            tracing::warn!(
+                "[tokens] store = \"file\": tokens are kept in a file, readable by every program of this user"
+            );
+            Arc::new(FileStore::new(paths.token_file()))
+        }
+    };
+    let keeper = Keeper::new(store);
+    let live = Arc::new(Live::default());
+    let paused = buffer.meta(PAUSED_UNTIL).await?;
+    live.change(|live| live.paused = kept_pause(paused.as_deref(), clock.now()));
+
+    let (status_out, status) = watch::channel(None);
+    let (commands, received) = mpsc::channel(64);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(publish(buffer.clone(), live.clone(), clock.clone(), config.sync.interval, status_out));
+    let listener = socket::bind(&paths.socket())?;
+    let service: Arc<dyn Companion> = Arc::new(Service {
+        buffer: buffer.clone(),
+        keeper: keeper.clone(),
+        live: live.clone(),
+        clock: clock.clone(),
+        paths,
+        config: Mutex::new(config.clone()),
+        device_id: device_id.clone(),
+        commands: commands.clone(),
+        status,
+        open,
+    });
+    tasks.spawn(socket::serve(listener, service.clone()));
+    tasks.spawn(engine(buffer.clone(), keeper, live, clock, device_id, config, received));
+    Ok(Started { companion: service, agent: Some(Agent { commands, tasks, buffer, _lock: lock }) })
+}
+
+/// A keyring may keep us waiting behind a dialog: the socket and the status are there meanwhile.
+async fn engine(
+    buffer: Buffer,
+    keeper: Keeper,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+    device_id: String,
+    config: Config,
+    commands: mpsc::Receiver<Command>,
+) {
+    let signed = resume_session(&buffer, &keeper, &config, &device_id, &live).await;
+    let core = Core::new(Policy {
+        batch_page_visits: config.sync.batch_page_visits as usize,
+        batch_tab_aggregates: config.sync.batch_tab_aggregates as usize,
+        batch_bytes: usize::try_from(config.sync.batch_bytes).unwrap_or(usize::MAX),
+        interval: config.sync.interval,
+    });
+    Engine::new(buffer, keeper, live, clock, device_id, core, signed).run(commands).await;
+}
+
+/// The session that was there when the program ended, if its tokens are still here and are its own.
+async fn resume_session(
+    buffer: &Buffer,
+    keeper: &Keeper,
+    config: &Config,
+    device_id: &str,
+    live: &Live,
+) -> Option<Signed> {
+    let account = match buffer.signed_in().await {
+        Ok(account) => account?,
+        Err(error) => {
+            live.change(|live| live.buffer_problem = Some(error.to_string()));
+            return None;
+        }
+    };
+    let expired = |why: &str| {
+        tracing::warn!("the session of the last start cannot go on: {why}");
+        live.change(|live| live.session = SessionState::Expired);
+        None
+    };
+    if account.backend != config.backend.url {
+        return expired("the settings name another backend");
+    }
+    let Some(stored) = keeper.load().await else { return expired("its tokens are not there") };
+    if stored.account_ref != account.r#ref {
+        return expired("the tokens are of another account");
+    }
+    match driver(config, device_id) {
+        Ok(driver) => {
+            live.change(|live| live.session = SessionState::SignedIn);
+            Some(Signed { account, stored, driver })
+        }
+        Err(fault) => expired(&fault.text),
+    }
+}
+
+/// Made once for this installation.
+async fn device_id(buffer: &Buffer) -> anyhow::Result<String> {
+    if let Some(id) = buffer.meta(DEVICE_ID).await? {
+        return Ok(id);
+    }
+    let id = clock::new_id().to_string();
+    buffer.set_meta(DEVICE_ID, &id).await?;
+    Ok(id)
+}

@@ -1,0 +1,162 @@
+//! Where the tokens are kept: the system's keyring; a file only when the settings ask for one; or nowhere but
+//! in memory, when neither can be used.
+//!
+//! What is stored names its account, so that tokens are never used for another one. Keyring calls block, on
+//! some systems for as long as a dialog stands open: they run on a thread of their own.
+
+use heyho_local::paths::write_private;
+use heyho_sync::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+const SERVICE: &str = "com.heyho.companion";
+const ENTRY: &str = "session";
+
+/// A session, as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    pub account_ref: String,
+    pub access_token: Secret,
+    pub refresh_token: Option<Secret>,
+    /// When the access token ends, in ms since the epoch.
+    pub expires_at: Option<i64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no keyring, or it is locked and stays so.
+    #[error("the system's keyring cannot be used: {0}")]
+    Keyring(String),
+    #[error("the token file cannot be used: {0}")]
+    File(String),
+}
+
+/// Blocking; called from a thread for blocking work.
+pub trait TokenStore: Send + Sync + std::fmt::Debug {
+    fn load(&self) -> Result<Option<Stored>, StoreError>;
+    fn save(&self, stored: &Stored) -> Result<(), StoreError>;
+    fn clear(&self) -> Result<(), StoreError>;
+}
+
+/// The Secret Service, the Keychain, or the Credential Manager.
+#[derive(Debug)]
+pub struct KeyringStore;
+
+impl KeyringStore {
+    fn entry() -> Result<keyring::Entry, StoreError> {
+        keyring::Entry::new(SERVICE, ENTRY).map_err(|e| {
+            let why = match (&e, keyring::Entry::store_status()) {
+                (keyring::Error::NoDefaultStore, Err(status)) => status.to_string(),
+                _ => e.to_string(),
+            };
+            StoreError::Keyring(why)
+        })
+    }
+}
+
+impl TokenStore for KeyringStore {
+    fn load(&self) -> Result<Option<Stored>, StoreError> {
+        match KeyringStore::entry()?.get_secret() {
+            // What another version wrote and this one cannot read means signing in again, nothing worse.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(keyring::Error::NoEntry) => Ok(None),
+            Err(e) => Err(StoreError::Keyring(e.to_string())),
+        }
+    }
+
+    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(stored).map_err(|e| StoreError::Keyring(e.to_string()))?;
+        KeyringStore::entry()?.set_secret(&bytes).map_err(|e| StoreError::Keyring(e.to_string()))
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        match KeyringStore::entry()?.delete_credential() {
+            Ok(()) | Err(keyring::Error::NoEntry) => Ok(()),
+            Err(e) => Err(StoreError::Keyring(e.to_string())),
+        }
+    }
+}
+
+/// `[tokens] store = "file"`: for machines without a keyring, with a warning.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+}
+
+impl FileStore {
+    pub fn new(path: PathBuf) -> FileStore {
+        FileStore { path }
+    }
+}
+
+impl TokenStore for FileStore {
+    fn load(&self) -> Result<Option<Stored>, StoreError> {
+        match std::fs::read(&self.path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::File(e.to_string())),
+        }
+    }
+
+    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(stored).map_err(|e| StoreError::File(e.to_string()))?;
+        write_private(&self.path, &bytes).map_err(|e| StoreError::File(e.to_string()))
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::File(e.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// For this process only: where there is no keyring.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Option<Stored>>);
+
+impl TokenStore for MemoryStore {
+    fn load(&self) -> Result<Option<Stored>, StoreError> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stored.clone());
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_store_keeps_what_it_is_given_for_the_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path().join("tokens.json"));
+        assert_eq!(store.load().unwrap(), None);
+        let stored = Stored {
+            account_ref: "r".into(),
+            access_token: Secret::new("a"),
+            refresh_token: Some(Secret::new("b")),
+            expires_at: Some(5),
+        };
+        store.save(&stored).unwrap();
+        assert_eq!(store.load().unwrap(), Some(stored));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(dir.path().join("tokens.json")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        store.clear().unwrap();
+        store.clear().unwrap();
+        assert_eq!(store.load().unwrap(), None);
+    }
+}
