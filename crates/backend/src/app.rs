@@ -2,16 +2,20 @@
 
 use crate::auth::access::AccessTokens;
 use crate::auth::password::Passwords;
+use crate::body::Bodies;
 use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::limits::Limits;
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::sync::twins::Twins;
-use crate::{auth, browse, meta, sync};
-use axum::Router;
-use axum::routing::{get, post};
+use crate::{account, auth, browse, meta, openapi, sync};
+use axum::routing::get;
+use axum::{Json, Router};
 use std::sync::Arc;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 #[derive(Debug)]
 pub struct App {
@@ -21,6 +25,7 @@ pub struct App {
     pub access: AccessTokens,
     pub passwords: Passwords,
     pub twins: Twins,
+    pub bodies: Bodies,
 }
 
 pub type Shared = Arc<App>;
@@ -35,34 +40,47 @@ impl App {
         Ok(Arc::new(App {
             store,
             clock,
-            limits,
             access: AccessTokens::new(secret),
             passwords: Passwords::new()?,
             twins: Twins::default(),
+            bodies: Bodies::new(&limits),
+            limits,
         }))
     }
 }
 
 pub fn router(app: Shared) -> Router {
-    let accounts = Router::new()
-        .route("/register", post(auth::routes::register))
-        .route("/login", post(auth::routes::login))
-        .route("/refresh", post(auth::routes::refresh))
-        .route("/logout", post(auth::routes::logout))
-        .route("/me", get(auth::routes::me));
-    Router::new()
-        .nest("/api/v1/auth", accounts.clone())
-        .nest("/api/auth", accounts)
-        .route("/api/v1/data/sync", post(sync::routes::data))
-        .route("/api/sync/page-visits", post(sync::routes::page_visits))
-        .route("/api/sync/tab-aggregates", post(sync::routes::tab_aggregates))
-        .route("/api/v1/browsing_data", get(browse::list))
-        .route("/api/v1/capabilities", get(meta::capabilities))
-        .route("/health", get(meta::health))
-        .route("/api/v1/health", get(meta::health))
-        .route("/ready", get(meta::ready))
-        .route("/api/v1/ready", get(meta::ready))
+    let (router, document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .nest("/api/v1/auth", accounts())
+        .nest("/api/auth", accounts())
+        .routes(routes!(account::delete))
+        .routes(routes!(account::export))
+        .routes(routes!(sync::routes::data))
+        .routes(routes!(sync::routes::page_visits))
+        .routes(routes!(sync::routes::tab_aggregates))
+        .routes(routes!(browse::list, browse::delete))
+        .routes(routes!(meta::capabilities))
+        .merge(signs_of_life())
+        .nest("/api/v1", signs_of_life())
+        .split_for_parts();
+    router
+        .route("/api/v1/openapi.json", get(async move || Json(document)))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(app)
+}
+
+fn accounts() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::routes::register))
+        .routes(routes!(auth::routes::login))
+        .routes(routes!(auth::routes::refresh))
+        .routes(routes!(auth::routes::logout))
+        .routes(routes!(auth::routes::logout_all))
+        .routes(routes!(auth::routes::change_password))
+        .routes(routes!(auth::routes::me))
+}
+
+fn signs_of_life() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(meta::health)).routes(routes!(meta::ready))
 }

@@ -1,48 +1,81 @@
-//! Reading back what is stored.
+//! Reading back what is stored, and deleting it.
 //!
 //! Each record is returned as it was sent, with the store's `version` and `updated_at` written into it; where a record
 //! has fields of these names itself, the store's stand in their place (an export keeps the record's own).
 
 use crate::app::Shared;
 use crate::auth::Caller;
+use crate::auth::routes::Envelope;
 use crate::clock;
 use crate::error::ApiError;
 use crate::limits::{DEFAULT_PAGE, MAX_PAGE};
-use crate::store::{PageQuery, Place, StoredRecord};
-use axum::Json;
+use crate::openapi::{Common, ErrorBody, SignedInOnly};
+use crate::store::{Deletion, PageQuery, Place, Selection, StoredRecord};
+use crate::sync::routes::device_header;
+use axum::Json as Answer;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use heyho_records::Kind;
-use heyho_records::json::entries_of;
+use heyho_records::json::{Json, entries_of};
+use heyho_records::{Kind, time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// `pageVisit` or `tabAggregate`; without it both.
     kind: Option<String>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// 1 to 1,000.
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteQuery {
+    /// A host; what is below it goes too.
+    domain: Option<String>,
+    /// The first moment: ISO 8601 or milliseconds since the epoch.
+    from: Option<String>,
+    /// The moment after the last.
+    to: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Deleted {
+    /// Visits and aggregates together.
+    deleted: u64,
+}
+
+#[derive(Serialize, ToSchema)]
 pub struct Page {
     success: bool,
     data: Records,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, ToSchema)]
 pub struct Records {
+    #[schema(value_type = Vec<Object>)]
     page_visits: Vec<Box<RawValue>>,
+    #[schema(value_type = Vec<Object>)]
     tab_aggregates: Vec<Box<RawValue>>,
 }
 
+/// What is stored, in (version, kind, id) order.
+#[utoipa::path(get, path = "/api/v1/browsing_data", tag = "records", params(ListQuery), security(("bearer" = [])),
+    responses((status = 200, body = Page), (status = 400, body = ErrorBody), SignedInOnly, Common))]
 pub async fn list(
     State(app): State<Shared>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<Page>, ApiError> {
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Answer<Page>, ApiError> {
+    let Query(query) = query?;
     let kind = query.kind.filter(|k| !k.is_empty()).map(|k| kind(&k)).transpose()?;
     let limit = query.limit.filter(|l| !l.is_empty()).map_or(Ok(DEFAULT_PAGE), |l| limit(&l))?;
     let after =
@@ -61,7 +94,64 @@ pub async fn list(
         };
         list.push(with_version(&stored)?);
     }
-    Ok(Json(Page { success: true, data, next_cursor }))
+    Ok(Answer(Page { success: true, data, next_cursor }))
+}
+
+/// Deletes the records of a domain, or of a time. They are not stored again when they arrive again.
+#[utoipa::path(delete, path = "/api/v1/browsing_data", tag = "records", params(DeleteQuery),
+    security(("bearer" = [])),
+    responses((status = 200, body = Envelope<Deleted>), (status = 400, body = ErrorBody), SignedInOnly, Common))]
+pub async fn delete(
+    State(app): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    query: Result<Query<DeleteQuery>, QueryRejection>,
+) -> Result<Answer<Envelope<Deleted>>, ApiError> {
+    let Query(query) = query?;
+    let deletion = Deletion {
+        user: caller.user.id,
+        device: device_header(&headers)?,
+        selection: selection(query)?,
+        now: app.clock.now(),
+    };
+    let deleted = app.store.delete_records(deletion).await?;
+    Ok(Envelope::of(Deleted { deleted }))
+}
+
+fn selection(query: DeleteQuery) -> Result<Selection, ApiError> {
+    let given = |value: Option<String>| value.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+    match (given(query.domain), given(query.from), given(query.to)) {
+        (Some(domain), None, None) => Ok(Selection::Domain(self::domain(&domain)?)),
+        (None, None, None) => Err(ApiError::invalid(
+            "domain",
+            "say what to delete: domain, or from and to (one of the two may be left out)",
+        )),
+        (None, from, to) => {
+            let from = from.map_or(Ok(i64::MIN), |text| moment("from", &text))?;
+            let to = to.map_or(Ok(i64::MAX), |text| moment("to", &text))?;
+            if from >= to {
+                return Err(ApiError::invalid("to", "to must be later than from"));
+            }
+            Ok(Selection::Between { from, to })
+        }
+        (Some(_), _, _) => Err(ApiError::invalid("domain", "give either domain or a time, not both")),
+    }
+}
+
+/// A host in the spelling of the stored ones.
+fn domain(text: &str) -> Result<String, ApiError> {
+    let text = text.strip_prefix("*.").unwrap_or(text).trim_matches('.');
+    url::Host::parse(text)
+        .map(|host| host.to_string())
+        .map_err(|_| ApiError::invalid("domain", "domain must be a host such as example.com"))
+}
+
+fn moment(field: &'static str, text: &str) -> Result<i64, ApiError> {
+    let value = match text.parse::<i64>() {
+        Ok(_) => Json::Number(text.to_owned()),
+        Err(_) => Json::String(text.to_owned()),
+    };
+    time::millis(&value).map_err(|e| ApiError::invalid(field, format!("{field}: {e}")))
 }
 
 fn kind(name: &str) -> Result<Kind, ApiError> {

@@ -41,6 +41,10 @@ pub enum ApiError {
     BatchTooLarge { field: &'static str, count: usize, max: usize },
     #[error("the body is larger than {max_bytes} bytes")]
     PayloadTooLarge { max_bytes: usize },
+    #[error("the body did not come in time")]
+    BodyTooSlow,
+    #[error("too many requests; try again in {retry_after} s")]
+    RateLimited { retry_after: u64 },
     #[error("the content encoding {0:?} is not accepted; send gzip or none")]
     UnsupportedEncoding(String),
     #[error("a request with this idempotency key is still at work")]
@@ -76,6 +80,8 @@ impl ApiError {
             | ApiError::Records(_)
             | ApiError::BatchTooLarge { .. } => StatusCode::BAD_REQUEST,
             ApiError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            ApiError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             ApiError::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::NotFound => StatusCode::NOT_FOUND,
@@ -93,6 +99,8 @@ impl ApiError {
             ApiError::InvalidJson(_) => "INVALID_JSON",
             ApiError::BatchTooLarge { .. } => "BATCH_TOO_LARGE",
             ApiError::PayloadTooLarge { .. } => "PAYLOAD_TOO_LARGE",
+            ApiError::BodyTooSlow => "REQUEST_TIMEOUT",
+            ApiError::RateLimited { .. } => "RATE_LIMITED",
             ApiError::UnsupportedEncoding(_) => "UNSUPPORTED_ENCODING",
             ApiError::IdempotencyInProgress => "IDEMPOTENCY_IN_PROGRESS",
             ApiError::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
@@ -127,11 +135,23 @@ impl IntoResponse for ApiError {
             ApiError::Records(failed) => body["failed_records"] = json!(failed),
             ApiError::PayloadTooLarge { max_bytes } => body["max_bytes"] = json!(max_bytes),
             ApiError::BatchTooLarge { max, .. } => body["max_records"] = json!(max),
+            ApiError::RateLimited { retry_after } => body["retry_after"] = json!(retry_after),
             _ => {}
         }
         let mut response = (self.status(), Json(body)).into_response();
-        if self.status() == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let headers = response.headers_mut();
+        match &self {
+            ApiError::Unauthorized(_) | ApiError::InvalidCredentials => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            ApiError::RateLimited { retry_after } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
+            }
+            // what is left of the body is not read
+            ApiError::BodyTooSlow | ApiError::PayloadTooLarge { .. } => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
         }
         response
     }

@@ -4,9 +4,10 @@
 //! [`serve`] (or [`Server`]) takes a bound listener, a configuration and a signal to stop, so that a program and a test start the
 //! very same server.
 //!
-//! A request goes: `app` (routes) → `auth` (who) → `body` (bytes) → `sync` or `browse` → [`store`].
+//! A request goes: `app` (routes) → `auth` (who) → `body` (bytes) → `sync`, `browse` or `account` → [`store`].
 //! Whatever fails on the way is an `error::ApiError`, which is mapped to a status in one place.
 
+mod account;
 mod app;
 mod auth;
 mod body;
@@ -16,6 +17,7 @@ pub mod config;
 mod error;
 pub mod limits;
 mod meta;
+mod openapi;
 pub mod secret;
 pub mod store;
 mod sync;

@@ -33,6 +33,11 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 pub const MAX_PASSWORD_CHARS: usize = 1_024;
 pub const MAX_NAME_CHARS: usize = 200;
 
+/// A body beyond this is a large one: twice the batch of a companion. Of larger ones only so many are held at once, so
+/// that bodies take at most some 0.5 GB, their inflated forms counted.
+pub const LARGE_BODY: usize = 1024 * 1024;
+pub const LARGE_BODIES_AT_ONCE: usize = 4;
+
 /// Rows of `browsing_data` in one answer.
 pub const DEFAULT_PAGE: i64 = 500;
 pub const MAX_PAGE: i64 = 1_000;
@@ -45,6 +50,12 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Largest body of every route that takes no records.
     pub max_small_body_bytes: usize,
+    /// A body that is not there whole by then is refused with 408. A batch of 0.5 MB fits through 70 kbit/s.
+    pub body_deadline: Duration,
+    /// A request whose head is not there whole by then, or a connection that is idle for that long, is closed.
+    pub header_deadline: Duration,
+    /// How long requests under way may take to finish when the server is asked to stop.
+    pub stop_deadline: Duration,
     /// A request whose twin is still at work waits this long for its answer, then hears 409.
     pub twin_wait: Duration,
     /// Connections of one node to PostgreSQL: its default of 100 serves five nodes.
@@ -56,6 +67,9 @@ impl Default for Limits {
         Limits {
             max_body_bytes: 64 * 1024 * 1024,
             max_small_body_bytes: 64 * 1024,
+            body_deadline: Duration::from_secs(60),
+            header_deadline: Duration::from_secs(30),
+            stop_deadline: Duration::from_secs(20),
             twin_wait: Duration::from_secs(5),
             postgres_connections: 16,
         }

@@ -3,6 +3,7 @@
 use crate::app::Shared;
 use crate::error::ApiError;
 use crate::limits::MAX_RECORDS;
+use crate::openapi::{Common, ErrorBody};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,8 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 /// What a client may rely on. A word is added when the feature is whole.
-const FEATURES: &[&str] = &["data.sync", "idempotency", "gzip"];
+const FEATURES: &[&str] =
+    &["data.sync", "idempotency", "gzip", "browsing_data.delete", "account.export", "account.delete"];
 
+/// What this backend can do, without a sign-in.
+#[utoipa::path(get, path = "/api/v1/capabilities", tag = "operation",
+    responses((status = 200, body = Object), Common))]
 pub async fn capabilities(State(app): State<Shared>) -> Json<Value> {
     Json(json!({
         "protocol": 1,
@@ -24,10 +29,15 @@ pub async fn capabilities(State(app): State<Shared>) -> Json<Value> {
     }))
 }
 
+/// The process lives.
+#[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, body = Object), Common))]
 pub async fn health() -> Json<Value> {
     Json(json!({ "success": true, "status": "ok" }))
 }
 
+/// The database answers.
+#[utoipa::path(get, path = "/ready", tag = "operation",
+    responses((status = 200, body = Object), (status = 503, body = ErrorBody), Common))]
 pub async fn ready(State(app): State<Shared>) -> Response {
     match app.store.ping().await {
         Ok(()) => Json(json!({ "success": true, "status": "ready" })).into_response(),

@@ -3,21 +3,22 @@
 use super::refresh::RefreshToken;
 use super::{Caller, address};
 use crate::app::{App, Shared};
-use crate::body;
 use crate::clock;
 use crate::error::ApiError;
 use crate::limits::{
     ACCESS_TOKEN_LIFE, MAX_NAME_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, REFRESH_TOKEN_LIFE,
 };
+use crate::openapi::{Bodies, Common, ErrorBody, SignedInOnly};
 use crate::store::{Created, NewSession, NewUser, Presented, Rotation, SessionEnd, SessionId, User, UserId};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct Registration {
     email: Option<String>,
     password: Option<String>,
@@ -25,18 +26,24 @@ pub struct Registration {
     last_name: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct SignIn {
     email: Option<String>,
     password: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct Refresh {
     refresh_token: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, ToSchema)]
+pub struct PasswordChange {
+    current_password: Option<String>,
+    new_password: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
 pub struct Envelope<T> {
     pub success: bool,
     pub data: T,
@@ -48,7 +55,7 @@ impl<T> Envelope<T> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct SignedIn {
     access_token: String,
     refresh_token: String,
@@ -58,13 +65,14 @@ pub struct SignedIn {
     user: Profile,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Profile {
+    #[schema(value_type = String)]
     id: Uuid,
     email: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Me {
     user: Profile,
 }
@@ -75,12 +83,15 @@ impl From<User> for Profile {
     }
 }
 
+/// Makes an account and signs in.
+#[utoipa::path(post, path = "/register", tag = "sign-in", request_body = Registration,
+    responses((status = 201, body = Envelope<SignedIn>), (status = 409, body = ErrorBody), Bodies, Common))]
 pub async fn register(
     State(app): State<Shared>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Envelope<SignedIn>>), ApiError> {
-    let form: Registration = body::json(&headers, body, app.limits.max_small_body_bytes).await?;
+    let form: Registration = app.bodies.json(&headers, body).await?;
     let email = address::parse(&form.email.unwrap_or_default())?;
     let password = new_password("password", form.password)?;
     let first_name = name("first_name", form.first_name)?;
@@ -106,12 +117,15 @@ pub async fn register(
     }
 }
 
+/// Signs in. The answer is the same whichever of address and password was wrong.
+#[utoipa::path(post, path = "/login", tag = "sign-in", request_body = SignIn,
+    responses((status = 200, body = Envelope<SignedIn>), (status = 401, body = ErrorBody), Bodies, Common))]
 pub async fn login(
     State(app): State<Shared>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Envelope<SignedIn>>, ApiError> {
-    let form: SignIn = body::json(&headers, body, app.limits.max_small_body_bytes).await?;
+    let form: SignIn = app.bodies.json(&headers, body).await?;
     let needed = |field, value: Option<String>| {
         value.filter(|v| !v.is_empty()).ok_or_else(|| ApiError::invalid(field, format!("{field} is missing")))
     };
@@ -129,12 +143,15 @@ pub async fn login(
     }
 }
 
+/// Both tokens anew; the one presented is spent.
+#[utoipa::path(post, path = "/refresh", tag = "sign-in", request_body = Refresh,
+    responses((status = 200, body = Envelope<SignedIn>), (status = 401, body = ErrorBody), Bodies, Common))]
 pub async fn refresh(
     State(app): State<Shared>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Envelope<SignedIn>>, ApiError> {
-    let form: Refresh = body::json(&headers, body, app.limits.max_small_body_bytes).await?;
+    let form: Refresh = app.bodies.json(&headers, body).await?;
     let text =
         form.refresh_token.ok_or_else(|| ApiError::invalid("refresh_token", "refresh_token is missing"))?;
     let over = ApiError::Unauthorized("the refresh token is not valid, or its session is over");
@@ -165,11 +182,49 @@ pub async fn refresh(
     Ok(Envelope::of(signed_in(&app, user, session, &token)?))
 }
 
+/// Ends this session.
+#[utoipa::path(post, path = "/logout", tag = "sign-in", security(("bearer" = [])),
+    responses((status = 204, description = "signed out"), SignedInOnly, Common))]
 pub async fn logout(State(app): State<Shared>, caller: Caller) -> Result<StatusCode, ApiError> {
     app.store.end_session(caller.session, SessionEnd::SignedOut, app.clock.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Ends every session of the account.
+#[utoipa::path(post, path = "/logout-all", tag = "sign-in", security(("bearer" = [])),
+    responses((status = 204, description = "signed out everywhere"), SignedInOnly, Common))]
+pub async fn logout_all(State(app): State<Shared>, caller: Caller) -> Result<StatusCode, ApiError> {
+    app.store.end_all_sessions(caller.user.id, app.clock.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A new password; every other session ends.
+#[utoipa::path(post, path = "/password", tag = "sign-in", request_body = PasswordChange, security(("bearer" = [])),
+    responses((status = 204, description = "changed"), SignedInOnly, Bodies, Common))]
+pub async fn change_password(
+    State(app): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let form: PasswordChange = app.bodies.json(&headers, body).await?;
+    let new = new_password("new_password", form.new_password)?;
+    let current = form
+        .current_password
+        .filter(|p| p.chars().count() <= MAX_PASSWORD_CHARS)
+        .ok_or_else(|| ApiError::invalid("current_password", "current_password is missing"))?;
+    let known = app.store.credentials(&caller.user.email).await?.map(|k| k.password_hash);
+    if !app.passwords.verify(current, known).await.map_err(ApiError::Internal)? {
+        return Err(ApiError::InvalidCredentials);
+    }
+    let hash = app.passwords.hash(new).await.map_err(ApiError::Internal)?;
+    app.store.change_password(caller.user.id, hash, caller.session, app.clock.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/me", tag = "sign-in", security(("bearer" = [])),
+    responses((status = 200, body = Envelope<Me>), SignedInOnly, Common))]
 pub async fn me(caller: Caller) -> Json<Envelope<Me>> {
     Envelope::of(Me { user: caller.user.into() })
 }

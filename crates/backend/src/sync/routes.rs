@@ -2,12 +2,13 @@
 //!
 //! Turn for the idempotency key → an answer given before → read and validate → save. Only a 200 is kept for replay.
 
+use super::describe::{AggregatesBody, BatchBody, SyncAnswer, SyncErrors, SyncHeaders, VisitsBody};
 use super::request::{self, Form};
 use crate::app::Shared;
 use crate::auth::Caller;
-use crate::body;
 use crate::error::ApiError;
 use crate::limits::{MAX_DEVICE_CHARS, MAX_KEY_CHARS};
+use crate::openapi::{Bodies, Common, SignedInOnly};
 use crate::store::{Batch, IdempotencyKey, Saved};
 use axum::body::Body;
 use axum::extract::State;
@@ -17,6 +18,9 @@ use sha2::{Digest as _, Sha256};
 
 const REPLAY: HeaderName = HeaderName::from_static("x-idempotent-replay");
 
+/// Takes a batch of both kinds: all of it, or nothing.
+#[utoipa::path(post, path = "/api/v1/data/sync", tag = "records", request_body = BatchBody, params(SyncHeaders),
+    security(("bearer" = [])), responses((status = 200, body = SyncAnswer), SyncErrors, Bodies, SignedInOnly, Common))]
 pub async fn data(
     state: State<Shared>,
     caller: Caller,
@@ -26,6 +30,9 @@ pub async fn data(
     take(state, caller, headers, body, Form::Batch, "/api/v1/data/sync").await
 }
 
+/// Takes page visits.
+#[utoipa::path(post, path = "/api/sync/page-visits", tag = "records", request_body = VisitsBody, params(SyncHeaders),
+    security(("bearer" = [])), responses((status = 200, body = SyncAnswer), SyncErrors, Bodies, SignedInOnly, Common))]
 pub async fn page_visits(
     state: State<Shared>,
     caller: Caller,
@@ -35,6 +42,10 @@ pub async fn page_visits(
     take(state, caller, headers, body, Form::Visits, "/api/sync/page-visits").await
 }
 
+/// Takes tab aggregates.
+#[utoipa::path(post, path = "/api/sync/tab-aggregates", tag = "records", request_body = AggregatesBody,
+    params(SyncHeaders), security(("bearer" = [])),
+    responses((status = 200, body = SyncAnswer), SyncErrors, Bodies, SignedInOnly, Common))]
 pub async fn tab_aggregates(
     state: State<Shared>,
     caller: Caller,
@@ -54,14 +65,14 @@ async fn take(
 ) -> Result<Response, ApiError> {
     let key =
         header_text(&headers, &["idempotency-key", "x-idempotency-key"], "Idempotency-Key", MAX_KEY_CHARS)?;
-    let device = header_text(&headers, &["x-device-id"], "X-Device-ID", MAX_DEVICE_CHARS)?;
-    let body = body::read(&headers, body, app.limits.max_body_bytes).await?;
+    let device = device_header(&headers)?;
+    let body = app.bodies.read(&headers, body).await?;
 
     let key = key.map(|key| IdempotencyKey { user: caller.user.id, method: "POST", path, key });
     let mut idempotency = None;
     let mut _turn = None;
     if let Some(key) = key {
-        let body_hash: [u8; 32] = Sha256::digest(&body).into();
+        let body_hash: [u8; 32] = Sha256::digest(&body.bytes).into();
         _turn =
             Some(app.twins.turn(&key, app.limits.twin_wait).await.ok_or(ApiError::IdempotencyInProgress)?);
         match app.store.answered(&key, app.clock.now()).await.map_err(ApiError::sync)? {
@@ -71,7 +82,7 @@ async fn take(
         }
     }
 
-    let accepted = tokio::task::spawn_blocking(move || request::read(form, &body))
+    let accepted = tokio::task::spawn_blocking(move || request::read(form, &body.bytes))
         .await
         .map_err(|e| ApiError::SyncFailed(e.into()))??;
     let batch = Batch {
@@ -100,6 +111,10 @@ fn ok(body: String, replay: bool) -> Response {
         response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
     }
     response
+}
+
+pub fn device_header(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    header_text(headers, &["x-device-id"], "X-Device-ID", MAX_DEVICE_CHARS)
 }
 
 /// The first of these headers that is there and not empty.

@@ -1,11 +1,21 @@
 //! The backend over real HTTP against a real database: what the contract promises, seen from outside.
 //!
-//! Each test takes a running server and runs on every store: see [`support::on_each_store`].
+//! Each test takes a running server and runs on every store: see `support::on_each_store`.
 
+#[cfg(test)]
+mod account;
+#[cfg(test)]
 mod auth;
+#[cfg(test)]
 mod browse;
+#[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod idempotency;
+#[cfg(test)]
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod sync;

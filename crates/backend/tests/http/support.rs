@@ -117,6 +117,10 @@ impl Backend {
         send(self.request(Method::GET, path).bearer_auth(token)).await
     }
 
+    pub async fn delete(&self, path: &str, token: &str) -> Answer {
+        send(self.request(Method::DELETE, path).bearer_auth(token)).await
+    }
+
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.request(Method::POST, path).json(&body)).await
     }

@@ -1,0 +1,102 @@
+//! Deleting records: what goes, what stays, and that it stays away.
+
+use crate::support::{Backend, START, aggregate, on_each_store, visit};
+use serde_json::{Value, json};
+
+on_each_store!(
+    a_domain_goes_with_what_is_below_it,
+    a_time_goes,
+    what_was_deleted_is_not_stored_again,
+    bad_requests_delete_nothing
+);
+
+fn at(id: &str, url: &str, moment: i64) -> Value {
+    json!({"id": id, "url": url, "visited_at": moment})
+}
+
+async fn ids(backend: &Backend, token: &str) -> Vec<String> {
+    let stored = backend.stored(token, "", 100).await;
+    let mut ids: Vec<_> = stored.iter().map(|r| r["id"].as_str().unwrap_or("derived").to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+async fn a_domain_goes_with_what_is_below_it(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let bob = backend.register("bob@example.org").await;
+    let visits = json!([
+        at("same", "https://Bank.example/a", START),
+        at("below", "https://www.bank.example:8443/", START),
+        at("other", "https://mybank.example/", START),
+        at("above", "https://example/", START),
+        at("path", "https://else.example/bank.example", START),
+    ]);
+    let aggregates = json!([
+        {"id": "by-visit", "page_visit_id": "same"},
+        {"id": "by-duration", "startTime": 1, "tabId": 1, "domainDurations": {"www.bank.example": 5, "else.example": 1}},
+        {"id": "by-current", "startTime": 1, "tabId": 2, "currentUrl": "https://bank.example/x"},
+        {"id": "unrelated", "startTime": 1, "tabId": 3, "currentDomain": "else.example"},
+    ]);
+    for token in [&ada.access, &bob.access] {
+        backend.sync(token, visits.clone(), aggregates.clone()).await.ok();
+    }
+    let answer = backend.delete("/api/v1/browsing_data?domain=*.BANK.example", &ada.access).await.ok();
+    assert_eq!(answer, json!({"success": true, "data": {"deleted": 5}}));
+    assert_eq!(ids(&backend, &ada.access).await, ["above", "other", "path", "unrelated"]);
+    assert_eq!(ids(&backend, &bob.access).await.len(), 9);
+    assert_eq!(backend.count("SELECT count(*) FROM tombstones WHERE version = 2").await, 5);
+    let again = backend.delete("/api/v1/browsing_data?domain=bank.example", &ada.access).await.ok();
+    assert_eq!(again["data"]["deleted"], 0);
+}
+
+async fn a_time_goes(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let visits: Vec<Value> =
+        (0..5).map(|n| at(&format!("v{n}"), "https://example.com/", START + n)).collect();
+    let aggregates = json!([
+        {"id": "touches", "startTime": START - 10, "lastActiveTime": START + 2, "tabId": 1},
+        {"id": "before", "startTime": START - 10, "lastActiveTime": START, "tabId": 2},
+        {"id": "after", "startTime": START + 4, "tabId": 3},
+    ]);
+    backend.sync(&ada.access, json!(visits), aggregates).await.ok();
+    let path = format!("/api/v1/browsing_data?from={}&to=2026-11-20T12:00:00.003Z", START + 1);
+    assert_eq!(backend.delete(&path, &ada.access).await.ok()["data"]["deleted"], 3);
+    assert_eq!(ids(&backend, &ada.access).await, ["after", "before", "v0", "v3", "v4"]);
+    let path = format!("/api/v1/browsing_data?from={}", START + 4);
+    assert_eq!(backend.delete(&path, &ada.access).await.ok()["data"]["deleted"], 2);
+    assert_eq!(ids(&backend, &ada.access).await, ["before", "v0", "v3"]);
+}
+
+async fn what_was_deleted_is_not_stored_again(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    backend.sync(&ada.access, json!([visit("v1"), visit("v2")]), json!([aggregate(1)])).await.ok();
+    backend.delete("/api/v1/browsing_data?domain=example.com", &ada.access).await.ok();
+    let mut better = visit("v1");
+    better["endedAt"] = json!(START + 5);
+    let body = backend.sync(&ada.access, json!([better, visit("v3")]), json!([aggregate(1)])).await.ok();
+    // accounted for, whether stored or not
+    assert_eq!(body["data"]["page_visits_synced"], 2);
+    assert_eq!(body["data"]["tab_aggregates_synced"], 1);
+    assert_eq!(body["version"], 3);
+    assert_eq!(ids(&backend, &ada.access).await, ["v3"]);
+    let only_deleted = backend.sync(&ada.access, json!([visit("v2")]), json!([])).await.ok();
+    assert_eq!(only_deleted["version"], 3);
+}
+
+async fn bad_requests_delete_nothing(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    backend.sync(&ada.access, json!([visit("v1")]), json!([])).await.ok();
+    for query in [
+        "",
+        "?domain=",
+        "?domain=a%20b",
+        "?from=soon",
+        "?from=5&to=5",
+        "?domain=example.com&from=1",
+        "?to=yesterday",
+    ] {
+        let answer = backend.delete(&format!("/api/v1/browsing_data{query}"), &ada.access).await;
+        assert_eq!(answer.code(), (400, "VALIDATION_ERROR"), "{query}");
+    }
+    assert_eq!(ids(&backend, &ada.access).await, ["v1"]);
+}
