@@ -6,6 +6,9 @@
  */
 export type Capture = 'unasked' | 'on' | 'off';
 
+/** The consent page as it opens by itself; one that the user opened has no fragment. */
+export const ASKING_PAGE = 'consent.html#asking';
+
 /** Raised when the text of the consent page promises something else than before. */
 const TEXT_VERSION = 1;
 const KEY = 'capture';

@@ -9,7 +9,7 @@ import { CaptureStore } from '../capture/store';
 import { uuid7 } from '../capture/uuid7';
 import { Companion } from '../companion';
 import { listen, snapshot } from './browser';
-import { type Capture, onCaptureChange, readCapture } from './consent';
+import { ASKING_PAGE, type Capture, onCaptureChange, readCapture } from './consent';
 import { describeBrowser } from './describe';
 import { servePages } from './pages';
 
@@ -53,23 +53,25 @@ setInterval(beat, BEAT_SECONDS * 1_000);
 
 /** The rules of the last connection are known before any address is looked at. */
 const ready = companion.start().catch((error: unknown) => log(`start: ${String(error)}`));
-void ready.then(begin);
-
-async function begin(): Promise<void> {
-  // The browser keeps an alarm over restarts of the worker, not always over its own.
-  if ((await chrome.alarms.get(BEAT_ALARM)) === undefined) {
-    await chrome.alarms.create(BEAT_ALARM, { periodInMinutes: 0.5 });
-  }
-  await turn(await readCapture());
-}
+// Side by side: an event that waits is lost with the worker, so the wait is kept short.
+const session = sessionName();
+const begun = Promise.all([readCapture(), ready, session, recorder.open()]);
+void begun.then(([capture]) => turn(capture)).then(keepBeating);
 
 async function turn(capture: Capture): Promise<void> {
   if (capture !== 'on') {
     recorder.stop();
     return;
   }
-  recorder.start(await sessionName());
+  recorder.start(await session);
   recorder.dispatch(await snapshot(admit));
+}
+
+/** The browser keeps an alarm over restarts of the worker, not always over its own. */
+async function keepBeating(): Promise<void> {
+  if ((await chrome.alarms.get(BEAT_ALARM)) === undefined) {
+    await chrome.alarms.create(BEAT_ALARM, { periodInMinutes: 0.5 });
+  }
 }
 
 /** A name for this run of the browser: `storage.session` is empty at each of its starts. */
@@ -82,5 +84,5 @@ async function sessionName(): Promise<string> {
 }
 
 async function askOnce(): Promise<void> {
-  if ((await readCapture()) === 'unasked') await chrome.tabs.create({ url: chrome.runtime.getURL('consent.html') });
+  if ((await readCapture()) === 'unasked') await chrome.tabs.create({ url: chrome.runtime.getURL(ASKING_PAGE) });
 }

@@ -50,6 +50,12 @@ export class Recorder {
     else if (this.mode === 'undecided') this.early.push(event);
   }
 
+  /** Reads the kept state; called early it saves the first event the wait. */
+  open(): Promise<{ store: CaptureStore; state: State }> {
+    this.opened ??= this.load();
+    return this.opened;
+  }
+
   /** Done when everything dispatched so far is handled. */
   settled(): Promise<void> {
     return this.queue;
@@ -64,15 +70,14 @@ export class Recorder {
   }
 
   private async handle(event: Event): Promise<void> {
-    this.opened ??= this.open();
-    const { store, state } = await this.opened;
+    const { store, state } = await this.open();
     const { records, touched } = apply(state, event, this.options.newId);
     await store.save(state, touched, records);
     if (records.length > 0 || event.type === 'session' || event.type === 'beat') await this.handOver(store);
     this.schedule(state);
   }
 
-  private async open(): Promise<{ store: CaptureStore; state: State }> {
+  private async load(): Promise<{ store: CaptureStore; state: State }> {
     const store = await this.options.openStore();
     return { store, state: await store.load() };
   }
