@@ -29,18 +29,15 @@
 //! `jitter` is drawn evenly from 0 to 1 for each call.
 
 mod judge;
+mod take;
 
 use crate::answer::Reply;
 use crate::capabilities::Capabilities;
 use crate::classify::{CheckVerdict, classify_check};
 use crate::hunt::{Hunt, Next};
 use crate::policy::{self, Policy};
-use crate::task::{
-    Batch, BatchFate, BatchLimits, Outcome, Refreshed, RowRef, RunEnd, Settlement, Taken, Task, Totals,
-    Trigger,
-};
+use crate::task::{Batch, Outcome, Refreshed, RowRef, RunEnd, Settlement, Task, Totals, Trigger};
 use crate::why::{Outlook, Why};
-use heyho_records::Kind;
 use std::time::Duration;
 
 /// The engine. It lives as long as the program; what it learnt of the backend is forgotten with it.
@@ -256,85 +253,6 @@ impl Core {
         task
     }
 
-    fn take(&mut self, now: i64, jitter: f64) -> Task {
-        let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
-        if run.stop {
-            return self.finish(Why::Stopped { by: crate::why::Stop::Asked }, now, jitter);
-        }
-        run.batch = None;
-        let next = match &run.probe {
-            Some(probe) => Next::Beyond { skip: probe.rows.clone() },
-            None => run.hunt.next(jitter),
-        };
-        self.ask_for(next)
-    }
-
-    fn ask_for(&mut self, next: Next) -> Task {
-        let limits = self.limits(&next);
-        self.step(Step::Taking(next), Task::TakeBatch(limits))
-    }
-
-    fn limits(&self, next: &Next) -> BatchLimits {
-        let said = self.capabilities.as_ref().map(|(it, _)| it.clone()).unwrap_or_default();
-        let least =
-            |limits: [Option<usize>; 2], own: usize| limits.into_iter().flatten().fold(own, usize::min);
-        let of_kind = |kind: Kind, own: usize| {
-            let suspended = self.run.as_ref().is_some_and(|run| run.hunt.is_suspended(kind));
-            if suspended { 0 } else { own }
-        };
-        let visits = least([said.max_page_visits, None], self.policy.batch_page_visits);
-        let aggregates = least([said.max_tab_aggregates, None], self.policy.batch_tab_aggregates);
-        let records = self.learnt_records.unwrap_or(visits + aggregates);
-        BatchLimits {
-            mode: said.mode,
-            max_page_visits: of_kind(Kind::PageVisit, visits),
-            max_tab_aggregates: of_kind(Kind::TabAggregate, aggregates),
-            max_records: if matches!(next, Next::Beyond { .. }) { 1 } else { records },
-            max_bytes: least([said.max_body_bytes, self.learnt_bytes], self.policy.batch_bytes),
-            single_bytes: self.policy.batch_bytes,
-            pick: next.pick(),
-        }
-    }
-
-    fn taken(&mut self, next: Next, taken: Taken, now: i64, jitter: f64) -> Task {
-        let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
-        let unsendable: Vec<_> = taken.unsendable.into_iter().map(|it| (it.row, it.reason)).collect();
-        let gone: Vec<RowRef> = unsendable.iter().map(|(row, _)| *row).collect();
-        run.hunt.taken(&gone);
-        run.totals.set_aside += unsendable.len() as u64;
-        if let Some(batch) = taken.batch {
-            let rows: Vec<RowRef> = batch.items.iter().map(|item| item.row).collect();
-            run.hunt.taken(&rows);
-            run.batch = Some(batch);
-            if unsendable.is_empty() {
-                return self.send();
-            }
-            let settlement =
-                Settlement { set_aside: unsendable, batch: BatchFate::Keep, ..Settlement::default() };
-            return self.settle(settlement, Then::Send);
-        }
-        if !unsendable.is_empty() {
-            return self.settle(Settlement { set_aside: unsendable, ..Settlement::default() }, Then::Take);
-        }
-        if let Some(probe) = run.probe.clone() {
-            return self.probe_within(probe, &next, now, jitter);
-        }
-        run.hunt.gone(&next);
-        match next {
-            Next::Free { .. } => self.nothing_waits(now, jitter),
-            Next::Group(_) | Next::Beyond { .. } => self.take(now, jitter),
-        }
-    }
-
-    /// Nothing waits beyond the failing batch: the single record is one of its own.
-    fn probe_within(&mut self, probe: Probe, next: &Next, now: i64, jitter: f64) -> Task {
-        let place = (jitter.clamp(0.0, 0.999) * probe.rows.len() as f64) as usize;
-        match (next, probe.rows.get(place)) {
-            (Next::Beyond { .. }, Some(row)) if probe.rows.len() > 1 => self.ask_for(Next::Group(vec![*row])),
-            _ => self.finish(probe.why, now, jitter),
-        }
-    }
-
     fn send(&mut self) -> Task {
         let gzip = self.capabilities.as_ref().is_some_and(|(it, _)| it.gzip);
         if let Some(run) = &mut self.run {
@@ -352,28 +270,6 @@ impl Core {
         self.step(Step::Waiting(again), Task::Wait { until_ms, asked_by_backend })
     }
 
-    /// The queue is empty but for what is undecided.
-    fn nothing_waits(&mut self, now: i64, jitter: f64) -> Task {
-        let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
-        let accepted = run.confirmed.contains(&true);
-        if accepted && run.hunt.try_faults_again() {
-            // Not all in one breath.
-            let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
-            return self.wait(wait, false, Again::Take, now);
-        }
-        if let Some(status) = run.hunt.refused_with() {
-            let vouch = self.step(Step::Vouching(status), Task::Check);
-            return if accepted { vouch } else { self.finish(refuses(status), now, jitter) };
-        }
-        if let Some(kind) = run.hunt.unconfirmed_kind() {
-            return self.finish(Why::ConfirmsNone { kind }, now, jitter);
-        }
-        if accepted {
-            return self.finish(Why::Emptied, now, jitter);
-        }
-        self.step(Step::Checking, Task::Check)
-    }
-
     fn checked(&mut self, reply: &Reply, now: i64, jitter: f64) -> Task {
         match classify_check(reply) {
             CheckVerdict::Good => {
@@ -385,17 +281,6 @@ impl Core {
             CheckVerdict::SignedOut => self.refresh(Again::Check, now, jitter),
             CheckVerdict::Configuration(why) => self.finish(why, now, jitter),
             CheckVerdict::Later { why, floor } => self.later(why, floor, false, Again::Check, now, jitter),
-        }
-    }
-
-    fn vouched(&mut self, reply: &Reply, status: u16, now: i64, jitter: f64) -> Task {
-        match &mut self.run {
-            Some(run) if classify_check(reply) == CheckVerdict::Good => {
-                let set_aside = run.hunt.vouched().set_aside;
-                run.totals.set_aside += set_aside.len() as u64;
-                self.settle(Settlement { set_aside, ..Settlement::default() }, Then::Take)
-            }
-            _ => self.finish(refuses(status), now, jitter),
         }
     }
 
@@ -439,15 +324,9 @@ impl Core {
     }
 }
 
-/// Records are refused, or fail, and nothing shows that it is their own fault.
-fn refuses(status: u16) -> Why {
-    if status >= 500 { Why::ServerError { status } } else { Why::RefusesEverything { status } }
-}
-
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-#[path = "core/tests.rs"]
 mod tests;

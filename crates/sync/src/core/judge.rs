@@ -1,6 +1,7 @@
 //! What the core does about an answer to a batch.
 
-use super::{Again, Core, Probe, Run, Then, millis, refuses};
+use super::take::refuses;
+use super::{Again, Core, Probe, Run, Then, millis};
 use crate::answer::Reply;
 use crate::classify::{Accounted, Sent, Verdict, classify};
 use crate::hunt::Cause;

@@ -1,7 +1,5 @@
 //! A server that does as it is told, one act a connection, and remembers what it was sent.
 
-pub mod tls;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -88,7 +86,7 @@ impl Server {
 }
 
 /// `None` when the peer sends something else, or leaves.
-pub async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") {

@@ -1,16 +1,13 @@
 //! The driver against a scripted server on a real socket: what stands on the wire, and what every fault becomes.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
-mod server;
-
+use crate::server::{Act, Server, json, status};
+use crate::tls;
 use heyho_sync::answer::{Answer, Redirect, Reply, TlsProblem, TransportError};
 use heyho_sync::auth_http::{AuthError, Registered, Registration};
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, DriverError, ProxySetting, Timeouts};
 use heyho_sync::secret::Secret;
 use heyho_sync::why::Why;
-use server::{Act, Server, json, status};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -174,7 +171,7 @@ async fn retry_after_and_date_are_handed_on() {
 
 #[tokio::test]
 async fn tls_errors_are_said_in_plain_words() {
-    let issuer = server::tls::Issuer::new();
+    let issuer = tls::Issuer::new();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), issuer.pem()).unwrap();
     let trusting = |url: &str| {
@@ -186,7 +183,7 @@ async fn tls_errors_are_said_in_plain_words() {
         ("127.0.0.1", 2089, 2090, Some(TlsProblem::NotYetValid)),
         ("elsewhere.example", 2020, 2090, Some(TlsProblem::WrongHost)),
     ] {
-        let server = server::tls::serve(&issuer, host, from, until).await;
+        let server = tls::serve(&issuer, host, from, until).await;
         let reply = sync(&trusting(&server.url)).await;
         match expected {
             None => assert_eq!(reply.unwrap().status, 200),
@@ -194,7 +191,7 @@ async fn tls_errors_are_said_in_plain_words() {
         }
     }
     // Without the file, nobody vouches for the issuer.
-    let server = server::tls::serve(&issuer, "127.0.0.1", 2020, 2090).await;
+    let server = tls::serve(&issuer, "127.0.0.1", 2020, 2090).await;
     let problem = TlsProblem::UnknownIssuer;
     assert_eq!(sync(&patient(&server.url)).await, Err(TransportError::Tls { problem }));
     // https to a server that speaks http.

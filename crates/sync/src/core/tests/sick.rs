@@ -1,0 +1,151 @@
+//! A backend, or a program, that is not well.
+
+use super::poison::{Manner, drain, mix, treat};
+use super::*;
+use crate::answer::TransportError;
+
+#[test]
+fn a_backend_that_refuses_everything_gets_few_requests_and_nothing_is_set_aside() {
+    type Backend = fn(&Batch) -> Reply;
+    let zero = |_: &Batch| Ok(answer(200, r#"{"data":{"page_visits_synced":0,"tab_aggregates_synced":0}}"#));
+    let cases: [(&str, Backend, &str, u64); 8] = [
+        ("400", |_| Ok(answer(400, "Bad Request")), "refuses_everything", 20),
+        ("400 JSON", |_| Ok(answer(400, r#"{"error":"Bad Request"}"#)), "refuses_everything", 20),
+        ("422", |_| Ok(answer(422, "")), "refuses_everything", 20),
+        ("413", |_| Ok(answer(413, "")), "refuses_everything", 20),
+        ("500", |_| Ok(answer(500, "")), "server_error", 6),
+        ("503", |_| Ok(answer(503, "<html>")), "server_error", 6),
+        ("says no", |_| Ok(answer(200, r#"{"success":false}"#)), "not_proof", 6),
+        ("zero counts", zero, "confirms_none", 40),
+    ];
+    for (name, mut backend, code, most) in cases {
+        for count in [1, 2, 3, 7, 1_000] {
+            let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(count), 0);
+            for _ in 0..20 {
+                let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+                assert_eq!(end.why.code(), code, "{name} of {count}");
+                assert!(end.totals.requests <= most, "{name} of {count}: {} requests", end.totals.requests);
+                now = end.next_at_ms.unwrap();
+            }
+            assert!(queue.set_aside.is_empty() && queue.confirmed.is_empty(), "{name} of {count}");
+            assert!(queue.waiting.iter().all(|item| item.attempts == 0), "{name} of {count}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// A proxy turns sick in the middle: it refuses everything from then on, checks too.
+    #[test]
+    fn a_backend_that_falls_sick_in_the_middle_costs_no_good_record(
+        (count, bad) in mix(),
+        healthy in 0u64..30,
+        manner in prop::sample::select(vec![Manner::Names, Manner::SaysInvalid, Manner::Mute, Manner::Fails]),
+        status in prop::sample::select(vec![400, 422, 413, 500, 502]),
+    ) {
+        let mut queue = Queue::of(count * 3);
+        queue.check = Ok(answer(status, ""));
+        let (mut core, mut requests) = (Core::new(Policy::default()), 0);
+        let mut backend = |batch: &Batch| {
+            requests += 1;
+            if requests > healthy { Ok(answer(status, "")) } else { treat(manner, &bad, batch) }
+        };
+        let mut now = 0;
+        for _ in 0..5 {
+            let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
+            prop_assert!(end.why.outlook() != Outlook::Good || queue.waiting.is_empty());
+        }
+        prop_assert!(queue.set_aside.keys().all(|seq| bad.contains(seq)), "{:?}", queue.set_aside);
+    }
+
+    /// The program dies at any point; what is persisted is all that is left.
+    #[test]
+    fn a_crash_at_any_point_neither_loses_nor_blames_a_record(
+        (count, bad) in mix(),
+        manner in prop::sample::select(vec![Manner::Names, Manner::SaysInvalid, Manner::Mute, Manner::Skips]),
+        crashes in prop::collection::vec(1u32..25, 0..20),
+    ) {
+        let mut queue = Queue::of(count);
+        for at in crashes {
+            let mut core = Core::new(Policy::default());
+            let mut backend = |batch: &Batch| treat(manner, &bad, batch);
+            run_until(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut 0, Some(at));
+        }
+        drain(&mut queue, manner, &bad);
+        prop_assert!(queue.set_aside.keys().all(|seq| bad.contains(seq)));
+        let confirmed: BTreeSet<i64> = queue.confirmed.iter().copied().collect();
+        prop_assert_eq!(confirmed, (0..count).filter(|seq| !bad.contains(seq)).collect::<BTreeSet<_>>());
+        // Mute refusals of the last ones left prove nothing: those may wait on.
+        if matches!(manner, Manner::Names | Manner::SaysInvalid) {
+            prop_assert_eq!(queue.set_aside.len(), bad.len());
+        }
+    }
+}
+
+/// 10,000 clients whose backend comes back after an hour: nobody storms it.
+#[test]
+fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
+    const CLIENTS: u64 = 10_000;
+    const WINDOW: i64 = 10_000;
+    let (down, up, end) = (600_000, 4_200_000, 6_000_000);
+    let mut clients: Vec<Core> = (0..CLIENTS).map(|_| Core::new(Policy::default())).collect();
+    let start = |client: u64| (jitter(client, 0) * 300_000.0) as i64;
+    let mut due: BTreeSet<(i64, u64)> = (0..CLIENTS).map(|client| (start(client), client)).collect();
+    let mut load: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut tasks: Vec<Option<Task>> = vec![None; CLIENTS as usize];
+    let mut last_good = vec![0_i64; CLIENTS as usize];
+    let mut step = 0;
+    while let Some((now, client)) = due.pop_first().filter(|(now, _)| *now < end) {
+        let index = client as usize;
+        let core = &mut clients[index];
+        step += 1;
+        let draw = jitter(client, step);
+        let reply = |body: &str| {
+            Outcome::Reply(if (down..up).contains(&now) {
+                Err(TransportError::Refused)
+            } else {
+                Ok(answer(200, body))
+            })
+        };
+        // One batch waits at each run: what a few minutes of browsing bring.
+        let batch = Batch { batch_id: "b".into(), items: vec![item(0)], bytes: 100 };
+        let mut task = match tasks[index].take() {
+            None => core.begin(Trigger::Periodic, now, draw),
+            Some(_) => core.told(Outcome::Woken, now, draw),
+        };
+        let mut sent = false;
+        let next = loop {
+            let outcome = match task {
+                Task::Finish(end) => {
+                    if end.why.outlook() == Outlook::Good {
+                        last_good[index] = now;
+                    }
+                    break end.next_at_ms.unwrap();
+                }
+                Task::Wait { until_ms, .. } => {
+                    tasks[index] = Some(Task::Wait { until_ms, asked_by_backend: false });
+                    break until_ms;
+                }
+                Task::LearnCapabilities => reply("{}"),
+                Task::TakeBatch(_) if sent => Outcome::Taken(Taken::default()),
+                Task::TakeBatch(_) => {
+                    Outcome::Taken(Taken { batch: Some(batch.clone()), unsendable: vec![] })
+                }
+                Task::Send { .. } => {
+                    *load.entry(now / WINDOW).or_default() += 1;
+                    sent = true;
+                    reply(r#"{"data":{"page_visits_synced":1}}"#)
+                }
+                Task::Settle(_) => Outcome::Settled,
+                task => panic!("not expected: {task:?}"),
+            };
+            task = core.told(outcome, now, draw);
+        };
+        due.insert((next, client));
+    }
+    let steady = CLIENTS as f64 * WINDOW as f64 / 300_000.0;
+    let peak = load.range(up / WINDOW..).map(|(_, load)| *load).max().unwrap();
+    assert!(peak as f64 <= 2.0 * steady, "peak {peak}, steady {steady}");
+    assert!(last_good.iter().all(|at| *at > up), "somebody never came back");
+}
