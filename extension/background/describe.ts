@@ -1,20 +1,48 @@
 /**
- * Which browser this is, as `hello` says it.
+ * Which browser this is, as `hello` says it and the companion's window lists it.
  */
-export function describeBrowser(): { browser: string; browserVersion: string } {
-  return parseUserAgent(navigator.userAgent);
+export interface BrowserName {
+  browser: string;
+  browserVersion: string;
 }
 
-const KNOWN: [RegExp, string][] = [
+interface Brand {
+  brand: string;
+  version: string;
+}
+
+export function describeBrowser(): BrowserName {
+  const data = (navigator as { userAgentData?: { brands?: Brand[] } }).userAgentData;
+  return fromBrands(data?.brands ?? []) ?? fromUserAgent(navigator.userAgent);
+}
+
+/** Browsers built on Chromium name themselves here beside "Chromium". */
+const BRANDS: Record<string, string> = {
+  'Google Chrome': 'Chrome',
+  'Microsoft Edge': 'Edge',
+  Brave: 'Brave',
+  Opera: 'Opera',
+  Vivaldi: 'Vivaldi',
+};
+
+export function fromBrands(brands: readonly Brand[]): BrowserName | null {
+  for (const { brand, version } of brands) {
+    const name = BRANDS[brand];
+    if (name !== undefined) return { browser: name, browserVersion: version };
+  }
+  return null;
+}
+
+const AGENTS: [RegExp, string][] = [
   [/\bEdg\/([\d.]+)/, 'Edge'],
   [/\bOPR\/([\d.]+)/, 'Opera'],
   [/\bVivaldi\/([\d.]+)/, 'Vivaldi'],
   [/\bFirefox\/([\d.]+)/, 'Firefox'],
-  [/\bChrome\/([\d.]+)/, 'Chromium'],
+  [/\b(?:Headless)?Chrome\/([\d.]+)/, 'Chromium'],
 ];
 
-export function parseUserAgent(agent: string): { browser: string; browserVersion: string } {
-  for (const [pattern, browser] of KNOWN) {
+export function fromUserAgent(agent: string): BrowserName {
+  for (const [pattern, browser] of AGENTS) {
     const version = pattern.exec(agent)?.[1];
     if (version !== undefined) return { browser, browserVersion: version };
   }

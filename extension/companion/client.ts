@@ -78,9 +78,13 @@ export class Companion {
     this.sender = null;
   }
 
-  /** For an alarm or a page that opens: reconnects if the wait is over, at once with `now`. */
+  /**
+   * For an alarm: reconnects if the wait is over. With `now`, for a page that opens:
+   * reconnects at once, and asks for the status as it is at this moment.
+   */
   wake(now = false): void {
     this.link.wake(now);
+    if (now && this.link.ready) this.link.send({ type: 'status', id: 'now' });
     this.sender?.pump();
   }
 

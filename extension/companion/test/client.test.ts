@@ -169,6 +169,15 @@ describe('the companion client', () => {
     expect([...new Set(seen)]).toEqual(['stopped', 'connecting', 'ready']);
   });
 
+  it('asks for the status as it is when a page opens', async () => {
+    const world = new World();
+    await world.client.start();
+    await world.until(() => world.client.state.status?.account === null);
+    world.host.account = { ref: 'acc', email: 'a@example.test' };
+    world.client.wake(true);
+    await world.until(() => world.client.state.status?.account?.ref === 'acc');
+  });
+
   it('answers sync with the words of the host, and says so where there is none', async () => {
     const world = new World();
     await world.client.start();

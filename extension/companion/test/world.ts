@@ -99,7 +99,7 @@ export class FakeHost {
       this.hellos.push(frame.client?.profileId ?? '');
       const limits = { maxRecords: this.maxRecords, maxMessageBytes: 33_554_432 };
       events.onFrame({ type: 'welcome', protocol: 1, features: [], limits, account: this.account, rules: this.rules });
-    } else if (frame.type === 'subscribe') {
+    } else if (frame.type === 'subscribe' || frame.type === 'status') {
       events.onFrame(this.status());
     } else if (frame.type === 'sync') {
       events.onFrame({ type: 'syncRequested', id: frame.id, accepted: false, reason: 'signed_out' });
