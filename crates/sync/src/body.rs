@@ -19,7 +19,7 @@ pub enum Body {
 
 impl Body {
     pub fn read(bytes: &[u8]) -> Body {
-        let trimmed = bytes.trim_ascii();
+        let trimmed = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii();
         if trimmed.is_empty() {
             return Body::Empty;
         }
@@ -104,9 +104,9 @@ impl Object {
         let [page_visits, tab_aggregates] = names.map(|name| self.find(name));
         Counts {
             present: page_visits.is_some() || tab_aggregates.is_some(),
-            page_visits: page_visits.and_then(Value::as_u64),
-            tab_aggregates: tab_aggregates.and_then(Value::as_u64),
-            rejected: self.find("rejected_records_count").and_then(Value::as_u64),
+            page_visits: page_visits.and_then(count),
+            tab_aggregates: tab_aggregates.and_then(count),
+            rejected: self.find("rejected_records_count").and_then(count),
         }
     }
 
@@ -120,7 +120,7 @@ impl Object {
 
     /// What it says in words.
     pub fn message(&self) -> Option<String> {
-        ["error", "message"].iter().find_map(|name| text(self.0.get(*name)?))
+        ["error", "message", "errors"].iter().find_map(|name| text(self.0.get(*name)?))
     }
 
     pub fn max_bytes(&self) -> Option<usize> {
@@ -172,6 +172,12 @@ pub fn seconds(seconds: f64) -> Option<Duration> {
         return None;
     }
     Duration::try_from_secs_f64(seconds.clamp(0.0, policy::RETRY_AFTER_MOST.as_secs_f64())).ok()
+}
+
+/// Some encoders write every number with a point.
+fn count(value: &Value) -> Option<u64> {
+    let whole = |number: &f64| number.fract() == 0.0 && (0.0..1e9).contains(number);
+    value.as_u64().or_else(|| value.as_f64().filter(whole).map(|number| number as u64))
 }
 
 fn says_something(value: &Value) -> bool {

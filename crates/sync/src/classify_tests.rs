@@ -81,6 +81,12 @@ fn a_200_confirms_what_its_counts_account_for() {
         ),
         // The counts at the top, no rejected count.
         (200, r#"{"page_visits_synced":2,"tab_aggregates_synced":1}"#, "confirm [0,1,2] refuse [] short []"),
+        // A byte order mark, numbers with a point.
+        (
+            200,
+            "\u{feff}{\"data\":{\"page_visits_synced\":2.0,\"tab_aggregates_synced\":1.0}}",
+            "confirm [0,1,2] refuse [] short []",
+        ),
         // S0: nothing is counted, nothing is wrong.
         (200, r#"{"success":true}"#, "confirm [0,1,2] refuse [] short []"),
         (200, "{}", "confirm [0,1,2] refuse [] short []"),

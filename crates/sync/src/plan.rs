@@ -9,7 +9,8 @@
 //! - The limit of bytes is that of the whole body. A record that is larger by itself goes alone, up to the hard
 //!   limit; beyond that it is reported as unsendable, so that it can be set aside instead of going in circles.
 //! - Baseline mode (HeyHo's service ties an aggregate to the first visit of the same tabId in the request):
-//!   an aggregate brings its anchor visit along, and one tabId of two tab lives never shares a request.
+//!   an aggregate brings its anchor visit along, one tabId of two tab lives never shares a request, and no
+//!   record overtakes another, so that an aggregate never comes before its visit.
 
 use crate::task::{BatchItem, BatchLimits, Mode, Role, RowRef, Unsendable};
 use crate::wire;
@@ -86,7 +87,10 @@ pub fn plan<'a>(
             break;
         }
         if draft.kind_is_full(candidate.row.kind) {
-            continue;
+            match limits.mode {
+                Mode::Full => continue,
+                Mode::Baseline => break,
+            }
         }
         match draft.add(&candidate) {
             Ok(Added::Yes | Added::NotInThisRequest) => {}

@@ -124,6 +124,8 @@ fn each_kind_has_its_own_room() {
     let candidates =
         (0..6).map(|seq| visit(seq, "v", "{}")).chain((6..12).map(|seq| aggregate(seq, "a", "{}")));
     assert_eq!(seqs(&plan(&envelope(), &limits, candidates.clone())), [0, 1, 6, 7]);
+    let baseline = BatchLimits { mode: Mode::Baseline, ..limits.clone() };
+    assert_eq!(seqs(&plan(&envelope(), &baseline, candidates.clone())), [0, 1]);
     let limits = BatchLimits { max_records: 3, ..limits };
     assert_eq!(seqs(&plan(&envelope(), &limits, candidates)), [0, 1, 6]);
 }

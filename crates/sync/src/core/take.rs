@@ -16,6 +16,8 @@ impl Core {
             return self.finish(Why::Stopped { by: Stop::Asked }, now, jitter);
         }
         run.batch = None;
+        // Once nobody is suspect any longer, a server error is only that again.
+        run.faults_refuse &= run.hunt.is_hunting();
         let next = match &run.probe {
             Some(probe) => Next::Beyond { skip: probe.rows.clone() },
             None => run.hunt.next(jitter),
