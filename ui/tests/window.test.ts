@@ -78,8 +78,18 @@ test("an event that came before the answer wins over it", async () => {
   expect(w.find("status-head")?.dataset.state).toBe("up_to_date");
 });
 
-test("without an agent it says so and shows no number", async () => {
+test("before the agent's first word it is connecting, not gone", async () => {
   const w = await open(null);
+  expect(w.find("status-head")?.dataset.state).toBe("connecting");
+  w.companion.say(null);
+  await settle();
+  expect(w.find("status-head")?.dataset.state).toBe("connecting");
+});
+
+test("when the agent is gone it says so and shows no number", async () => {
+  const w = await open(all["waiting"]!);
+  w.companion.say(null);
+  await settle();
   expect(w.find("status-head")?.dataset.state).toBe("disconnected");
   expect(w.find("backlog-visits")).toBeNull();
   expect(w.find("sync-now")).toBeNull();

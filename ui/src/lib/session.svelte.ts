@@ -1,6 +1,6 @@
 /**
  * What the window knows: the last status, and what the running requests said. Views read it and call it; it
- * alone calls the companion. `status` is `undefined` before the first one and `null` when the agent is gone.
+ * alone calls the companion. `status` is `undefined` before the first one and `null` when there is none any more.
  */
 import type { Fault } from "../generated/Fault";
 import type { Login } from "../generated/Login";
@@ -24,12 +24,12 @@ export class Session {
 
   async start(): Promise<void> {
     await this.companion.onStatus((status) => {
-      this.status = status;
+      if (status !== null || this.status !== undefined) this.status = status;
     });
     // Heard first, asked second: an event that came meanwhile is newer than the answer.
     try {
       const asked = await this.companion.status();
-      if (this.status === undefined) this.status = asked;
+      if (this.status === undefined) this.status = asked ?? undefined;
     } catch (thrown) {
       this.fault = asFault(thrown);
       if (this.status === undefined) this.status = null;

@@ -9,7 +9,7 @@ import { failedRecords, runs, scenes } from "../scenes";
 const query = new URLSearchParams(location.search);
 const now = new Date();
 const scene = query.get("scene") ?? "up_to_date";
-const status = scene === "gone" ? null : scenes(now)[scene];
+const status = scenes(now)[scene === "gone" ? "waiting" : scene];
 const { lang, messages } = translate([query.get("lang") ?? "en-GB"]);
 document.documentElement.lang = lang;
 document.documentElement.style.fontSize = query.get("text") ?? "";
@@ -22,6 +22,7 @@ if (target) {
   session.tab = (query.get("tab") ?? "overview") as Tab;
   mount(App, { target, props: { session, m: messages } });
   if (scene !== "connecting") await session.start();
+  if (scene === "gone") companion.say(null);
   await tick();
   const press = query.get("press");
   for (const testid of press ? press.split(",") : []) {

@@ -1,0 +1,137 @@
+//! What happens when: statuses go to the window and the tray, menu entries go to the agent, and "quit" ends it.
+//!
+//! It talks to the desktop only through [`Shell`] and to the agent only through [`Companion`], so that the tests
+//! below run it with a recording desktop. One task, no locks; a slow answer of the agent holds nothing up.
+
+use crate::shell::{Event, Shell};
+use crate::tray::{Action, Known, Tray, View, until_tomorrow};
+use crate::words::Lang;
+use heyho_local::clock::Clock;
+use heyho_local::vocabulary::{Companion, Fault, Request};
+use heyho_records::status::Status;
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// Statuses that follow each other faster than this are shown as the last of them.
+const CALM: Duration = Duration::from_millis(100);
+const AN_HOUR: u64 = 3600;
+
+#[derive(Debug)]
+pub struct Controller<S> {
+    pub shell: S,
+    pub companion: Agent,
+    pub clock: Arc<dyn Clock>,
+    pub lang: Lang,
+    pub zone: TimeZone,
+}
+
+/// The agent, here or behind its socket.
+#[derive(Clone)]
+pub struct Agent(pub Arc<dyn Companion>);
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Agent")
+    }
+}
+
+impl<S: Shell> Controller<S> {
+    /// Runs until it is told to quit; the caller then ends the agent and the app.
+    pub async fn run(self, mut events: mpsc::Receiver<Event>) {
+        let mut statuses = self.companion.0.watch();
+        let mut asked = JoinSet::new();
+        let mut tray = None;
+        let mut not_before = Instant::now();
+        let mut connected = true;
+        let mut heard = false;
+
+        let mut status = statuses.borrow_and_update().clone();
+        self.shell.tell_window(status.as_ref());
+        loop {
+            heard |= status.is_some();
+            let known = match &status {
+                Some(status) => Known::Status(status),
+                None if heard || !connected => Known::Gone,
+                None => Known::Starting,
+            };
+            let fresh_for = self.show(&mut tray, known);
+            let stale = async {
+                match fresh_for {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = next(&mut statuses, not_before), if connected => {
+                    not_before = Instant::now() + CALM;
+                    connected = changed;
+                    status = if connected { statuses.borrow_and_update().clone() } else { None };
+                    self.shell.tell_window(status.as_ref());
+                }
+                event = events.recv() => match event {
+                    Some(Event::Open) | Some(Event::Menu(Action::Open)) => self.shell.open_window(),
+                    Some(Event::Quit) | Some(Event::Menu(Action::Quit)) | None => break,
+                    Some(Event::Menu(action)) => {
+                        if let Some(request) = self.request(action) {
+                            let agent = self.companion.clone();
+                            asked.spawn(async move { agent.0.call(request).await });
+                        }
+                    }
+                },
+                Some(answer) = asked.join_next() => self.answered(answer),
+                () = stale => {}
+            }
+        }
+        self.show(&mut tray, Known::Quitting);
+    }
+
+    /// Shows the tray if it changed; how long what it says stays true.
+    fn show(&self, shown: &mut Option<Tray>, known: Known<'_>) -> Option<Duration> {
+        let view = View { lang: self.lang, now: self.clock.now(), zone: &self.zone, known };
+        let tray = view.tray();
+        if shown.as_ref() != Some(&tray) {
+            self.shell.show_tray(&tray);
+            *shown = Some(tray);
+        }
+        view.fresh_for()
+    }
+
+    fn request(&self, action: Action) -> Option<Request> {
+        match action {
+            Action::SyncNow => Some(Request::Sync { wait: false }),
+            Action::Stop => Some(Request::Stop),
+            Action::PauseHour => Some(Request::Pause { seconds: Some(AN_HOUR) }),
+            Action::PauseTomorrow => {
+                Some(Request::Pause { seconds: Some(until_tomorrow(self.clock.now(), &self.zone)) })
+            }
+            Action::Resume => Some(Request::Resume),
+            Action::Open | Action::Quit => None,
+        }
+    }
+
+    /// A menu has no place for a refusal: the window has, and says why.
+    fn answered(&self, answer: Result<Result<serde_json::Value, Fault>, tokio::task::JoinError>) {
+        match answer {
+            Ok(Ok(_)) => {}
+            Ok(Err(fault)) => {
+                tracing::warn!(code = ?fault.code, "the menu's request was refused: {fault}");
+                self.shell.open_window();
+            }
+            Err(error) => tracing::error!("the menu's request was not carried out: {error}"),
+        }
+    }
+}
+
+/// The next status; false when there will be none.
+async fn next(statuses: &mut watch::Receiver<Option<Status>>, not_before: Instant) -> bool {
+    sleep_until(not_before).await;
+    statuses.changed().await.is_ok()
+}
+
+#[cfg(test)]
+#[path = "controller_tests.rs"]
+mod tests;

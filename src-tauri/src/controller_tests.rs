@@ -1,0 +1,133 @@
+use super::*;
+use crate::tray::tests::status;
+use heyho_local::clock::SystemClock;
+use heyho_local::vocabulary::{Answering, FaultCode};
+use heyho_records::status::State;
+use serde_json::Value;
+
+/// What the desktop was told.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Open,
+    Tray(String),
+    Window(Option<State>),
+    Asked(String),
+}
+
+struct Recording(mpsc::UnboundedSender<Told>);
+
+impl Shell for Recording {
+    fn open_window(&self) {
+        self.0.send(Told::Open).unwrap();
+    }
+    fn show_tray(&self, tray: &Tray) {
+        self.0.send(Told::Tray(tray.line.clone())).unwrap();
+    }
+    fn tell_window(&self, status: Option<&Status>) {
+        self.0.send(Told::Window(status.map(|s| s.state))).unwrap();
+    }
+}
+
+/// Notes each request on the same record; refuses a sync.
+struct Scripted(mpsc::UnboundedSender<Told>, watch::Receiver<Option<Status>>);
+
+impl Companion for Scripted {
+    fn call(&self, request: Request) -> Answering<'_> {
+        self.0.send(Told::Asked(serde_json::to_string(&request).unwrap())).unwrap();
+        Box::pin(async move {
+            match request {
+                Request::Sync { .. } => Err(Fault::new(FaultCode::TryLater, "the backend asked to wait")),
+                _ => Ok(Value::Null),
+            }
+        })
+    }
+    fn watch(&self) -> watch::Receiver<Option<Status>> {
+        self.1.clone()
+    }
+}
+
+struct Bench {
+    events: mpsc::Sender<Event>,
+    statuses: Option<watch::Sender<Option<Status>>>,
+    told: mpsc::UnboundedReceiver<Told>,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Bench {
+    fn new(first: Option<Status>) -> Bench {
+        let (record, told) = mpsc::unbounded_channel();
+        let (statuses, watched) = watch::channel(first);
+        let (events, heard) = mpsc::channel(8);
+        let controller = Controller {
+            shell: Recording(record.clone()),
+            companion: Agent(Arc::new(Scripted(record, watched))),
+            clock: Arc::new(SystemClock),
+            lang: Lang::En,
+            zone: TimeZone::UTC,
+        };
+        let running = tokio::spawn(controller.run(heard));
+        Bench { events, statuses: Some(statuses), told, running }
+    }
+
+    async fn told(&mut self) -> Told {
+        tokio::time::timeout(Duration::from_secs(10), self.told.recv()).await.expect("nothing was told").unwrap()
+    }
+
+    async fn tell(&mut self, event: Event) {
+        self.events.send(event).await.unwrap();
+    }
+}
+
+fn line(text: &str) -> Told {
+    Told::Tray(text.to_owned())
+}
+
+#[tokio::test]
+async fn a_status_goes_to_the_window_and_to_the_tray() {
+    let mut bench = Bench::new(Some(status(State::SignedOut)));
+    assert_eq!(bench.told().await, Told::Window(Some(State::SignedOut)));
+    assert_eq!(bench.told().await, line("Sign in to start"));
+    bench.statuses.as_ref().unwrap().send(Some(status(State::Syncing))).unwrap();
+    assert_eq!(bench.told().await, Told::Window(Some(State::Syncing)));
+    assert_eq!(bench.told().await, line("Checking with the backend"));
+}
+
+#[tokio::test]
+async fn when_the_agent_is_gone_both_say_so() {
+    let mut bench = Bench::new(Some(status(State::SignedOut)));
+    bench.told().await;
+    bench.told().await;
+    drop(bench.statuses.take());
+    assert_eq!(bench.told().await, Told::Window(None));
+    assert_eq!(bench.told().await, line("The companion is not answering"));
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, Told::Open);
+}
+
+#[tokio::test]
+async fn menu_entries_become_requests_and_a_refusal_opens_the_window() {
+    let mut bench = Bench::new(None);
+    bench.told().await;
+    bench.told().await;
+    bench.tell(Event::Menu(Action::PauseHour)).await;
+    assert_eq!(bench.told().await, Told::Asked(r#"{"cmd":"pause","seconds":3600}"#.to_owned()));
+    bench.tell(Event::Menu(Action::Resume)).await;
+    assert_eq!(bench.told().await, Told::Asked(r#"{"cmd":"resume"}"#.to_owned()));
+    bench.tell(Event::Menu(Action::Stop)).await;
+    assert_eq!(bench.told().await, Told::Asked(r#"{"cmd":"stop"}"#.to_owned()));
+    bench.tell(Event::Menu(Action::SyncNow)).await;
+    assert_eq!(bench.told().await, Told::Asked(r#"{"cmd":"sync","wait":false}"#.to_owned()));
+    assert_eq!(bench.told().await, Told::Open);
+}
+
+#[tokio::test]
+async fn quit_ends_it_and_the_tray_says_what_is_waited_for() {
+    for quit in [Event::Quit, Event::Menu(Action::Quit)] {
+        let mut bench = Bench::new(None);
+        bench.told().await;
+        bench.told().await;
+        bench.tell(quit).await;
+        assert_eq!(bench.told().await, line("Ending after the batch in flight"));
+        tokio::time::timeout(Duration::from_secs(10), bench.running).await.expect("it goes on").unwrap();
+    }
+}

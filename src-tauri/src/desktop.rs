@@ -1,0 +1,217 @@
+//! The desktop, by Tauri: one window on demand, one tray icon. Whatever touches either runs on the main thread.
+//!
+//! - The window is shown once its page is there, so that it never flashes in the wrong colour; closing destroys it.
+//! - The tray changes by what differs: a new first line is set in place, so that an open menu stays open.
+//! - Where there is no tray (no library, no session bus), that is logged once and everything else goes on.
+
+use crate::shell::{Event, Shell};
+use crate::tray::{Action, Icon, Item, Tray};
+use heyho_local::paths::{Paths, private_dir};
+use heyho_records::status::Status;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use tauri::image::Image;
+use tauri::menu::{IsMenuItem, Menu, MenuItem, PredefinedMenuItem};
+use tauri::tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
+use tauri::webview::PageLoadEvent;
+use tauri::{AppHandle, Emitter, EventTarget, Manager, WebviewUrl, WebviewWindowBuilder, Wry};
+use tokio::sync::mpsc;
+
+const WINDOW: &str = "main";
+const STATUS: &str = "status";
+const TRAY: &str = "heyho";
+const LINE: &str = "line";
+
+#[derive(Clone)]
+pub struct Desktop {
+    app: AppHandle,
+    events: mpsc::Sender<Event>,
+    shown: Arc<Mutex<Shown>>,
+}
+
+/// What the tray shows now.
+#[derive(Default)]
+enum Shown {
+    #[default]
+    Nothing,
+    /// It could not be made, which is not tried again.
+    Impossible,
+    Tray(Box<Made>),
+}
+
+struct Made {
+    icon: TrayIcon,
+    line: MenuItem<Wry>,
+    tray: Tray,
+}
+
+impl Desktop {
+    pub fn new(app: AppHandle, events: mpsc::Sender<Event>) -> Desktop {
+        Desktop { app, events, shown: Arc::default() }
+    }
+
+    /// Runs on the main thread, soon.
+    fn on_main(&self, what: &'static str, act: impl FnOnce(&Desktop) -> tauri::Result<()> + Send + 'static) {
+        let desktop = self.clone();
+        let handed_over = self.app.run_on_main_thread(move || {
+            if let Err(error) = act(&desktop) {
+                tracing::error!("{what}: {error}");
+            }
+        });
+        if let Err(error) = handed_over {
+            tracing::error!("{what}: {error}");
+        }
+    }
+
+    fn open(&self) -> tauri::Result<()> {
+        if let Some(window) = self.app.get_webview_window(WINDOW) {
+            window.show()?;
+            window.unminimize()?;
+            return window.set_focus();
+        }
+        let mut builder = WebviewWindowBuilder::new(&self.app, WINDOW, WebviewUrl::default())
+            .title("HeyHo Companion")
+            .inner_size(440.0, 640.0)
+            .min_inner_size(360.0, 480.0)
+            .visible(false)
+            .zoom_hotkeys_enabled(true)
+            .disable_drag_drop_handler()
+            .on_navigation(|to| to.scheme() == "tauri" || to.host_str() == Some("tauri.localhost"))
+            .on_page_load(|window, page| {
+                if page.event() == PageLoadEvent::Finished {
+                    let _ = window.show();
+                    let _ = window.set_focus();
+                }
+            });
+        // The web view keeps its own files with the state, not in a place of its own.
+        if let Some(paths) = self.app.try_state::<Paths>() {
+            let folder = paths.state.join("webview");
+            match private_dir(&folder) {
+                Ok(()) => builder = builder.data_directory(folder),
+                Err(error) => tracing::warn!("{} cannot be made: {error}", folder.display()),
+            }
+        }
+        builder.build().map(drop)
+    }
+
+    fn show(&self, tray: &Tray) -> tauri::Result<()> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *shown {
+            Shown::Impossible => Ok(()),
+            Shown::Nothing => {
+                // Without the indicator library its loader panics.
+                *shown = match catch_unwind(AssertUnwindSafe(|| self.make(tray))) {
+                    Ok(Ok((icon, line))) => Shown::Tray(Box::new(Made { icon, line, tray: tray.clone() })),
+                    Ok(Err(error)) => {
+                        tracing::warn!("there is no tray icon: {error}");
+                        Shown::Impossible
+                    }
+                    Err(_) => {
+                        tracing::warn!("there is no tray icon: the indicator library is missing");
+                        Shown::Impossible
+                    }
+                };
+                Ok(())
+            }
+            Shown::Tray(made) => {
+                let Made { icon, line, tray: before } = &mut **made;
+                if before.icon != tray.icon {
+                    icon.set_icon(Some(image(tray.icon)))?;
+                }
+                if before.line != tray.line {
+                    icon.set_tooltip(Some(&tray.line))?;
+                }
+                if same_entries(&before.menu, &tray.menu) {
+                    line.set_text(&tray.line)?;
+                } else {
+                    let (menu, new_line) = self.menu(tray)?;
+                    icon.set_menu(Some(menu))?;
+                    *line = new_line;
+                }
+                *before = tray.clone();
+                Ok(())
+            }
+        }
+    }
+
+    fn make(&self, tray: &Tray) -> tauri::Result<(TrayIcon, MenuItem<Wry>)> {
+        let (menu, line) = self.menu(tray)?;
+        let (chosen, clicked) = (self.events.clone(), self.events.clone());
+        let icon = TrayIconBuilder::with_id(TRAY)
+            .icon(image(tray.icon))
+            .icon_as_template(true)
+            .tooltip(&tray.line)
+            .menu(&menu)
+            .show_menu_on_left_click(cfg!(target_os = "macos"))
+            .on_menu_event(move |_, event| {
+                if let Some(action) = Action::of(event.id().as_ref()) {
+                    send(&chosen, Event::Menu(action));
+                }
+            })
+            .on_tray_icon_event(move |_, event| {
+                // Linux reports no clicks: there "Open" is in the menu.
+                if let TrayIconEvent::Click { button: MouseButton::Left, button_state: MouseButtonState::Up, .. } =
+                    event
+                {
+                    send(&clicked, Event::Open);
+                }
+            })
+            .build(&self.app)?;
+        Ok((icon, line))
+    }
+
+    fn menu(&self, tray: &Tray) -> tauri::Result<(Menu<Wry>, MenuItem<Wry>)> {
+        let line = MenuItem::with_id(&self.app, LINE, &tray.line, false, None::<&str>)?;
+        let menu = Menu::new(&self.app)?;
+        for item in &tray.menu {
+            let item: Box<dyn IsMenuItem<Wry>> = match item {
+                Item::Line(_) => Box::new(line.clone()),
+                Item::Separator => Box::new(PredefinedMenuItem::separator(&self.app)?),
+                Item::Entry { action, label } => {
+                    Box::new(MenuItem::with_id(&self.app, action.id(), label, true, None::<&str>)?)
+                }
+            };
+            menu.append(&*item)?;
+        }
+        Ok((menu, line))
+    }
+}
+
+impl Shell for Desktop {
+    fn open_window(&self) {
+        self.on_main("the window could not be opened", Desktop::open);
+    }
+
+    fn show_tray(&self, tray: &Tray) {
+        let tray = tray.clone();
+        self.on_main("the tray could not be changed", move |desktop| desktop.show(&tray));
+    }
+
+    fn tell_window(&self, status: Option<&Status>) {
+        if let Err(error) = self.app.emit_to(EventTarget::webview_window(WINDOW), STATUS, status) {
+            tracing::error!("the window could not be told: {error}");
+        }
+    }
+}
+
+/// A full queue means that the controller is ending: there is nothing left to order.
+pub fn send(events: &mpsc::Sender<Event>, event: Event) {
+    if let Err(error) = events.try_send(event) {
+        tracing::debug!("{event:?} came too late: {error}");
+    }
+}
+
+fn same_entries(a: &[Item], b: &[Item]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|pair| matches!(pair, (Item::Line(_), Item::Line(_))) || pair.0 == pair.1)
+}
+
+/// Light strokes for dark panels, as most of them are; macOS colours the shape by itself.
+fn image(icon: Icon) -> Image<'static> {
+    match icon {
+        Icon::Calm => tauri::include_image!("src-tauri/icons/tray/calm-light.png"),
+        Icon::Syncing => tauri::include_image!("src-tauri/icons/tray/syncing-light.png"),
+        Icon::Retrying => tauri::include_image!("src-tauri/icons/tray/retrying-light.png"),
+        Icon::Paused => tauri::include_image!("src-tauri/icons/tray/paused-light.png"),
+        Icon::Attention => tauri::include_image!("src-tauri/icons/tray/attention-light.png"),
+    }
+}

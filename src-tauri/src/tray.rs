@@ -1,0 +1,275 @@
+//! The tray as a value: which icon, which first line, which menu a status gives. Pure: time and language are
+//! parameters. It says the same as the head of the window, and never more than the status.
+
+use crate::words::{Lang, fill};
+use heyho_records::status::{State, Status};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tray {
+    pub icon: Icon,
+    /// The first line of the menu, and the tooltip where there is one.
+    pub line: String,
+    pub menu: Vec<Item>,
+}
+
+/// Five shapes; see src-tauri/icons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Icon {
+    /// Up to date, or waiting for the next scheduled sync: the normal state while browsing.
+    Calm,
+    Syncing,
+    Retrying,
+    Paused,
+    Attention,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// The first line: words, not an action.
+    Line(String),
+    Separator,
+    Entry { action: Action, label: &'static str },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    SyncNow,
+    Stop,
+    PauseHour,
+    PauseTomorrow,
+    Resume,
+    Open,
+    Quit,
+}
+
+impl Action {
+    pub const ALL: [Action; 7] = [
+        Action::SyncNow,
+        Action::Stop,
+        Action::PauseHour,
+        Action::PauseTomorrow,
+        Action::Resume,
+        Action::Open,
+        Action::Quit,
+    ];
+
+    /// The menu entry's id.
+    pub fn id(self) -> &'static str {
+        match self {
+            Action::SyncNow => "sync-now",
+            Action::Stop => "stop",
+            Action::PauseHour => "pause-hour",
+            Action::PauseTomorrow => "pause-tomorrow",
+            Action::Resume => "resume",
+            Action::Open => "open",
+            Action::Quit => "quit",
+        }
+    }
+
+    pub fn of(id: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.id() == id)
+    }
+}
+
+/// What the tray is computed from.
+#[derive(Debug)]
+pub struct View<'a> {
+    pub lang: Lang,
+    pub now: Timestamp,
+    pub zone: &'a TimeZone,
+    pub known: Known<'a>,
+}
+
+/// What is known of the agent.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// It has said nothing yet.
+    Starting,
+    Status(&'a Status),
+    /// It does not answer any more.
+    Gone,
+    /// It is being ended.
+    Quitting,
+}
+
+impl View<'_> {
+    pub fn tray(&self) -> Tray {
+        let line = self.line();
+        Tray { icon: self.icon(), menu: self.menu(line.clone()), line }
+    }
+
+    /// When the first line has to be said anew though nothing happened; None when it holds still.
+    pub fn fresh_for(&self) -> Option<Duration> {
+        let Known::Status(status) = self.known else { return None };
+        match status.state {
+            State::UpToDate => Some(Duration::from_secs(60)),
+            State::Retrying => {
+                let ahead = status.next_attempt_at.map(|at| at.duration_since(self.now).as_secs())?;
+                Some(Duration::from_secs(if ahead <= 60 { STEP } else { 60 }))
+            }
+            _ => None,
+        }
+    }
+
+    fn icon(&self) -> Icon {
+        let status = match self.known {
+            Known::Status(status) => status,
+            Known::Starting | Known::Quitting => return Icon::Calm,
+            Known::Gone => return Icon::Attention,
+        };
+        match status.state {
+            State::UpToDate | State::Waiting | State::SignedOut => Icon::Calm,
+            State::Syncing => Icon::Syncing,
+            State::Retrying => Icon::Retrying,
+            State::Paused => Icon::Paused,
+            State::NeedsAttention | State::SessionExpired | State::BufferProblem => Icon::Attention,
+        }
+    }
+
+    fn menu(&self, line: String) -> Vec<Item> {
+        if matches!(self.known, Known::Quitting) {
+            return vec![Item::Line(line)];
+        }
+        let words = self.lang.words();
+        let entry = |action, label| Item::Entry { action, label };
+        let mut menu = vec![Item::Line(line), Item::Separator];
+        if let Known::Status(status) = self.known {
+            let before = menu.len();
+            match status.state {
+                State::Syncing => menu.push(entry(Action::Stop, words.stop)),
+                State::Paused => menu.push(entry(Action::Resume, words.resume)),
+                // Without a session there is nothing to sync or to pause; "Open" leads to the sign-in.
+                State::SignedOut | State::SessionExpired => {}
+                State::UpToDate
+                | State::Waiting
+                | State::Retrying
+                | State::NeedsAttention
+                | State::BufferProblem => {
+                    menu.push(entry(Action::SyncNow, words.sync_now));
+                    menu.push(entry(Action::PauseHour, words.pause_hour));
+                    menu.push(entry(Action::PauseTomorrow, words.pause_tomorrow));
+                }
+            }
+            if menu.len() > before {
+                menu.push(Item::Separator);
+            }
+        }
+        menu.push(entry(Action::Open, words.open));
+        menu.push(entry(Action::Quit, words.quit));
+        menu
+    }
+
+    fn line(&self) -> String {
+        let words = self.lang.words();
+        let status = match self.known {
+            Known::Status(status) => status,
+            Known::Starting => return words.starting.to_owned(),
+            Known::Gone => return words.no_agent.to_owned(),
+            Known::Quitting => return words.quitting.to_owned(),
+        };
+        let waiting = status.backlog.records();
+        let waits = (waiting > 0).then(|| fill(words.waiting, &[&self.lang.number(waiting)]));
+        match status.state {
+            State::UpToDate => {
+                let confirmed = status.last_confirmed_at.map(|at| fill(words.confirmed, &[&self.age(at)]));
+                sentence([Some(words.up_to_date.to_owned()), confirmed], None)
+            }
+            State::Waiting => {
+                let next = status.next_attempt_at.map(|at| fill(words.next_sync_at, &[&self.clock(at)]));
+                sentence([waits.or(Some(words.nothing_waiting.to_owned())), next], None)
+            }
+            State::Syncing => match &status.progress {
+                Some(progress) if progress.total > 0 => {
+                    fill(words.sending, &[&self.lang.number(progress.done), &self.lang.number(progress.total)])
+                }
+                _ => words.checking.to_owned(),
+            },
+            State::Retrying => {
+                let next = status.next_attempt_at.map(|at| self.ahead(at));
+                sentence([waits, next], status.reason.as_deref())
+            }
+            State::NeedsAttention => {
+                let needing = match status.failed.saturating_sub(status.failed_kept) {
+                    0 => return sentence([Some(words.needs_attention.to_owned()), None], status.reason.as_deref()),
+                    1 => words.one_needs_you.to_owned(),
+                    n => fill(words.many_need_you, &[&self.lang.number(n)]),
+                };
+                sentence([Some(needing), waits], None)
+            }
+            State::Paused => {
+                let paused = match status.paused_until {
+                    Some(until) => fill(words.paused_until, &[&self.clock(until)]),
+                    None => words.paused.to_owned(),
+                };
+                sentence([Some(paused), waits], None)
+            }
+            State::SessionExpired => words.session_expired.to_owned(),
+            State::SignedOut => words.signed_out.to_owned(),
+            State::BufferProblem => {
+                sentence([Some(words.buffer_problem.to_owned()), None], status.reason.as_deref())
+            }
+        }
+    }
+
+    fn age(&self, at: Timestamp) -> String {
+        let words = self.lang.words();
+        let minutes = self.now.duration_since(at).as_secs() / 60;
+        match minutes {
+            i64::MIN..=0 => words.just_now.to_owned(),
+            1..60 => fill(words.minutes_ago, &[&minutes.to_string()]),
+            60..1440 => fill(words.hours_ago, &[&(minutes / 60).to_string()]),
+            _ => fill(words.days_ago, &[&(minutes / 1440).to_string()]),
+        }
+    }
+
+    /// In steps, so that the menu is not rewritten by the second.
+    fn ahead(&self, at: Timestamp) -> String {
+        let words = self.lang.words();
+        let seconds = u64::try_from(at.duration_since(self.now).as_secs()).unwrap_or(0);
+        match seconds {
+            0 => words.retry_now.to_owned(),
+            1..=60 => fill(words.retry_in_seconds, &[&(seconds.div_ceil(STEP) * STEP).to_string()]),
+            _ => fill(words.retry_in_minutes, &[&seconds.div_ceil(60).to_string()]),
+        }
+    }
+
+    fn clock(&self, at: Timestamp) -> String {
+        let at = at.to_zoned(self.zone.clone());
+        let today = self.now.to_zoned(self.zone.clone()).date();
+        let format = if at.date() == today { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+        at.strftime(format).to_string()
+    }
+}
+
+/// How long until "tomorrow": six in the morning of the next day, as in the window (ui/src/lib/pause.ts).
+pub fn until_tomorrow(now: Timestamp, zone: &TimeZone) -> u64 {
+    const A_DAY: u64 = 24 * 3600;
+    let now_here = now.to_zoned(zone.clone());
+    now_here
+        .date()
+        .tomorrow()
+        .ok()
+        .and_then(|day| day.at(6, 0, 0, 0).to_zoned(zone.clone()).ok())
+        .and_then(|end| u64::try_from(end.timestamp().duration_since(now).as_secs()).ok())
+        .unwrap_or(A_DAY)
+}
+
+/// Seconds between two values of a countdown.
+const STEP: u64 = 10;
+
+fn sentence(parts: [Option<String>; 2], why: Option<&str>) -> String {
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    let said = said.join(", ");
+    match why {
+        Some(why) if said.is_empty() => why.to_owned(),
+        Some(why) => format!("{said}: {why}"),
+        None => said,
+    }
+}
+
+#[cfg(test)]
+#[path = "tray_tests.rs"]
+pub mod tests;

@@ -1,0 +1,196 @@
+//! The tray's wording. The window has its own, larger catalogues (ui/src/messages); the two say the same things
+//! with the same words. A language is one `Words`: a missing sentence does not compile.
+
+/// A language there is wording for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lang {
+    En,
+    De,
+}
+
+impl Lang {
+    /// From a POSIX locale such as `de_AT.UTF-8`, or a tag such as `de-AT`; English for any other.
+    pub fn of(locale: &str) -> Lang {
+        match locale.split(['_', '-', '.', '@']).next() {
+            Some("de") => Lang::De,
+            _ => Lang::En,
+        }
+    }
+
+    /// The user's, as POSIX says it.
+    pub fn of_user() -> Lang {
+        ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+            .map_or(Lang::En, |locale| Lang::of(&locale))
+    }
+
+    pub fn words(self) -> &'static Words {
+        match self {
+            Lang::En => &EN,
+            Lang::De => &DE,
+        }
+    }
+
+    /// With the thousands apart: 1,204 or 1.204.
+    pub fn number(self, n: u64) -> String {
+        let separator = match self {
+            Lang::En => ',',
+            Lang::De => '.',
+        };
+        let digits = n.to_string();
+        let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                text.push(separator);
+            }
+            text.push(digit);
+        }
+        text
+    }
+}
+
+/// `{}` stands for a number or a time, in the order of the sentence.
+#[derive(Debug)]
+pub struct Words {
+    pub up_to_date: &'static str,
+    pub confirmed: &'static str,
+    pub just_now: &'static str,
+    pub minutes_ago: &'static str,
+    pub hours_ago: &'static str,
+    pub days_ago: &'static str,
+    pub waiting: &'static str,
+    pub nothing_waiting: &'static str,
+    pub next_sync_at: &'static str,
+    pub sending: &'static str,
+    pub checking: &'static str,
+    pub retry_in_seconds: &'static str,
+    pub retry_in_minutes: &'static str,
+    pub retry_now: &'static str,
+    pub one_needs_you: &'static str,
+    pub many_need_you: &'static str,
+    pub needs_attention: &'static str,
+    pub paused: &'static str,
+    pub paused_until: &'static str,
+    pub session_expired: &'static str,
+    pub signed_out: &'static str,
+    pub buffer_problem: &'static str,
+    pub starting: &'static str,
+    pub no_agent: &'static str,
+    pub quitting: &'static str,
+    pub sync_now: &'static str,
+    pub stop: &'static str,
+    pub pause_hour: &'static str,
+    pub pause_tomorrow: &'static str,
+    pub resume: &'static str,
+    pub open: &'static str,
+    pub quit: &'static str,
+}
+
+static EN: Words = Words {
+    up_to_date: "Up to date",
+    confirmed: "confirmed {}",
+    just_now: "just now",
+    minutes_ago: "{} min ago",
+    hours_ago: "{} h ago",
+    days_ago: "{} days ago",
+    waiting: "{} waiting",
+    nothing_waiting: "Nothing waiting, not confirmed lately",
+    next_sync_at: "next sync at {}",
+    sending: "Sending {} of {}",
+    checking: "Checking with the backend",
+    retry_in_seconds: "retry in {} s",
+    retry_in_minutes: "retry in {} min",
+    retry_now: "retrying now",
+    one_needs_you: "1 record needs you",
+    many_need_you: "{} records need you",
+    needs_attention: "Sync needs your attention",
+    paused: "Paused",
+    paused_until: "Paused until {}",
+    session_expired: "Session expired. Sign in again",
+    signed_out: "Sign in to start",
+    buffer_problem: "The store on this computer has a problem",
+    starting: "Starting",
+    no_agent: "The companion is not answering",
+    quitting: "Ending after the batch in flight",
+    sync_now: "Sync now",
+    stop: "Stop",
+    pause_hour: "Pause for 1 hour",
+    pause_tomorrow: "Pause until tomorrow",
+    resume: "Resume",
+    open: "Open",
+    quit: "Quit",
+};
+
+static DE: Words = Words {
+    up_to_date: "Alles übertragen",
+    confirmed: "bestätigt {}",
+    just_now: "gerade eben",
+    minutes_ago: "vor {} Min.",
+    hours_ago: "vor {} Std.",
+    days_ago: "vor {} Tagen",
+    waiting: "{} warten",
+    nothing_waiting: "Nichts wartet, länger nicht bestätigt",
+    next_sync_at: "nächster Abgleich um {}",
+    sending: "{} von {} gesendet",
+    checking: "Abgleich mit dem Server",
+    retry_in_seconds: "neuer Versuch in {} s",
+    retry_in_minutes: "neuer Versuch in {} Min.",
+    retry_now: "neuer Versuch jetzt",
+    one_needs_you: "1 Eintrag braucht Sie",
+    many_need_you: "{} Einträge brauchen Sie",
+    needs_attention: "Der Abgleich braucht Sie",
+    paused: "Angehalten",
+    paused_until: "Angehalten bis {}",
+    session_expired: "Sitzung abgelaufen. Bitte neu anmelden",
+    signed_out: "Zum Starten anmelden",
+    buffer_problem: "Der Speicher auf diesem Rechner hat ein Problem",
+    starting: "Startet",
+    no_agent: "Der Companion antwortet nicht",
+    quitting: "Endet nach der laufenden Sendung",
+    sync_now: "Jetzt abgleichen",
+    stop: "Stopp",
+    pause_hour: "1 Stunde anhalten",
+    pause_tomorrow: "Bis morgen anhalten",
+    resume: "Fortsetzen",
+    open: "Öffnen",
+    quit: "Beenden",
+};
+
+/// Puts the values in the places of `{}`.
+pub fn fill(sentence: &str, values: &[&str]) -> String {
+    let mut text = String::with_capacity(sentence.len() + 16);
+    let mut values = values.iter();
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once("{}") {
+        text.push_str(before);
+        text.push_str(values.next().copied().unwrap_or_default());
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locale_is_a_language_and_english_without_one() {
+        assert_eq!(["de", "de_AT.UTF-8", "de-DE"].map(Lang::of), [Lang::De; 3]);
+        assert_eq!(["en_GB.UTF-8", "C", "C.UTF-8", "", "deutsch", "fr_FR"].map(Lang::of), [Lang::En; 6]);
+    }
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        let en = [0, 999, 1_000, 48_310, 1_234_567].map(|n| Lang::En.number(n));
+        assert_eq!(en, ["0", "999", "1,000", "48,310", "1,234,567"]);
+        assert_eq!(Lang::De.number(48_310), "48.310");
+    }
+
+    #[test]
+    fn values_stand_in_their_places() {
+        assert_eq!(fill("Sending {} of {}", &["1", "2"]), "Sending 1 of 2");
+        assert_eq!(fill("Paused", &["1"]), "Paused");
+    }
+}
