@@ -7,6 +7,7 @@
 //! - [`classify`]: an answer, as a verdict;
 //! - [`hunt`]: finding the record a backend refuses without naming it;
 //! - [`core`]: the run: asks for a task and is told the outcome;
+//! - [`alerts`]: figures of the last day, and what somebody should be told;
 //! - [`why`]: every reason a run ends, as a word, a state and a sentence.
 //!
 //! The driver does what the core asks:
@@ -20,6 +21,7 @@ compile_error!(
     "the feature `broken-control` plants a fault for the tests; it is never part of a release build"
 );
 
+pub mod alerts;
 pub mod answer;
 pub mod auth_http;
 pub mod base_url;

@@ -79,6 +79,14 @@ pub const SMALL_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Capabilities are asked for again after this long: backends are upgraded.
 pub const CAPABILITIES_AGE: Duration = Duration::from_secs(24 * 3_600);
 
+/// S2's alerts: a failure rate of the last day over this …
+pub const ALERT_FAILURE_RATE: f64 = 0.05;
+/// … once there were enough runs for a rate to mean something,
+pub const ALERT_RUNS_LEAST: u64 = 20;
+/// and more records waiting than this, for longer than that.
+pub const ALERT_WAITING: u64 = 100;
+pub const ALERT_WAITING_FOR: Duration = Duration::from_secs(3_600);
+
 /// What of a text written by the backend is kept and shown.
 pub const MESSAGE_CHARS: usize = 500;
 

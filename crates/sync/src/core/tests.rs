@@ -1,6 +1,7 @@
 //! The core against a model: a queue, and a backend that answers by a rule.
 
 mod actions;
+mod heyho;
 mod poison;
 mod sick;
 
