@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::Value;
 use std::net::TcpListener;
 use std::time::Duration;
+use tokio::time::timeout;
 
 #[derive(Debug)]
 pub struct Driver {
@@ -36,11 +37,11 @@ impl Driver {
         })
         .await?;
         let capabilities = capabilities.as_object().context("capabilities are an object")?.clone();
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&url)
-            .await
-            .with_context(|| format!("a session with {program}: {}", process.printed()))?;
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        // A driver waits for ever for a program that ended before it was driven.
+        let session = timeout(BOOT, builder.capabilities(capabilities).connect(&url)).await;
+        let session = session.with_context(|| format!("{program} opened no session"));
+        let client = session?.with_context(|| format!("a session with {program}: {}", process.printed()))?;
         Ok(Driver { client, _process: process })
     }
 
