@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_queue_is_an_alert_when_it_is_long_for_long() {
-        let (minutes, mut alerts) = (|n| Duration::from_secs(n * 60), Alerts::default());
+        let (minutes, mut alerts) = (Duration::from_mins, Alerts::default());
         assert_eq!(alerts.update(&Figures::new(&[], 5_000, minutes(59))), []);
         assert_eq!(alerts.update(&Figures::new(&[], 100, minutes(600))), []);
         let figures = Figures::new(&[], 101, minutes(61));
