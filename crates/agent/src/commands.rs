@@ -276,7 +276,8 @@ fn query(which: Selection) -> FailedQuery {
     }
 }
 
-fn shown(failed: Failed, whole: bool) -> FailedRecord {
+/// A failed record, as lists show it; with its text where it is asked for alone.
+pub fn shown(failed: Failed, whole: bool) -> FailedRecord {
     let tree = Json::parse(&failed.text).ok();
     let text_of =
         |name: &str| tree.as_ref().and_then(|t| t.get(name)).and_then(Json::as_str).map(str::to_owned);

@@ -26,6 +26,7 @@ mod publish;
 mod start;
 mod tokens;
 
+pub use commands::{driver, shown};
 pub use lock::{AgentLock, LockError};
 pub use start::{Agent, StartOptions, Started, start_or_join};
 pub use tokens::{FileStore, KeyringStore, MemoryStore, StoreError, Stored, TokenStore};

@@ -1,0 +1,56 @@
+//! Reaching the agent, or being one for the length of a command.
+
+use crate::Context;
+use heyho_agent::{Agent, StartOptions, start_or_join};
+use heyho_local::clock;
+use heyho_local::socket::Client;
+use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request};
+use std::sync::Arc;
+
+/// A connection to the agent; the agent itself where none was running.
+pub struct Link {
+    pub companion: Arc<dyn Companion>,
+    agent: Option<Agent>,
+}
+
+impl Link {
+    pub async fn join(context: &Context) -> Result<Link, Fault> {
+        let options = StartOptions {
+            paths: context.paths.clone(),
+            config: context.config.clone(),
+            clock: clock::system(),
+            open: None,
+        };
+        let started = start_or_join(options)
+            .await
+            .map_err(|e| Fault::new(FaultCode::Failed, format!("the companion cannot start: {e:#}")))?;
+        Ok(Link { companion: started.companion, agent: started.agent })
+    }
+
+    pub fn is_agent(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    pub async fn call(&self, request: Request) -> Result<serde_json::Value, Fault> {
+        self.companion.call(request).await
+    }
+
+    /// What was begun is ended properly, whether the command went well or not.
+    pub async fn end(self) {
+        if let Some(agent) = self.agent {
+            agent.shutdown().await;
+        }
+    }
+}
+
+/// The agent that is running, if one is.
+pub async fn running(context: &Context) -> Option<Client> {
+    Client::connect(&context.paths.socket()).await.ok()
+}
+
+/// Tells the agent, if there is one, that the buffer has changed.
+pub async fn nudge(context: &Context) {
+    if let Some(client) = running(context).await {
+        let _ = client.call(Request::Nudge).await;
+    }
+}

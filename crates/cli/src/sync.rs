@@ -1,0 +1,157 @@
+//! `status`, `sync`, `pause`, `resume`, `agent`.
+
+use crate::link::{Link, running};
+use crate::{Context, sentence};
+use heyho_buffer::Buffer;
+use heyho_local::clock::{self, Clock};
+use heyho_local::config;
+use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, RunSummary, ask};
+use heyho_records::status::Status;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub async fn status(context: &Context) -> Result<ExitCode, Fault> {
+    let status = current_status(context).await?;
+    context.out.say(&status, |status| sentence::status(status, clock::SystemClock.now()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From the agent, or from the buffer where none runs.
+async fn current_status(context: &Context) -> Result<Status, Fault> {
+    if let Some(client) = running(context).await {
+        return ask(&client, Request::Status).await;
+    }
+    let buffer = open(context).await?;
+    buffer.offline_status(context.config.sync.interval, clock::SystemClock.now_ms()).await.map_err(failed)
+}
+
+pub async fn open(context: &Context) -> Result<Buffer, Fault> {
+    heyho_local::paths::private_dir(&context.paths.data)
+        .map_err(|e| Fault::new(FaultCode::Failed, format!("{}: {e}", context.paths.data.display())))?;
+    Buffer::open(&context.paths.buffer()).await.map_err(failed)
+}
+
+pub fn failed(error: heyho_buffer::BufferError) -> Fault {
+    Fault::new(FaultCode::Failed, error.to_string())
+}
+
+pub async fn sync(context: &Context, wait: bool) -> Result<ExitCode, Fault> {
+    let link = Link::join(context).await?;
+    // An agent of our own would end with us: it has to be waited for.
+    let wait = wait || link.is_agent();
+    let result = if wait { sync_and_wait(context, &link).await } else { request(context, &link).await };
+    link.end().await;
+    result
+}
+
+async fn request(context: &Context, link: &Link) -> Result<ExitCode, Fault> {
+    link.call(Request::Sync { wait: false }).await?;
+    context.out.say(&serde_json::json!({ "requested": true }), |_| "Syncing.".to_owned())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sync_and_wait(context: &Context, link: &Link) -> Result<ExitCode, Fault> {
+    let bar = bar();
+    let drawing = tokio::spawn(draw(bar.clone(), link.companion.clone()));
+    let summary = ask::<RunSummary>(link.companion.as_ref(), Request::Sync { wait: true }).await;
+    drawing.abort();
+    bar.finish_and_clear();
+    let summary = summary?;
+    context.out.say(&summary, |s| {
+        let mut text = format!("{} sent, {} failed, {} waiting.", s.sent, s.failed, s.waiting);
+        if let Some(why) = &s.why {
+            text = format!("{text} {why}");
+        }
+        text
+    })?;
+    Ok(match summary.fault {
+        Some(fault) => ExitCode::from(fault.exit_status()),
+        None if summary.waiting > 0 || summary.failed > 0 => ExitCode::from(1),
+        None => ExitCode::SUCCESS,
+    })
+}
+
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+async fn draw(bar: ProgressBar, companion: Arc<dyn Companion>) {
+    if companion.call(Request::Subscribe).await.is_err() {
+        return;
+    }
+    let mut watch = companion.watch();
+    loop {
+        let progress = watch.borrow_and_update().as_ref().and_then(|status| status.progress.clone());
+        if let Some(progress) = progress {
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
+            bar.set_message(progress.eta_seconds.map_or(String::new(), |s| format!("about {s} s left")));
+        }
+        if watch.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+pub async fn pause(context: &Context, duration: Option<&str>) -> Result<ExitCode, Fault> {
+    let seconds = duration
+        .map(|text| {
+            config::duration(text)
+                .filter(|length| *length > Duration::ZERO)
+                .map(|length| length.as_secs())
+                .ok_or_else(|| {
+                    Fault::new(FaultCode::Usage, format!("{text:?} is no duration; such as 30m, 1h or 2d"))
+                })
+        })
+        .transpose()?;
+    simple(context, Request::Pause { seconds }, "Paused. Records are still kept safely.").await
+}
+
+pub async fn resume(context: &Context) -> Result<ExitCode, Fault> {
+    simple(context, Request::Resume, "Resumed.").await
+}
+
+pub async fn simple(context: &Context, request: Request, said: &str) -> Result<ExitCode, Fault> {
+    let link = Link::join(context).await?;
+    let result = link.call(request).await;
+    link.end().await;
+    result?;
+    context.out.say(&serde_json::json!({ "done": true }), |_| said.to_owned())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn agent(context: &Context) -> Result<ExitCode, Fault> {
+    let link = Link::join(context).await?;
+    if !link.is_agent() {
+        return Err(Fault::new(FaultCode::TryLater, "another companion is running already"));
+    }
+    tracing::info!("the agent is running");
+    wait_for_the_end().await;
+    link.end().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(unix)]
+async fn wait_for_the_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_the_end() {
+    let _ = tokio::signal::ctrl_c().await;
+}
