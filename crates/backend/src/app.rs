@@ -4,15 +4,22 @@ use crate::auth::access::AccessTokens;
 use crate::auth::password::Passwords;
 use crate::body::Bodies;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::error::ApiError;
+use crate::guard::{guard, panicked};
 use crate::limits::Limits;
+use crate::metrics::{self, Metrics};
+use crate::rates::Rates;
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::sync::twins::Twins;
 use crate::{account, auth, browse, meta, openapi, sync};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,30 +33,34 @@ pub struct App {
     pub passwords: Passwords,
     pub twins: Twins,
     pub bodies: Bodies,
+    pub rates: Rates,
+    pub metrics: Metrics,
+    pub client_ip_header: Option<HeaderName>,
+    pub behind_tls: bool,
 }
 
 pub type Shared = Arc<App>;
 
 impl App {
-    pub fn new(
-        store: Arc<dyn Store>,
-        secret: &Secret,
-        clock: Clock,
-        limits: Limits,
-    ) -> anyhow::Result<Shared> {
+    pub fn new(store: Arc<dyn Store>, secret: &Secret, config: &Config) -> anyhow::Result<Shared> {
+        let Config { limits, clock, .. } = config;
         Ok(Arc::new(App {
             store,
-            clock,
+            clock: clock.clone(),
             access: AccessTokens::new(secret),
             passwords: Passwords::new()?,
             twins: Twins::default(),
-            bodies: Bodies::new(&limits),
-            limits,
+            bodies: Bodies::new(limits),
+            rates: Rates::new(limits, clock),
+            metrics: Metrics::default(),
+            limits: limits.clone(),
+            client_ip_header: config.client_ip_header.clone(),
+            behind_tls: config.tls.is_some(),
         }))
     }
 }
 
-pub fn router(app: Shared) -> Router {
+pub fn router(app: Shared, cors_origins: &[HeaderValue]) -> Router {
     let (router, document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .nest("/api/v1/auth", accounts())
         .nest("/api/auth", accounts())
@@ -60,14 +71,34 @@ pub fn router(app: Shared) -> Router {
         .routes(routes!(sync::routes::tab_aggregates))
         .routes(routes!(browse::list, browse::delete))
         .routes(routes!(meta::capabilities))
+        .routes(routes!(metrics::serve))
         .merge(signs_of_life())
         .nest("/api/v1", signs_of_life())
         .split_for_parts();
-    router
+    let router = router
         .route("/api/v1/openapi.json", get(async move || Json(document)))
         .fallback(async || ApiError::NotFound)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    let router = if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) };
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
+}
+
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let name = HeaderName::from_static;
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            name("idempotency-key"),
+            name("x-device-id"),
+        ])
+        .expose_headers([header::RETRY_AFTER, name("x-idempotent-replay"), name("x-request-id")])
 }
 
 fn accounts() -> OpenApiRouter<Shared> {

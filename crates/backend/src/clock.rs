@@ -3,8 +3,9 @@
 //! Times are milliseconds since the epoch, as they are stored. Everything that decides by time takes a [`Clock`],
 //! so that a test can let 24 hours pass in an instant.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A moment: milliseconds since 1970-01-01T00:00Z.
@@ -34,6 +35,15 @@ impl Clock {
         match self {
             Clock::System => system_now(),
             Clock::Manual(at) => at.load(Ordering::SeqCst),
+        }
+    }
+
+    /// How long this program has run: never goes back, whatever is done to the machine's clock.
+    pub fn running(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match self {
+            Clock::System => START.elapsed(),
+            Clock::Manual(at) => Duration::from_millis(u64::try_from(at.load(Ordering::SeqCst)).unwrap_or(0)),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::secret::Secret;
 use anyhow::{Context as _, bail};
+use axum::http::{HeaderName, HeaderValue};
 use std::path::PathBuf;
 
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:3001";
@@ -32,11 +33,31 @@ pub struct Config {
     pub secret: Option<Secret>,
     pub limits: Limits,
     pub clock: Clock,
+    /// The header in which a trusted proxy says who its client is. None: there is no proxy.
+    pub client_ip_header: Option<HeaderName>,
+    /// Origins whose pages may call from a browser.
+    pub cors_origins: Vec<HeaderValue>,
+    /// None: plain HTTP, for this machine or behind a proxy.
+    pub tls: Option<Tls>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Config {
     pub fn new(database: Database) -> Config {
-        Config { database, secret: None, limits: Limits::default(), clock: Clock::default() }
+        Config {
+            database,
+            secret: None,
+            limits: Limits::default(),
+            clock: Clock::default(),
+            client_ip_header: None,
+            cors_origins: Vec::new(),
+            tls: None,
+        }
     }
 }
 

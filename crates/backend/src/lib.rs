@@ -15,10 +15,15 @@ mod browse;
 pub mod clock;
 pub mod config;
 mod error;
+mod guard;
 pub mod limits;
 mod meta;
+mod metrics;
 mod openapi;
+mod rates;
 pub mod secret;
+mod serving;
+pub mod settings;
 pub mod store;
 mod sync;
 
@@ -43,29 +48,36 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: app::Shared,
+    config: Config,
 }
 
 impl Server {
     pub async fn open(listener: TcpListener, config: Config) -> anyhow::Result<Server> {
         let address = listener.local_addr().context("the listener has no address")?;
         let (store, secret) = open(&config).await?;
-        let app = app::App::new(store, &secret, config.clock, config.limits)?;
-        Ok(Server { listener, address, app })
+        let app = app::App::new(store, &secret, &config)?;
+        Ok(Server { listener, address, app, config })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    pub fn url(&self) -> String {
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Serves until `stop` is ready, then finishes the requests under way.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let purging = tokio::spawn(purge(self.app.clone()));
-        tracing::info!("listening on http://{}", self.address);
-        let served =
-            axum::serve(self.listener, app::router(self.app.clone())).with_graceful_shutdown(stop).await;
+        tracing::info!("listening on {}", self.url());
+        let router = app::router(self.app.clone(), &self.config.cors_origins);
+        let (tls, limits) = (self.config.tls.as_ref(), &self.config.limits);
+        let served = serving::serve(self.listener, router, tls, limits, stop).await;
         purging.abort();
         self.app.store.close().await;
-        served.context("serving")
+        served
     }
 }
 
@@ -108,6 +120,7 @@ async fn purge(app: app::Shared) {
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
+        app.rates.forget_idle();
         match app.store.purge(app.clock.now()).await {
             Ok(rows) => tracing::debug!(rows, "forgot what was past its time"),
             Err(error) => {

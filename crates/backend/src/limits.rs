@@ -42,6 +42,13 @@ pub const LARGE_BODIES_AT_ONCE: usize = 4;
 pub const DEFAULT_PAGE: i64 = 500;
 pub const MAX_PAGE: i64 = 1_000;
 
+/// A bucket: so many requests at once, and so many more a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub burst: u32,
+    pub per_minute: u32,
+}
+
 /// What an operator or a test may choose differently.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -50,6 +57,14 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Largest body of every route that takes no records.
     pub max_small_body_bytes: usize,
+    /// Of one user. A backlog of 50,000 records is 250 to 500 batches: it drains without stalling, five times over.
+    pub user_requests: Rate,
+    /// From one address of the network: an office behind one address, all of whom drain a backlog at once.
+    pub network_requests: Rate,
+    /// Attempts to register or to sign in from one address of the network.
+    pub network_sign_ins: Rate,
+    /// Attempts for one e-mail address: a person who mistypes, not a program that guesses.
+    pub address_sign_ins: Rate,
     /// A body that is not there whole by then is refused with 408. A batch of 0.5 MB fits through 70 kbit/s.
     pub body_deadline: Duration,
     /// A request whose head is not there whole by then, or a connection that is idle for that long, is closed.
@@ -67,6 +82,10 @@ impl Default for Limits {
         Limits {
             max_body_bytes: 64 * 1024 * 1024,
             max_small_body_bytes: 64 * 1024,
+            user_requests: Rate { burst: 2_500, per_minute: 600 },
+            network_requests: Rate { burst: 10_000, per_minute: 6_000 },
+            network_sign_ins: Rate { burst: 100, per_minute: 30 },
+            address_sign_ins: Rate { burst: 10, per_minute: 6 },
             body_deadline: Duration::from_secs(60),
             header_deadline: Duration::from_secs(30),
             stop_deadline: Duration::from_secs(20),

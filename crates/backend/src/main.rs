@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use heyho_backend::Server;
 use heyho_backend::config::{Config, DEFAULT_LISTEN, Database};
 use heyho_backend::secret::Secret;
-use std::io::Write as _;
+use heyho_backend::settings::Settings;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 
@@ -27,12 +29,15 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Serve {
-    /// Address and port; port 0 takes a free one.
-    #[arg(long, env = "HEYHO_LISTEN", default_value = DEFAULT_LISTEN)]
-    listen: String,
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:3001]
+    #[arg(long, env = "HEYHO_LISTEN")]
+    listen: Option<String>,
     /// sqlite://PATH or postgres://USER@HOST/NAME [default: heyho-backend/heyho.db in the user's data directory]
     #[arg(long, env = "HEYHO_DATABASE_URL", hide_env_values = true)]
     database: Option<String>,
+    /// A settings file (TOML); flags and the environment win over it.
+    #[arg(long, env = "HEYHO_BACKEND_CONFIG")]
+    config: Option<PathBuf>,
     // The key that signs access tokens is only read from the environment: arguments are visible to everyone.
 }
 
@@ -40,18 +45,16 @@ const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HEYHO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    log();
     let Command::Serve(arguments) = cli.command;
-    let config = match configuration(&arguments) {
-        Ok(config) => config,
+    let (listen, config) = match configuration(&arguments) {
+        Ok(found) => found,
         Err(error) => {
             tracing::error!("{error:#}");
             return ExitCode::from(CONFIGURATION);
         }
     };
-    match run(&arguments.listen, config) {
+    match run(&listen, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -60,20 +63,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn configuration(arguments: &Serve) -> anyhow::Result<Config> {
-    let database = match &arguments.database {
+/// `HEYHO_LOG` names the level, `HEYHO_LOG_FORMAT=json` makes each line an object.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HEYHO_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match std::env::var("HEYHO_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.json().init(),
+        _ => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+    }
+}
+
+fn configuration(arguments: &Serve) -> anyhow::Result<(String, Config)> {
+    let settings = match &arguments.config {
+        Some(path) => Settings::read(path)?,
+        None => Settings::default(),
+    };
+    let database = match arguments.database.as_ref().or(settings.database.as_ref()) {
         Some(url) => Database::parse(url)?,
         None => Database::default_place()?,
     };
-    if matches!(database, Database::Postgres(_)) && std::env::var_os("HEYHO_JWT_SECRET").is_none() {
+    let mut config = settings.config(database)?;
+    config.secret = match (std::env::var("HEYHO_JWT_SECRET"), &settings.jwt_secret_file) {
+        (Ok(text), _) => Some(Secret::from_setting(&text)?),
+        (Err(_), Some(path)) => Some(Secret::kept_in(path)?),
+        (Err(_), None) => None,
+    };
+    if matches!(config.database, Database::Postgres(_)) && config.secret.is_none() {
         bail!("HEYHO_JWT_SECRET is not set; with PostgreSQL it is needed, the same for every node");
     }
-    let mut config = Config::new(database);
-    config.secret = match std::env::var("HEYHO_JWT_SECRET") {
-        Ok(text) => Some(Secret::from_setting(&text)?),
-        Err(_) => None,
-    };
-    Ok(config)
+    let listen = arguments.listen.clone().or(settings.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    Ok((listen, config))
 }
 
 fn run(listen: &str, config: Config) -> anyhow::Result<()> {
@@ -83,7 +103,7 @@ fn run(listen: &str, config: Config) -> anyhow::Result<()> {
         let server = Server::open(listener, config).await?;
         {
             let mut out = std::io::stdout().lock();
-            writeln!(out, "listening on http://{}", server.address()).and_then(|()| out.flush()).ok();
+            writeln!(out, "listening on {}", server.url()).and_then(|()| out.flush()).ok();
         }
         server.run(stop_asked()).await
     })

@@ -39,7 +39,10 @@ impl FromRequestParts<Shared> for Caller {
         let now = app.clock.now();
         let Some((user, session)) = app.access.read(token, now) else { return Err(refused) };
         match app.store.session_user(session, now).await? {
-            Some(found) if found.id == user => Ok(Caller { user: found, session }),
+            Some(found) if found.id == user => {
+                app.rates.user(user)?;
+                Ok(Caller { user: found, session })
+            }
             _ => Err(refused),
         }
     }

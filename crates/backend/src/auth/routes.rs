@@ -5,15 +5,16 @@ use super::{Caller, address};
 use crate::app::{App, Shared};
 use crate::clock;
 use crate::error::ApiError;
+use crate::guard::ClientIp;
 use crate::limits::{
     ACCESS_TOKEN_LIFE, MAX_NAME_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, REFRESH_TOKEN_LIFE,
 };
 use crate::openapi::{Bodies, Common, ErrorBody, SignedInOnly};
 use crate::store::{Created, NewSession, NewUser, Presented, Rotation, SessionEnd, SessionId, User, UserId};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -88,11 +89,13 @@ impl From<User> for Profile {
     responses((status = 201, body = Envelope<SignedIn>), (status = 409, body = ErrorBody), Bodies, Common))]
 pub async fn register(
     State(app): State<Shared>,
+    Extension(client): Extension<ClientIp>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Envelope<SignedIn>>), ApiError> {
     let form: Registration = app.bodies.json(&headers, body).await?;
     let email = address::parse(&form.email.unwrap_or_default())?;
+    app.rates.sign_in(client.0, &email)?;
     let password = new_password("password", form.password)?;
     let first_name = name("first_name", form.first_name)?;
     let last_name = name("last_name", form.last_name)?;
@@ -122,6 +125,7 @@ pub async fn register(
     responses((status = 200, body = Envelope<SignedIn>), (status = 401, body = ErrorBody), Bodies, Common))]
 pub async fn login(
     State(app): State<Shared>,
+    Extension(client): Extension<ClientIp>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Envelope<SignedIn>>, ApiError> {
@@ -131,6 +135,7 @@ pub async fn login(
     };
     let email = needed("email", form.email)?.trim().to_lowercase();
     let password = needed("password", form.password)?;
+    app.rates.sign_in(client.0, &email)?;
     // neither can be anyone's; nothing is looked up and the same work is done
     let possible = address::parse(&email).is_ok() && password.chars().count() <= MAX_PASSWORD_CHARS;
     let known = if possible { app.store.credentials(&email).await? } else { None };

@@ -4,16 +4,17 @@
 
 use super::describe::{AggregatesBody, BatchBody, SyncAnswer, SyncErrors, SyncHeaders, VisitsBody};
 use super::request::{self, Form};
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::limits::{MAX_DEVICE_CHARS, MAX_KEY_CHARS};
 use crate::openapi::{Bodies, Common, SignedInOnly};
-use crate::store::{Batch, IdempotencyKey, Saved};
+use crate::store::{Batch, Counts, IdempotencyKey, Saved};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use heyho_records::Kind;
 use sha2::{Digest as _, Sha256};
 
 const REPLAY: HeaderName = HeaderName::from_static("x-idempotent-replay");
@@ -55,6 +56,7 @@ pub async fn tab_aggregates(
     take(state, caller, headers, body, Form::Aggregates, "/api/sync/tab-aggregates").await
 }
 
+/// Takes the request and counts what became of it.
 async fn take(
     State(app): State<Shared>,
     caller: Caller,
@@ -63,6 +65,39 @@ async fn take(
     form: Form,
     path: &'static str,
 ) -> Result<Response, ApiError> {
+    let taken = save(&app, caller, headers, body, form, path).await;
+    match &taken {
+        Ok(Taken { replay: true, .. }) => app.metrics.batch("replayed"),
+        Ok(Taken { counts, .. }) => {
+            app.metrics.batch("saved");
+            app.metrics.records(Kind::PageVisit.name(), "held", counts.page_visits);
+            app.metrics.records(Kind::TabAggregate.name(), "held", counts.tab_aggregates);
+        }
+        Err(error) => {
+            app.metrics.batch(if error.status().is_server_error() { "failed" } else { "refused" });
+            if let ApiError::Records(failed) = error {
+                failed.iter().for_each(|f| app.metrics.records(f.kind, "refused", 1));
+            }
+        }
+    }
+    taken.map(|taken| ok(taken.body, taken.replay))
+}
+
+/// A 200.
+struct Taken {
+    body: String,
+    replay: bool,
+    counts: Counts,
+}
+
+async fn save(
+    app: &App,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+    form: Form,
+    path: &'static str,
+) -> Result<Taken, ApiError> {
     let key =
         header_text(&headers, &["idempotency-key", "x-idempotency-key"], "Idempotency-Key", MAX_KEY_CHARS)?;
     let device = device_header(&headers)?;
@@ -76,7 +111,7 @@ async fn take(
         _turn =
             Some(app.twins.turn(&key, app.limits.twin_wait).await.ok_or(ApiError::IdempotencyInProgress)?);
         match app.store.answered(&key, app.clock.now()).await.map_err(ApiError::sync)? {
-            Some(before) if before.body_hash == body_hash => return Ok(ok(before.answer, true)),
+            Some(before) if before.body_hash == body_hash => return Ok(replayed(before.answer)),
             Some(_) => return Err(ApiError::IdempotencyKeyReused),
             None => idempotency = Some((key, body_hash)),
         }
@@ -85,6 +120,7 @@ async fn take(
     let accepted = tokio::task::spawn_blocking(move || request::read(form, &body.bytes))
         .await
         .map_err(|e| ApiError::SyncFailed(e.into()))??;
+    let counts = accepted.counts;
     let batch = Batch {
         user: caller.user.id,
         device: device.or(accepted.device),
@@ -93,15 +129,19 @@ async fn take(
         aggregates: accepted.aggregates,
         idempotency,
         batch_id: accepted.batch_id,
-        counts: accepted.counts,
+        counts,
     };
     match app.store.save(batch).await.map_err(ApiError::sync)? {
-        Saved::Now(body) => Ok(ok(body, false)),
-        Saved::Before(body) => Ok(ok(body, true)),
+        Saved::Now(body) => Ok(Taken { body, replay: false, counts }),
+        Saved::Before(body) => Ok(replayed(body)),
         Saved::KeyReused => Err(ApiError::IdempotencyKeyReused),
         Saved::InProgress => Err(ApiError::IdempotencyInProgress),
         Saved::NoSuchUser => Err(ApiError::Unauthorized("the account no longer exists")),
     }
+}
+
+fn replayed(body: String) -> Taken {
+    Taken { body, replay: true, counts: Counts::default() }
 }
 
 fn ok(body: String, replay: bool) -> Response {

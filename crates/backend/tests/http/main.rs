@@ -16,6 +16,8 @@ mod idempotency;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[cfg(test)]
+mod protection;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sync;

@@ -2,12 +2,15 @@
 
 use heyho_backend::clock::Clock;
 use heyho_backend::config::Url;
+use heyho_backend::limits::Rate;
 use heyho_backend::secret::Secret;
 use heyho_backend::{Config, Database, Server};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -44,6 +47,7 @@ pub const START: i64 = 1_795_176_000_000;
 pub struct Backend {
     pub clock: Clock,
     base: String,
+    address: Option<SocketAddr>,
     http: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
@@ -72,11 +76,14 @@ impl Backend {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::new(Database::Sqlite(folder.path().join("data").join("heyho.db")));
+        // one machine asks for all of them
+        config.limits.network_requests = Rate { burst: 1_000_000, per_minute: 1_000_000 };
         config.clock = Clock::manual(START);
         change(&mut config);
         let mut backend = Backend {
             clock: config.clock.clone(),
             base: String::new(),
+            address: None,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             stop: None,
             running: None,
@@ -90,7 +97,8 @@ impl Backend {
     async fn start(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::open(listener, self.config.clone()).await.unwrap();
-        self.base = format!("http://{}", server.address());
+        self.address = Some(server.address());
+        self.base = server.url();
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);
         self.running = Some(tokio::spawn(server.run(async {
@@ -103,6 +111,31 @@ impl Backend {
         self.stop.take().unwrap().send(()).unwrap();
         self.running.take().unwrap().await.unwrap().unwrap();
         self.start().await;
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
+    /// Asks the server to stop and leaves it to finish.
+    pub fn ask_to_stop(&mut self) -> JoinHandle<anyhow::Result<()>> {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.running.take().unwrap()
+    }
+
+    /// Waits until so many requests, besides the one that asks, are being served.
+    pub async fn until_under_way(&self, requests: usize) {
+        let wanted = format!("heyho_http_requests_under_way {}", requests + 1);
+        let seen = async {
+            loop {
+                let text = self.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+                if text.lines().any(|line| line == wanted) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), seen).await.expect(&wanted);
     }
 
     pub fn folder(&self) -> PathBuf {

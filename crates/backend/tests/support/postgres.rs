@@ -79,6 +79,7 @@ fn start() -> Option<Cluster> {
             return Some(Cluster { url, _keeper: Some(keeper) });
         }
     }
+    keeper.wait().expect("the shell ends");
     panic!("PostgreSQL is installed but a temporary cluster did not start:\n{said}");
 }
 

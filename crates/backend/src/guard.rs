@@ -1,0 +1,129 @@
+//! What surrounds every request: its id, its client's bucket, the log line, the counters, the security headers.
+//!
+//! The log holds the route's pattern, the status and the time; no address, no query, no e-mail, no record.
+
+use crate::app::Shared;
+use crate::clock;
+use crate::error::ApiError;
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+use tracing::Instrument as _;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID: usize = 64;
+
+/// Where the request comes from, for the buckets of sign-in.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientIp(pub IpAddr);
+
+pub async fn guard(
+    State(app): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    route: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let _under_way = app.metrics.begun();
+    let method = request.method().clone();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str).to_owned();
+    let id = request_id(request.headers());
+    let ip = client_ip(request.headers(), app.client_ip_header.as_ref(), peer);
+    request.extensions_mut().insert(ClientIp(ip));
+
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    let mut response = match app.rates.network(ip) {
+        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Err(limited) => limited.into_response(),
+    };
+
+    let status = response.status();
+    let seconds = started.elapsed().as_secs_f64();
+    app.metrics.answered(method.as_str(), &route, status.as_u16(), seconds);
+    let ms = (seconds * 1_000.0) as u64;
+    let status_number = status.as_u16();
+    if status.is_client_error() || status.is_server_error() {
+        tracing::info!(parent: &span, %method, route, status = status_number, ms, "refused");
+    } else {
+        tracing::debug!(parent: &span, %method, route, status = status_number, ms, "served");
+    }
+
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if app.behind_tls {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
+}
+
+/// The client's own id where it is a plain one, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let plain = |v: &&HeaderValue| {
+        (1..=MAX_REQUEST_ID).contains(&v.len())
+            && v.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    };
+    headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(|| {
+        clock::random_bytes::<16>()
+            .ok()
+            .and_then(|bytes| uuid::Uuid::from_bytes(bytes).simple().to_string().parse().ok())
+            .unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// The peer; behind a proxy that is trusted, what the proxy itself appended last.
+fn client_ip(headers: &HeaderMap, trusted: Option<&HeaderName>, peer: SocketAddr) -> IpAddr {
+    trusted
+        .and_then(|name| headers.get_all(name).iter().next_back())
+        .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
+        .unwrap_or(peer.ip())
+}
+
+/// A handler that panicked: the client hears of a failure, the log of the rest.
+pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let what = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a text");
+    ApiError::Internal(anyhow::anyhow!("panic: {what}")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_trusted_proxys_own_entry_counts() {
+        let peer: SocketAddr = "192.0.2.1:5".parse().unwrap();
+        let name = HeaderName::from_static("x-forwarded-for");
+        let mut headers = HeaderMap::new();
+        headers.append(&name, "203.0.113.9".parse().unwrap());
+        headers.append(&name, "forged, 198.51.100.7".parse().unwrap());
+        assert_eq!(client_ip(&headers, None, peer), peer.ip());
+        assert_eq!(client_ip(&headers, Some(&name), peer).to_string(), "198.51.100.7");
+        headers.insert(&name, "nonsense".parse().unwrap());
+        assert_eq!(client_ip(&headers, Some(&name), peer), peer.ip());
+    }
+
+    #[test]
+    fn a_request_id_that_is_not_plain_is_replaced() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, "abc-1.2_x".parse().unwrap());
+        assert_eq!(request_id(&headers), "abc-1.2_x");
+        headers.insert(REQUEST_ID, "a b\"c".parse().unwrap());
+        assert_eq!(request_id(&headers).len(), 32);
+    }
+}

@@ -1,0 +1,153 @@
+//! The settings file, TOML: what the flags and the environment say wins over it.
+
+use crate::config::{Config, Database, Tls};
+use crate::limits::{Limits, Rate};
+use anyhow::{Context as _, bail};
+use axum::http::{HeaderName, HeaderValue};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub listen: Option<String>,
+    pub database: Option<String>,
+    /// A file that holds the key for access tokens.
+    pub jwt_secret_file: Option<PathBuf>,
+    pub client_ip_header: Option<String>,
+    #[serde(default)]
+    pub cors_origins: Vec<String>,
+    pub tls: Option<TlsFiles>,
+    #[serde(default)]
+    pub limits: LimitSettings,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    pub max_body_bytes: Option<usize>,
+    pub postgres_connections: Option<u32>,
+    pub user_requests: Option<RateSetting>,
+    pub network_requests: Option<RateSetting>,
+    pub network_sign_ins: Option<RateSetting>,
+    pub address_sign_ins: Option<RateSetting>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateSetting {
+    pub burst: u32,
+    pub per_minute: u32,
+}
+
+impl Settings {
+    pub fn read(path: &Path) -> anyhow::Result<Settings> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{}", path.display()))
+    }
+
+    /// The configuration this file and the choice of database make.
+    pub fn config(&self, database: Database) -> anyhow::Result<Config> {
+        let mut config = Config::new(database);
+        if let Some(name) = &self.client_ip_header {
+            let name = name.parse::<HeaderName>().with_context(|| {
+                format!(
+                    "client_ip_header is {name:?}; the name of a header is accepted, such as x-forwarded-for"
+                )
+            })?;
+            config.client_ip_header = Some(name);
+        }
+        for origin in &self.cors_origins {
+            let plain =
+                url::Url::parse(origin).is_ok_and(|url| url.has_host() || url.scheme().contains("extension"));
+            match origin.parse::<HeaderValue>() {
+                Ok(value) if plain && !origin.ends_with('/') => config.cors_origins.push(value),
+                _ => bail!(
+                    "cors_origins has {origin:?}; an origin is accepted, such as https://app.example.org"
+                ),
+            }
+        }
+        config.tls =
+            self.tls.as_ref().map(|t| Tls { certificate: t.certificate.clone(), key: t.key.clone() });
+        self.limits.apply(&mut config.limits)?;
+        Ok(config)
+    }
+}
+
+impl LimitSettings {
+    fn apply(&self, limits: &mut Limits) -> anyhow::Result<()> {
+        if let Some(bytes) = self.max_body_bytes {
+            if bytes < heyho_records::record::MAX_RECORD_BYTES * 2 {
+                bail!("limits.max_body_bytes is {bytes}; at least 524288 are needed, a companion's batch");
+            }
+            limits.max_body_bytes = bytes;
+        }
+        if let Some(connections) = self.postgres_connections {
+            limits.postgres_connections = connections.max(2);
+        }
+        for (setting, limit) in [
+            (self.user_requests, &mut limits.user_requests),
+            (self.network_requests, &mut limits.network_requests),
+            (self.network_sign_ins, &mut limits.network_sign_ins),
+            (self.address_sign_ins, &mut limits.address_sign_ins),
+        ] {
+            if let Some(RateSetting { burst, per_minute }) = setting {
+                *limit = Rate { burst, per_minute };
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<Config> {
+        toml::from_str::<Settings>(text)?.config(Database::parse("sqlite://x.db")?)
+    }
+
+    #[test]
+    fn a_full_file_is_read() {
+        let config = read(
+            r#"
+            listen = "0.0.0.0:443"
+            database = "postgres://heyho@db/heyho"
+            client_ip_header = "X-Forwarded-For"
+            cors_origins = ["https://app.example.org", "chrome-extension://abc"]
+            [tls]
+            certificate = "/etc/heyho/cert.pem"
+            key = "/etc/heyho/key.pem"
+            [limits]
+            max_body_bytes = 1048576
+            user_requests = { burst = 100, per_minute = 7 }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.limits.max_body_bytes, 1_048_576);
+        assert_eq!((config.limits.user_requests.burst, config.limits.user_requests.per_minute), (100, 7));
+        assert_eq!(config.cors_origins.len(), 2);
+        assert!(config.tls.is_some());
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_is_accepted() {
+        for (text, words) in [
+            ("lisen = \"x\"", "lisen"),
+            ("cors_origins = [\"*\"]", "https://app.example.org"),
+            ("client_ip_header = \"a b\"", "x-forwarded-for"),
+            ("[limits]\nmax_body_bytes = 5", "524288"),
+            ("[tls]\ncertificate = \"c\"", "key"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

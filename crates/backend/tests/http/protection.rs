@@ -1,0 +1,199 @@
+//! What keeps the backend up and closed on the open internet.
+
+use crate::support::{Backend, send, visit};
+use heyho_backend::limits::Rate;
+use reqwest::Method;
+use serde_json::json;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_too_often_hears_when_to_come_back() {
+    let backend =
+        Backend::with(|config| config.limits.user_requests = Rate { burst: 3, per_minute: 6 }).await;
+    let (ada, bob) = (backend.register("ada@example.org").await, backend.register("bob@example.org").await);
+    for _ in 0..3 {
+        backend.get("/api/v1/auth/me", &ada.access).await.ok();
+    }
+    let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access);
+    let response = request.json(&json!({"pageVisits": [visit("v")]})).send().await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "10");
+    let body: serde_json::Value = response.json().await.unwrap();
+    assert_eq!((&body["code"], &body["retry_after"]), (&json!("RATE_LIMITED"), &json!(10)));
+
+    backend.get("/api/v1/auth/me", &bob.access).await.ok();
+    backend.clock.advance(10_000);
+    backend.sync(&ada.access, json!([visit("v")]), json!([])).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guessing_a_password_is_slow_for_one_address_and_for_one_network() {
+    let backend = Backend::with(|config| {
+        config.limits.address_sign_ins = Rate { burst: 2, per_minute: 1 };
+        config.limits.network_sign_ins = Rate { burst: 4, per_minute: 1 };
+    })
+    .await;
+    let login = async |email: &str| {
+        backend.post("/api/v1/auth/login", json!({"email": email, "password": "guess"})).await.code().0
+    };
+    assert_eq!(
+        [login("a@b.example").await, login("A@b.example ").await, login("a@b.example").await],
+        [401, 401, 429]
+    );
+    assert_eq!([login("c@b.example").await, login("d@b.example").await], [401, 429]);
+    backend.clock.advance(60_000);
+    assert_eq!(login("a@b.example").await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_one_network_is_stopped_before_anything_is_read() {
+    let backend =
+        Backend::with(|config| config.limits.network_requests = Rate { burst: 2, per_minute: 1 }).await;
+    let health = async || send(backend.request(Method::GET, "/health")).await.status.as_u16();
+    assert_eq!([health().await, health().await, health().await], [200, 200, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_is_closed_to_browsers_and_has_an_id() {
+    let backend = Backend::on_sqlite().await;
+    for (path, id) in
+        [("/health", None), ("/nothing", Some("my-id.1")), ("/api/v1/auth/me", Some("not plain!"))]
+    {
+        let mut request = backend.request(Method::GET, path).header("origin", "https://evil.example");
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
+        let response = request.send().await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+        assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
+        assert_eq!(header("cache-control").as_deref(), Some("no-store"));
+        assert!(header("content-security-policy").is_some_and(|v| v.contains("default-src 'none'")));
+        assert_eq!(header("access-control-allow-origin"), None);
+        let given = header("x-request-id").unwrap();
+        assert_eq!(given == id.unwrap_or_default(), id == Some("my-id.1"), "{given}");
+    }
+    let open = Backend::with(|c| c.cors_origins.push("https://app.example.org".parse().unwrap())).await;
+    for (origin, allowed) in [("https://app.example.org", true), ("https://evil.example", false)] {
+        let response = open.request(Method::GET, "/health").header("origin", origin).send().await.unwrap();
+        assert_eq!(response.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_count_what_happened_and_name_nobody() {
+    let backend = Backend::on_sqlite().await;
+    let ada = backend.register("ada@example.org").await;
+    backend.sync(&ada.access, json!([visit("v1"), visit("v2")]), json!([])).await.ok();
+    backend.sync(&ada.access, json!([{"id": "bad"}]), json!([])).await;
+    backend.get("/api/v1/browsing_data?domain=secret.example", &ada.access).await.ok();
+    let text = backend.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    for line in [
+        r#"heyho_sync_batches_total{outcome="saved"} 1"#,
+        r#"heyho_sync_batches_total{outcome="refused"} 1"#,
+        r#"heyho_sync_records_total{kind="pageVisit",outcome="held"} 2"#,
+        r#"heyho_sync_records_total{kind="pageVisit",outcome="refused"} 1"#,
+        r#"heyho_http_requests_total{method="POST",route="/api/v1/data/sync",status="200"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("example") && !text.contains(&ada.id));
+}
+
+/// Slow clients hold connections, nothing else, and only until the deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_clients_are_closed_at_the_deadline_and_hold_nobody_up() {
+    let backend = Backend::with(|config| {
+        config.limits.header_deadline = Duration::from_secs(2);
+        config.limits.body_deadline = Duration::from_secs(2);
+    })
+    .await;
+    let ada = backend.register("ada@example.org").await;
+    let head = format!(
+        "POST /api/v1/data/sync HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\n{{",
+        ada.access
+    );
+    let mut slow = Vec::new();
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(backend.address()).await.unwrap();
+        // half of them stall in the head, half in the body
+        let begin = if n % 2 == 0 { &head[..40] } else { &head[..] };
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // while they hang, others are served
+    backend.sync(&ada.access, json!([visit("v")]), json!([])).await.ok();
+    let answers =
+        futures_util::future::join_all(slow.into_iter().enumerate().map(async |(n, mut stream)| {
+            let mut answer = String::new();
+            let end = tokio::time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await;
+            end.unwrap_or_else(|_| panic!("connection {n} was not closed")).ok();
+            (n, answer)
+        }))
+        .await;
+    for (n, answer) in answers {
+        if n % 2 == 1 {
+            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+            assert!(answer.contains("REQUEST_TIMEOUT") && answer.contains("connection: close"), "{answer}");
+        } else {
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
+    let backend = Backend::on_sqlite().await;
+    let ada = backend.register("ada@example.org").await;
+    let head = format!(
+        "POST /api/v1/data/sync HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 99999999999\r\n\r\n",
+        ada.access
+    );
+    let mut stream = TcpStream::connect(backend.address()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("max_bytes"), "{answer}");
+}
+
+/// The request under way when the server is asked to stop is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_finishes_what_is_under_way() {
+    use sqlx::Connection as _;
+    let mut backend = Backend::on_sqlite().await;
+    let ada = backend.register("ada@example.org").await;
+    let url = format!("sqlite://{}", backend.folder().join("heyho.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let body = json!({"pageVisits": [visit("v1")]});
+    let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access).json(&body);
+    let answer = tokio::spawn(send(request));
+    backend.until_under_way(1).await;
+    let stopped = backend.ask_to_stop();
+    held.rollback().await.unwrap();
+    assert_eq!(answer.await.unwrap().ok()["version"], 1);
+    stopped.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serves_tls_when_given_a_certificate() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let backend = Backend::with(|config| {
+        config.tls = Some(heyho_backend::config::Tls { certificate, key });
+    })
+    .await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()])
+        .build()
+        .unwrap();
+    let url = format!("https://localhost:{}/health", backend.address().port());
+    let response = client.get(url).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(response.headers().contains_key("strict-transport-security"));
+}
