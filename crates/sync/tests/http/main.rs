@@ -6,3 +6,4 @@ mod driver;
 mod secrets;
 mod server;
 mod tls;
+mod whole;

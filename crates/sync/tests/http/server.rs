@@ -86,7 +86,7 @@ impl Server {
 }
 
 /// `None` when the peer sends something else, or leaves.
-async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
+pub async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") {

@@ -1,0 +1,263 @@
+//! Core, planner and driver together against a backend that fails once in every possible way: each record ends
+//! at the backend, none is confirmed that it does not hold, and none is blamed.
+
+use crate::server::{Request, read_request};
+use heyho_records::Kind;
+use heyho_sync::base_url::BaseUrl;
+use heyho_sync::core::Core;
+use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
+use heyho_sync::plan::{Candidate, Envelope, plan};
+use heyho_sync::policy::Policy;
+use heyho_sync::secret::Secret;
+use heyho_sync::task::{
+    Batch, BatchFate, Outcome, Pick, Refreshed, RowRef, RunEnd, Settlement, Taken, Task, Trigger,
+};
+use heyho_sync::why::Outlook;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+/// What goes wrong with the next batch.
+#[derive(Debug, Clone)]
+struct Fault {
+    status: u16,
+    body: &'static str,
+    /// How much of the answer is sent, in hundredths of its length.
+    sent: usize,
+    /// The batch is saved all the same.
+    commits: bool,
+}
+
+#[derive(Default)]
+struct State {
+    fault: Option<Fault>,
+    held: BTreeSet<String>,
+    /// Key and batch of every request, to see that a retry is the same.
+    keys: Vec<(String, Vec<u8>)>,
+}
+
+/// Saves what it is sent, but for the fault it is given.
+#[derive(Clone, Default)]
+struct Backend(Arc<Mutex<State>>);
+
+impl Backend {
+    async fn start(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let backend = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                backend.serve(stream).await;
+            }
+        });
+        url
+    }
+
+    async fn serve(&self, mut stream: TcpStream) {
+        let Some(request) = read_request(&mut stream).await else { return };
+        let answer = self.answer(&request);
+        let _ = stream.write_all(&answer).await;
+        let _ = stream.shutdown().await;
+    }
+
+    fn answer(&self, request: &Request) -> Vec<u8> {
+        if request.line.starts_with("GET /api/v1/auth/me") {
+            return whole(200, r#"{"success":true,"data":{"user":{"id":"1"}}}"#);
+        }
+        if !request.line.starts_with("POST /api/v1/data/sync") {
+            return whole(404, "");
+        }
+        let mut state = self.0.lock().unwrap();
+        state.keys.push((request.header("idempotency-key").unwrap(), request.body.clone()));
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let visits = body["pageVisits"].as_array().unwrap();
+        let fault = state.fault.take();
+        if fault.as_ref().is_none_or(|fault| fault.commits) {
+            state.held.extend(visits.iter().map(|visit| visit["id"].as_str().unwrap().to_owned()));
+        }
+        match fault {
+            None => {
+                let count = visits.len();
+                whole(
+                    200,
+                    &format!(
+                        r#"{{"success":true,"batchId":{},"data":{{"page_visits_synced":{count}}}}}"#,
+                        body["batchId"]
+                    ),
+                )
+            }
+            Some(fault) => {
+                let mut answer = whole(fault.status, fault.body);
+                answer.truncate(answer.len() * fault.sent / 100);
+                answer
+            }
+        }
+    }
+}
+
+fn whole(status: u16, body: &str) -> Vec<u8> {
+    let location = if (300..400).contains(&status) { "Location: http://portal.invalid/\r\n" } else { "" };
+    let length = body.len();
+    format!("HTTP/1.1 {status} X\r\n{location}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+/// What the agent keeps on disk.
+struct Store {
+    waiting: BTreeMap<i64, String>,
+    in_flight: Option<(Batch, Vec<u8>, String)>,
+    confirmed: BTreeSet<String>,
+    set_aside: usize,
+    keys: u32,
+}
+
+impl Store {
+    fn of(count: i64) -> Store {
+        let waiting = (0..count).map(|seq| (seq, format!(r#"{{"id":"v{seq}"}}"#))).collect();
+        Store { waiting, in_flight: None, confirmed: BTreeSet::new(), set_aside: 0, keys: 0 }
+    }
+
+    fn new_key(&mut self) -> String {
+        self.keys += 1;
+        format!("key-{}", self.keys)
+    }
+
+    fn take(&mut self, limits: &heyho_sync::task::BatchLimits) -> Taken {
+        if self.in_flight.is_none() {
+            let key = self.new_key();
+            let ids: Vec<String> = self.waiting.keys().map(|seq| format!("v{seq}")).collect();
+            let rows = self.waiting.iter().zip(&ids).map(|((seq, text), id)| Candidate {
+                row: RowRef { kind: Kind::PageVisit, seq: *seq, revision: 1 },
+                source: "s",
+                id,
+                id_derived: false,
+                page_visit_id: None,
+                attempts: 0,
+                text,
+                tab: None,
+                anchor: None,
+            });
+            let picked = |candidate: &Candidate<'_>| match &limits.pick {
+                Pick::Oldest { skip } => !skip.contains(&candidate.row),
+                Pick::Rows(rows) => rows.contains(&candidate.row),
+            };
+            let envelope = Envelope { batch_id: key.clone(), ..Envelope::default() };
+            let plan = plan(&envelope, limits, rows.filter(picked));
+            if plan.items.is_empty() {
+                return Taken::default();
+            }
+            let batch = Batch { batch_id: key.clone(), items: plan.items, bytes: plan.body.len() };
+            self.in_flight = Some((batch, plan.body, key));
+        }
+        let batch = self.in_flight.as_ref().map(|(batch, ..)| batch.clone());
+        Taken { batch, unsendable: Vec::new() }
+    }
+
+    fn settle(&mut self, settlement: &Settlement) {
+        for row in &settlement.confirm {
+            self.waiting.remove(&row.seq).unwrap();
+            self.confirmed.insert(format!("v{}", row.seq));
+        }
+        self.set_aside += settlement.set_aside.len();
+        match settlement.batch {
+            BatchFate::End => self.in_flight = None,
+            BatchFate::Keep => {}
+            BatchFate::Rekey => {
+                let key = self.new_key();
+                self.in_flight.as_mut().unwrap().2 = key;
+            }
+        }
+    }
+}
+
+/// One run; waits are not waited for.
+async fn run(core: &mut Core, store: &mut Store, driver: &Driver, now: &mut i64) -> RunEnd {
+    let token = Secret::new("t");
+    let mut task = core.begin(Trigger::SyncNow, *now, 0.5);
+    loop {
+        let outcome = match task {
+            Task::Finish(end) => return end,
+            Task::LearnCapabilities => Outcome::Reply(driver.capabilities().await),
+            Task::TakeBatch(limits) => Outcome::Taken(store.take(&limits)),
+            Task::Send { gzip } => {
+                let (_, body, key) = store.in_flight.clone().unwrap();
+                Outcome::Reply(driver.sync(body, &key, &token, gzip).await)
+            }
+            Task::Settle(settlement) => {
+                store.settle(&settlement);
+                Outcome::Settled
+            }
+            Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
+            Task::Check => Outcome::Reply(driver.check(&token).await),
+            Task::Wait { until_ms, .. } => {
+                *now = until_ms;
+                Outcome::Woken
+            }
+        };
+        task = core.told(outcome, *now, 0.5);
+    }
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_once_every_record_arrives_and_none_is_confirmed_that_did_not() {
+    let statuses = [
+        200, 201, 202, 204, 301, 302, 307, 400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 413, 418, 422,
+        425, 426, 429, 451, 500, 501, 502, 503, 504, 511, 599,
+    ];
+    let bodies = [
+        r#"{"success":true,"data":{"page_visits_synced":0}}"#,
+        r#"{"success":false}"#,
+        r#"{"success":true,"data":{"page_visits_sy"#,
+        r#"{"success":false,"code":"SYNC_FAILED","error":"x"}"#,
+        r#"{"success":true,"batchId":"another"}"#,
+        "<!DOCTYPE html><html><body>Please sign in to our network</body></html>",
+        "[1]",
+        "OK",
+        "",
+    ];
+    let backend = Backend::default();
+    let driver = Driver::new(&DriverConfig {
+        base_url: BaseUrl::parse(&backend.start().await, false).unwrap(),
+        ca_file: None,
+        proxy: ProxySetting::Off,
+        device_id: "d".into(),
+        user_agent: "t".into(),
+    })
+    .unwrap();
+    let mut tried = 0;
+    for status in statuses {
+        for body in bodies {
+            for sent in [0, 10, 60, 99, 100] {
+                for commits in [false, true] {
+                    let fault = Fault { status, body, sent, commits };
+                    one_fault(&backend, &driver, &fault).await;
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(tried, 31 * 9 * 5 * 2);
+}
+
+async fn one_fault(backend: &Backend, driver: &Driver, fault: &Fault) {
+    *backend.0.lock().unwrap() = State { fault: Some(fault.clone()), ..State::default() };
+    let (mut core, mut store, mut now) = (Core::new(Policy::default()), Store::of(3), 0);
+    let mut runs = 0;
+    while !store.waiting.is_empty() {
+        runs += 1;
+        assert!(runs <= 2, "{fault:?}: it is stuck");
+        let end = run(&mut core, &mut store, driver, &mut now).await;
+        let outlook = end.why.outlook();
+        assert_eq!(outlook == Outlook::Good, store.waiting.is_empty(), "{fault:?}: {end:?}");
+        now = end.next_at_ms.unwrap();
+    }
+    let state = backend.0.lock().unwrap();
+    assert_eq!((store.confirmed.len(), &store.confirmed), (3, &state.held), "{fault:?}");
+    assert_eq!(store.set_aside, 0, "{fault:?}");
+    assert!(state.keys.len() <= 12, "{fault:?}: {} requests", state.keys.len());
+    // One key never stands for two bodies.
+    let bodies: BTreeMap<_, _> = state.keys.iter().cloned().collect();
+    assert!(state.keys.iter().all(|(key, body)| bodies[key] == *body), "{fault:?}");
+}
