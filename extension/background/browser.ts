@@ -5,7 +5,7 @@
  * woken by every one of them and misses none that it was woken for.
  */
 import type { Event, Presence, TabInfo } from '../capture/types';
-import { isWeb } from '../capture/urls';
+import { isPlaceholderTitle, isWeb } from '../capture/urls';
 
 type Admit = (url: string) => string | null;
 /** Takes an event that can be made once the privacy rules are known. */
@@ -14,11 +14,17 @@ type Dispatch = (make: () => Event) => void;
 /** Seconds without input after which the browser calls the user idle. */
 const IDLE_SECONDS = 60;
 const FOCUS_SETTLES_MS = 200;
+/** An aborted load (a download, a second click) leaves the tab where it was. Firefox gives NS_BINDING_ABORTED by number. */
+const ABORTED = /ERR_ABORTED|NS_BINDING_ABORTED|\b2152398850\b/;
 
 export function listen(dispatch: Dispatch, admit: Admit): void {
   const page = (url: string | undefined): string | null => (url !== undefined && isWeb(url) ? admit(url) : null);
   const { webNavigation, tabs, windows, idle } = chrome;
 
+  webNavigation.onBeforeNavigate.addListener((details) => {
+    if (!isMainFrame(details)) return;
+    dispatch(() => ({ type: 'loading', at: details.timeStamp, tabId: details.tabId }));
+  });
   webNavigation.onCommitted.addListener((details) => {
     if (!isMainFrame(details)) return;
     const { tabId, timeStamp: at, transitionType } = details;
@@ -32,8 +38,7 @@ export function listen(dispatch: Dispatch, admit: Admit): void {
   webNavigation.onReferenceFragmentUpdated.addListener(moved);
   webNavigation.onErrorOccurred.addListener((details) => {
     if (!isMainFrame(details)) return;
-    // An aborted load (a download, a second click) leaves the tab where it was.
-    const aborted = /ERR_ABORTED|NS_BINDING/.test(details.error);
+    const aborted = ABORTED.test(details.error);
     dispatch(() => ({ type: 'failed', at: details.timeStamp, tabId: details.tabId, url: page(details.url), aborted }));
   });
   webNavigation.onCreatedNavigationTarget.addListener(({ tabId, sourceTabId, timeStamp: at }) => {
@@ -50,9 +55,9 @@ export function listen(dispatch: Dispatch, admit: Admit): void {
   tabs.onUpdated.addListener((tabId, change, tab) => {
     if (tab.incognito) return;
     if (change.status === 'complete' && !tab.discarded) {
-      now((at) => ({ type: 'shown', at, tabId, url: page(tab.url), title: tab.title ?? '' }));
+      now((at) => ({ type: 'shown', at, tabId, url: page(tab.url), title: titleOf(tab) }));
     } else if (change.title !== undefined) {
-      const { title } = change;
+      const title = titleOf(tab);
       now((at) => ({ type: 'titled', at, tabId, title }));
     }
   });
@@ -106,8 +111,13 @@ function describe(tab: chrome.tabs.Tab, admit: Admit): TabInfo {
     active: tab.active,
     unloaded: tab.discarded || tab.status === 'unloaded',
     url: tab.url !== undefined && isWeb(tab.url) ? admit(tab.url) : null,
-    title: tab.title ?? '',
+    title: titleOf(tab),
   };
+}
+
+function titleOf(tab: chrome.tabs.Tab): string {
+  const title = tab.title ?? '';
+  return isPlaceholderTitle(title, tab.url ?? '') ? '' : title;
 }
 
 type MainFrame = { tabId: number; frameId: number; documentLifecycle?: string };

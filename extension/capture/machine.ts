@@ -82,6 +82,13 @@ class Run {
         if (tab.life.pageCount === 0) tab.openerVisitId = source?.visit?.id ?? null;
         break;
       }
+      case 'loading': {
+        const tab = this.state.tabs.get(event.tabId);
+        if (tab === undefined || tab.failedUrl === null) break;
+        tab.retrying = true;
+        this.touch(tab);
+        break;
+      }
       case 'committed':
         this.committed(event, at);
         break;
@@ -98,12 +105,13 @@ class Run {
         const tab = this.tab(event.tabId, -1, at);
         if (event.aborted) break;
         tab.failedUrl = event.url;
+        tab.retrying = false;
         this.leave(tab, at, false);
         break;
       }
       case 'titled': {
         const tab = this.state.tabs.get(event.tabId);
-        if (tab?.visit) {
+        if (tab?.visit && event.title !== '') {
           tab.visit.title = event.title;
           this.touch(tab);
         }
@@ -204,7 +212,7 @@ class Run {
         id: this.newId(at), tabId, startTime: at, lastActiveTime: at, activeMs: 0, domainMs: {},
         pageCount: 0, activations: 0, visitId: null, url: '',
       };
-      tab = { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, life, visit: null };
+      tab = { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, retrying: false, life, visit: null };
       this.state.tabs.set(tabId, tab);
     }
     this.touch(tab);
@@ -220,6 +228,8 @@ class Run {
 
   private committed(event: Extract<Event, { type: 'committed' }>, at: number): void {
     const tab = this.tab(event.tabId, -1, at);
+    // Firefox commits its error page under the address that failed.
+    if (event.url !== null && event.url === tab.failedUrl && !tab.retrying) return;
     tab.failedUrl = null;
     const again = event.reload && tab.visit !== null && event.url !== null && samePage(tab.visit.url, event.url);
     if (again && event.url !== null) this.stay(tab, event.url);

@@ -52,6 +52,8 @@ export interface Tab {
   openerVisitId: string | null;
   /** An address that failed to load: what the tab shows under it is the browser's error page. */
   failedUrl: string | null;
+  /** Since that failure another load began, so that a commit of the address is a page again. */
+  retrying: boolean;
   life: Life;
   visit: Visit | null;
 }
@@ -86,6 +88,7 @@ export type Event = { at: number } & (
   | { type: 'reconciled'; tabs: TabInfo[]; focusedWindow: number | null; presence: Presence }
   | { type: 'tabOpened'; tab: TabInfo }
   | { type: 'openedFrom'; tabId: number; sourceTabId: number }
+  | { type: 'loading'; tabId: number }
   | { type: 'committed'; tabId: number; url: string | null; reload: boolean }
   | { type: 'moved'; tabId: number; url: string | null }
   | { type: 'shown'; tabId: number; url: string | null; title: string }

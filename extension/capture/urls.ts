@@ -24,3 +24,22 @@ function pageOf(url: string): string {
   if (hash < 0) return url;
   return /^#!|^#\//.test(url.slice(hash)) ? url : url.slice(0, hash);
 }
+
+/**
+ * The title a browser shows before a page has one of its own: its address, more or less.
+ * It says nothing, and would carry a query that a privacy rule strips.
+ */
+export function isPlaceholderTitle(title: string, url: string): boolean {
+  const shown = bare(title);
+  const host = domainOf(url).replace(/^www\./, '');
+  return shown !== '' && host !== '' && shown.startsWith(host) && bare(url).startsWith(shown);
+}
+
+function bare(address: string): string {
+  const text = address.replace(/^https?:\/\//i, '').replace(/^www\./i, '').replace(/\/$/, '');
+  try {
+    return decodeURI(text);
+  } catch {
+    return text;
+  }
+}

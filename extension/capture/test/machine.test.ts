@@ -154,6 +154,18 @@ describe('a visit', () => {
     expect(browser.visits().map((v) => [v['url'], v['duration']])).toEqual([[A, 4_000]]);
   });
 
+  it('is not begun by an error page that is committed, but by the page when it loads after all', () => {
+    const browser = new Browser();
+    browser.at(0, { type: 'loading', tabId: 10 });
+    browser.at(0, { type: 'failed', tabId: 10, url: B, aborted: false });
+    browser.go(0, B);
+    browser.at(0, { type: 'shown', tabId: 10, url: B, title: 'Problem' });
+    browser.at(9, { type: 'loading', tabId: 10 });
+    browser.go(0, B);
+    browser.at(2, { type: 'closed', tabId: 10 });
+    expect(browser.visits().map((v) => [v['url'], v['duration']])).toEqual([[B, 2_000]]);
+  });
+
   it('knows the visit whose page opened its tab, also after that page was left', () => {
     const browser = new Browser();
     browser.go(0, A);
