@@ -8,7 +8,7 @@ use crate::controller::{Agent, Controller};
 use crate::desktop::{Desktop, send};
 use crate::shell::{Event, Shell};
 use crate::words::Lang;
-use crate::{commands, logging};
+use crate::{commands, logging, panel};
 use anyhow::Context;
 use heyho_agent::{StartOptions, start_or_join};
 use heyho_local::clock;
@@ -94,6 +94,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let orders = orders.clone();
             tauri::async_runtime::spawn(async move {
                 let outside = tokio::spawn(listen(opens, orders));
+                let panel = desktop.clone();
+                let theme = tokio::spawn(panel::follow(move |strokes| panel.draw_with(strokes)));
                 let controller = Controller {
                     shell: desktop,
                     companion: Agent(started.companion),
@@ -103,6 +105,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 };
                 controller.run(events).await;
                 outside.abort();
+                theme.abort();
                 if let Some(agent) = started.agent {
                     agent.shutdown().await;
                 }
@@ -194,7 +197,8 @@ mod unix {
     use tokio::signal::unix::{SignalKind, signal};
 
     pub async fn asked_to_end() {
-        let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
             return std::future::pending().await;
         };
         tokio::select! {

@@ -47,7 +47,8 @@ mod tests {
     use super::*;
 
     fn second(args: &[&str]) -> Args {
-        let argv: Vec<String> = std::iter::once("heyho-companion").chain(args.iter().copied()).map(Into::into).collect();
+        let argv: Vec<String> =
+            std::iter::once("heyho-companion").chain(args.iter().copied()).map(Into::into).collect();
         of_second_start(&argv)
     }
 

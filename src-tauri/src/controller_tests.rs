@@ -70,7 +70,10 @@ impl Bench {
     }
 
     async fn told(&mut self) -> Told {
-        tokio::time::timeout(Duration::from_secs(10), self.told.recv()).await.expect("nothing was told").unwrap()
+        tokio::time::timeout(Duration::from_secs(10), self.told.recv())
+            .await
+            .expect("nothing was told")
+            .unwrap()
     }
 
     async fn tell(&mut self, event: Event) {

@@ -4,12 +4,13 @@
 //! - The tray changes by what differs: a new first line is set in place, so that an open menu stays open.
 //! - Where there is no tray (no library, no session bus), that is logged once and everything else goes on.
 
+use crate::panel::Strokes;
 use crate::shell::{Event, Shell};
 use crate::tray::{Action, Icon, Item, Tray};
 use heyho_local::paths::{Paths, private_dir};
 use heyho_records::status::Status;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tauri::image::Image;
 use tauri::menu::{IsMenuItem, Menu, MenuItem, PredefinedMenuItem};
 use tauri::tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
@@ -27,6 +28,7 @@ pub struct Desktop {
     app: AppHandle,
     events: mpsc::Sender<Event>,
     shown: Arc<Mutex<Shown>>,
+    strokes: Arc<Mutex<Strokes>>,
 }
 
 /// What the tray shows now.
@@ -47,7 +49,22 @@ struct Made {
 
 impl Desktop {
     pub fn new(app: AppHandle, events: mpsc::Sender<Event>) -> Desktop {
-        Desktop { app, events, shown: Arc::default() }
+        Desktop { app, events, shown: Arc::default(), strokes: Arc::new(Mutex::new(Strokes::Light)) }
+    }
+
+    /// The panel is dark or light, from now on.
+    pub fn draw_with(&self, strokes: Strokes) {
+        self.on_main("the tray's icon could not be changed", move |desktop| {
+            *lock(&desktop.strokes) = strokes;
+            match &*lock(&desktop.shown) {
+                Shown::Tray(made) => made.icon.set_icon(Some(image(made.tray.icon, strokes))),
+                Shown::Nothing | Shown::Impossible => Ok(()),
+            }
+        });
+    }
+
+    fn picture(&self, icon: Icon) -> Image<'static> {
+        image(icon, *lock(&self.strokes))
     }
 
     /// Runs on the main thread, soon.
@@ -95,7 +112,7 @@ impl Desktop {
     }
 
     fn show(&self, tray: &Tray) -> tauri::Result<()> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.shown);
         match &mut *shown {
             Shown::Impossible => Ok(()),
             Shown::Nothing => {
@@ -116,7 +133,7 @@ impl Desktop {
             Shown::Tray(made) => {
                 let Made { icon, line, tray: before } = &mut **made;
                 if before.icon != tray.icon {
-                    icon.set_icon(Some(image(tray.icon)))?;
+                    icon.set_icon(Some(self.picture(tray.icon)))?;
                 }
                 if before.line != tray.line {
                     icon.set_tooltip(Some(&tray.line))?;
@@ -138,7 +155,7 @@ impl Desktop {
         let (menu, line) = self.menu(tray)?;
         let (chosen, clicked) = (self.events.clone(), self.events.clone());
         let icon = TrayIconBuilder::with_id(TRAY)
-            .icon(image(tray.icon))
+            .icon(self.picture(tray.icon))
             .icon_as_template(true)
             .tooltip(&tray.line)
             .menu(&menu)
@@ -150,8 +167,11 @@ impl Desktop {
             })
             .on_tray_icon_event(move |_, event| {
                 // Linux reports no clicks: there "Open" is in the menu.
-                if let TrayIconEvent::Click { button: MouseButton::Left, button_state: MouseButtonState::Up, .. } =
-                    event
+                if let TrayIconEvent::Click {
+                    button: MouseButton::Left,
+                    button_state: MouseButtonState::Up,
+                    ..
+                } = event
                 {
                     send(&clicked, Event::Open);
                 }
@@ -167,8 +187,8 @@ impl Desktop {
             let item: Box<dyn IsMenuItem<Wry>> = match item {
                 Item::Line(_) => Box::new(line.clone()),
                 Item::Separator => Box::new(PredefinedMenuItem::separator(&self.app)?),
-                Item::Entry { action, label } => {
-                    Box::new(MenuItem::with_id(&self.app, action.id(), label, true, None::<&str>)?)
+                Item::Entry { action, label, enabled } => {
+                    Box::new(MenuItem::with_id(&self.app, action.id(), label, *enabled, None::<&str>)?)
                 }
             };
             menu.append(&*item)?;
@@ -202,16 +222,27 @@ pub fn send(events: &mpsc::Sender<Event>, event: Event) {
 }
 
 fn same_entries(a: &[Item], b: &[Item]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|pair| matches!(pair, (Item::Line(_), Item::Line(_))) || pair.0 == pair.1)
+    a.len() == b.len()
+        && a.iter().zip(b).all(|pair| matches!(pair, (Item::Line(_), Item::Line(_))) || pair.0 == pair.1)
 }
 
-/// Light strokes for dark panels, as most of them are; macOS colours the shape by itself.
-fn image(icon: Icon) -> Image<'static> {
-    match icon {
-        Icon::Calm => tauri::include_image!("src-tauri/icons/tray/calm-light.png"),
-        Icon::Syncing => tauri::include_image!("src-tauri/icons/tray/syncing-light.png"),
-        Icon::Retrying => tauri::include_image!("src-tauri/icons/tray/retrying-light.png"),
-        Icon::Paused => tauri::include_image!("src-tauri/icons/tray/paused-light.png"),
-        Icon::Attention => tauri::include_image!("src-tauri/icons/tray/attention-light.png"),
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Both variants have the same shapes. macOS takes the shape alone.
+fn image(icon: Icon, strokes: Strokes) -> Image<'static> {
+    use tauri::include_image;
+    match (icon, strokes) {
+        (Icon::Calm, Strokes::Light) => include_image!("src-tauri/icons/tray/calm-light.png"),
+        (Icon::Calm, Strokes::Dark) => include_image!("src-tauri/icons/tray/calm-dark.png"),
+        (Icon::Syncing, Strokes::Light) => include_image!("src-tauri/icons/tray/syncing-light.png"),
+        (Icon::Syncing, Strokes::Dark) => include_image!("src-tauri/icons/tray/syncing-dark.png"),
+        (Icon::Retrying, Strokes::Light) => include_image!("src-tauri/icons/tray/retrying-light.png"),
+        (Icon::Retrying, Strokes::Dark) => include_image!("src-tauri/icons/tray/retrying-dark.png"),
+        (Icon::Paused, Strokes::Light) => include_image!("src-tauri/icons/tray/paused-light.png"),
+        (Icon::Paused, Strokes::Dark) => include_image!("src-tauri/icons/tray/paused-dark.png"),
+        (Icon::Attention, Strokes::Light) => include_image!("src-tauri/icons/tray/attention-light.png"),
+        (Icon::Attention, Strokes::Dark) => include_image!("src-tauri/icons/tray/attention-dark.png"),
     }
 }

@@ -20,10 +20,8 @@ const QUIET: [&str; 10] =
 pub fn plugin<R: tauri::Runtime>(paths: &Paths, level: LogLevel) -> TauriPlugin<R> {
     let mut targets = vec![Target::new(TargetKind::Stderr)];
     match prepare(&paths.logs()) {
-        Ok(()) => targets.push(Target::new(TargetKind::Folder {
-            path: paths.logs(),
-            file_name: Some(NAME.to_owned()),
-        })),
+        Ok(()) => targets
+            .push(Target::new(TargetKind::Folder { path: paths.logs(), file_name: Some(NAME.to_owned()) })),
         Err(error) => eprintln!(
             "heyho-companion: no log is kept, {} cannot be written: {error}",
             paths.logs().display()
@@ -35,7 +33,10 @@ pub fn plugin<R: tauri::Runtime>(paths: &Paths, level: LogLevel) -> TauriPlugin<
         .max_file_size(FILE_BYTES)
         .rotation_strategy(RotationStrategy::KeepSome(FILES_KEPT))
         .level(filter(level));
-    QUIET.into_iter().fold(builder, |builder, target| builder.level_for(target, log::LevelFilter::Warn)).build()
+    QUIET
+        .into_iter()
+        .fold(builder, |builder, target| builder.level_for(target, log::LevelFilter::Warn))
+        .build()
 }
 
 fn filter(level: LogLevel) -> log::LevelFilter {

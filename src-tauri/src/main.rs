@@ -3,7 +3,7 @@
 //! - [`args`]: the command line; [`app`]: putting it together; [`logging`]: where the log goes;
 //! - [`controller`]: what happens when, against the trait [`shell::Shell`], so that it is tested without a desktop;
 //! - [`tray`]: the tray as a value computed from the status; [`words`]: its wording;
-//! - [`desktop`]: that trait on Tauri: the only part that touches windows, menus and icons;
+//! - [`desktop`]: that trait on Tauri: the only part that touches windows, menus and icons; [`panel`]: light or dark;
 //! - [`commands`]: what the window may ask; each only forwards to the agent.
 //!
 //! The shell decides nothing about records or syncing and holds no token. The window exists while it is open:
@@ -24,6 +24,7 @@ mod commands;
 mod controller;
 mod desktop;
 mod logging;
+mod panel;
 mod shell;
 mod tray;
 mod words;

@@ -31,7 +31,11 @@ pub enum Item {
     /// The first line: words, not an action.
     Line(String),
     Separator,
-    Entry { action: Action, label: &'static str },
+    Entry {
+        action: Action,
+        label: &'static str,
+        enabled: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,29 +138,27 @@ impl View<'_> {
             return vec![Item::Line(line)];
         }
         let words = self.lang.words();
-        let entry = |action, label| Item::Entry { action, label };
+        let entry = |action, label| Item::Entry { action, label, enabled: true };
         let mut menu = vec![Item::Line(line), Item::Separator];
-        if let Known::Status(status) = self.known {
-            let before = menu.len();
-            match status.state {
-                State::Syncing => menu.push(entry(Action::Stop, words.stop)),
-                State::Paused => menu.push(entry(Action::Resume, words.resume)),
+        match self.known {
+            Known::Status(Status { state: State::Syncing, .. }) => menu.push(entry(Action::Stop, words.stop)),
+            Known::Status(Status { state: State::Paused, .. }) => {
+                menu.push(entry(Action::Resume, words.resume))
+            }
+            Known::Status(status) => {
                 // Without a session there is nothing to sync or to pause; "Open" leads to the sign-in.
-                State::SignedOut | State::SessionExpired => {}
-                State::UpToDate
-                | State::Waiting
-                | State::Retrying
-                | State::NeedsAttention
-                | State::BufferProblem => {
-                    menu.push(entry(Action::SyncNow, words.sync_now));
+                let enabled = !matches!(status.state, State::SignedOut | State::SessionExpired);
+                menu.push(Item::Entry { action: Action::SyncNow, label: words.sync_now, enabled });
+                if enabled {
                     menu.push(entry(Action::PauseHour, words.pause_hour));
                     menu.push(entry(Action::PauseTomorrow, words.pause_tomorrow));
                 }
             }
-            if menu.len() > before {
-                menu.push(Item::Separator);
+            Known::Starting | Known::Gone | Known::Quitting => {
+                menu.push(Item::Entry { action: Action::SyncNow, label: words.sync_now, enabled: false });
             }
         }
+        menu.push(Item::Separator);
         menu.push(entry(Action::Open, words.open));
         menu.push(entry(Action::Quit, words.quit));
         menu
@@ -170,6 +172,7 @@ impl View<'_> {
             Known::Gone => return words.no_agent.to_owned(),
             Known::Quitting => return words.quitting.to_owned(),
         };
+        let reason = self.lang.is_the_agents().then_some(status.reason.as_deref()).flatten();
         let waiting = status.backlog.records();
         let waits = (waiting > 0).then(|| fill(words.waiting, &[&self.lang.number(waiting)]));
         match status.state {
@@ -182,18 +185,19 @@ impl View<'_> {
                 sentence([waits.or(Some(words.nothing_waiting.to_owned())), next], None)
             }
             State::Syncing => match &status.progress {
-                Some(progress) if progress.total > 0 => {
-                    fill(words.sending, &[&self.lang.number(progress.done), &self.lang.number(progress.total)])
-                }
+                Some(progress) if progress.total > 0 => fill(
+                    words.sending,
+                    &[&self.lang.number(progress.done), &self.lang.number(progress.total)],
+                ),
                 _ => words.checking.to_owned(),
             },
             State::Retrying => {
                 let next = status.next_attempt_at.map(|at| self.ahead(at));
-                sentence([waits, next], status.reason.as_deref())
+                sentence([waits, next], reason)
             }
             State::NeedsAttention => {
                 let needing = match status.failed.saturating_sub(status.failed_kept) {
-                    0 => return sentence([Some(words.needs_attention.to_owned()), None], status.reason.as_deref()),
+                    0 => return sentence([Some(words.needs_attention.to_owned()), None], reason),
                     1 => words.one_needs_you.to_owned(),
                     n => fill(words.many_need_you, &[&self.lang.number(n)]),
                 };
@@ -208,9 +212,7 @@ impl View<'_> {
             }
             State::SessionExpired => words.session_expired.to_owned(),
             State::SignedOut => words.signed_out.to_owned(),
-            State::BufferProblem => {
-                sentence([Some(words.buffer_problem.to_owned()), None], status.reason.as_deref())
-            }
+            State::BufferProblem => sentence([Some(words.buffer_problem.to_owned()), None], reason),
         }
     }
 

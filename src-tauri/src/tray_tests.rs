@@ -45,7 +45,7 @@ fn actions(tray: &Tray) -> Vec<Action> {
     tray.menu
         .iter()
         .filter_map(|item| match item {
-            Item::Entry { action, .. } => Some(*action),
+            Item::Entry { action, enabled: true, .. } => Some(*action),
             _ => None,
         })
         .collect()
@@ -96,7 +96,9 @@ fn each_state_has_its_icon_and_its_first_line() {
 fn the_menu_offers_what_the_state_allows() {
     use Action::*;
     let offered = |state| actions(&view(&status(state)));
-    for state in [State::UpToDate, State::Waiting, State::Retrying, State::NeedsAttention, State::BufferProblem] {
+    for state in
+        [State::UpToDate, State::Waiting, State::Retrying, State::NeedsAttention, State::BufferProblem]
+    {
         assert_eq!(offered(state), [SyncNow, PauseHour, PauseTomorrow, Open, Quit]);
     }
     assert_eq!(offered(State::Syncing), [Stop, Open, Quit]);

@@ -32,6 +32,11 @@ impl Lang {
         }
     }
 
+    /// The agent's own sentences are in this language: they are not mixed into another.
+    pub fn is_the_agents(self) -> bool {
+        self == Lang::En
+    }
+
     /// With the thousands apart: 1,204 or 1.204.
     pub fn number(self, n: u64) -> String {
         let separator = match self {

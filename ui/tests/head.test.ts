@@ -41,6 +41,15 @@ test("before the first status and without an agent it says so, and offers nothin
   expect(head(null, now, en)).toMatchObject({ state: "disconnected", tone: "alert", primary: "none" });
 });
 
+test("the reason is the agent's own, and translated by its word where the reader has another language", () => {
+  const de = catalogues.de(new Format("de"));
+  expect(of("retrying").reason).toBe("The backend does not answer: connection refused");
+  expect(head(all["retrying"], now, de).reason).toBe("Der Server antwortet nicht");
+  expect(head(all["needs_setting"], now, de).reason).toBe("Dieses Konto darf nichts senden");
+  const later = { ...all["retrying"]!, lastSync: { at: now.toISOString(), outcome: "word_of_a_later_agent", sent: 0 } };
+  expect(head(later, now, de).reason).toBe("The backend does not answer: connection refused");
+});
+
 test("one record is one record", () => {
   const one = { ...all["waiting"]!, backlog: { ...all["waiting"]!.backlog, pageVisits: 1, tabAggregates: 0 } };
   expect(head(one, now, en).sentence).toBe("1 record waiting");

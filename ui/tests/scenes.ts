@@ -28,7 +28,7 @@ export function scenes(now: Date): Scenes {
     backlog: none,
     failed: 0,
     failedKept: 0,
-    lastSync: { at: at(-2 * MINUTE), outcome: "done", sent: 37 },
+    lastSync: { at: at(-2 * MINUTE), outcome: "emptied", sent: 37 },
     lastConfirmedAt: at(-2 * MINUTE - 5 * SECOND),
     nextAttemptAt: at(3 * MINUTE - 5 * SECOND),
     progress: null,
@@ -51,6 +51,7 @@ export function scenes(now: Date): Scenes {
     retrying: {
       ...base("retrying"),
       reason: "The backend does not answer: connection refused",
+      lastSync: { at: at(-20 * SECOND), outcome: "no_answer", sent: 0 },
       backlog: some,
       nextAttemptAt: at(40 * SECOND),
       lastConfirmedAt: at(-50 * MINUTE),
@@ -58,7 +59,8 @@ export function scenes(now: Date): Scenes {
     needs_attention: { ...base("needs_attention"), failed: 5, failedKept: 2 },
     needs_setting: {
       ...base("needs_attention"),
-      reason: "The backend refuses everything: 403 Forbidden",
+      reason: "The backend does not let this account send records (403).",
+      lastSync: { at: at(-20 * SECOND), outcome: "forbidden", sent: 0 },
       backlog: some,
     },
     paused: { ...base("paused"), backlog: some, pausedUntil: at(HOUR), nextAttemptAt: null },
@@ -137,10 +139,10 @@ export function runs(now: Date): Run[] {
     why,
   });
   return [
-    run(2 * MINUTE, 1_400, 37, "done", null),
-    run(7 * MINUTE, 30_000, 0, "unreachable", "The backend does not answer: connection refused"),
-    run(12 * MINUTE, 6_200, 412, "done", null, 3),
-    run(17 * MINUTE, 420, 0, "done", null),
-    run(26 * HOUR, 95_000, 4_800, "stopped", "Stopped by the user after the batch in flight"),
+    run(2 * MINUTE, 1_400, 37, "emptied", null),
+    run(7 * MINUTE, 30_000, 0, "no_answer", "The backend does not answer: connection refused"),
+    run(12 * MINUTE, 6_200, 412, "emptied", null, 3),
+    run(17 * MINUTE, 420, 0, "nothing_to_send", null),
+    run(26 * HOUR, 95_000, 4_800, "stopped", "Stopped as asked."),
   ];
 }

@@ -267,7 +267,7 @@ test("history shows the last runs with what they came to", async () => {
   const w = await open(all["up_to_date"]!, new FakeCompanion(all["up_to_date"]!, [], runs(now)));
   await w.press("tab-history");
   const rows = w.container.querySelectorAll<HTMLElement>("[data-testid=history-row]");
-  expect(Array.from(rows, (r) => r.dataset.outcome)).toEqual(["done", "unreachable", "done", "done", "stopped"]);
+  expect(Array.from(rows, (r) => r.dataset.outcome)).toEqual(["emptied", "no_answer", "emptied", "nothing_to_send", "stopped"]);
   expect(rows[1]?.textContent).toContain("connection refused");
 });
 

@@ -5,6 +5,7 @@
 import type { State } from "../generated/State";
 import type { Status } from "../generated/Status";
 import type { Messages } from "../messages";
+import { outcomeWhy } from "./why";
 import type { IconName } from "../parts/icons";
 
 export type HeadState = State | "connecting" | "disconnected";
@@ -45,7 +46,8 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
   const s = heard;
   const n = waiting(s);
   const next = s.nextAttemptAt === null ? null : new Date(s.nextAttemptAt);
-  const base = { state: s.state, reason: s.reason, failedToShow: loud(s) > 0 };
+  const why = outcomeWhy(s.lastSync?.outcome, s.reason, m);
+  const base = { state: s.state, reason: m.asTheAgent ? s.reason : null, failedToShow: loud(s) > 0 };
   switch (s.state) {
     case "up_to_date":
       return { ...base, tone: "good", icon: "done", sentence: m.head.upToDate, detail: null, primary: "sync", canPause: true };
@@ -78,6 +80,7 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "wait",
         icon: "clock",
         sentence: m.head.retrying,
+        reason: why,
         detail: join(n > 0 ? m.head.safeHere(n) : null, next ? m.head.nextTry(m.format.relative(later(next, now), now)) : null),
         primary: "sync",
         canPause: true,
@@ -88,6 +91,7 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "alert",
         icon: "attention",
         sentence: loud(s) > 0 ? m.head.needYou(loud(s)) : m.head.needsAttention,
+        reason: loud(s) > 0 && s.lastSync?.outcome === "emptied" ? null : why,
         detail: n > 0 ? m.head.safeHere(n) : null,
         primary: "sync",
         canPause: true,
@@ -108,6 +112,7 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "alert",
         icon: "person",
         sentence: m.head.sessionExpired,
+        reason: null,
         detail: n > 0 ? m.head.safeHere(n) : null,
         primary: "sign-in",
         canPause: false,
@@ -119,6 +124,7 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "calm",
         icon: "person",
         sentence: m.head.signedOut,
+        reason: null,
         detail: safe > 0 ? m.head.alreadySafe(safe) : m.head.nothingLost,
         primary: "none",
         canPause: false,
@@ -130,6 +136,7 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "alert",
         icon: "disk",
         sentence: m.head.bufferProblem,
+        reason: s.reason,
         detail: null,
         primary: "sync",
         canPause: false,

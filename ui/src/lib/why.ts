@@ -24,6 +24,18 @@ export function reasonName(code: string, m: Messages): string {
   return names[code] ?? code;
 }
 
+/** How a run ended, in few words; a word of a later agent is shown as it is. */
+export function outcomeName(code: string, m: Messages): string {
+  const names: Record<string, string> = m.outcome;
+  return names[code] ?? code;
+}
+
+/** Why a run ended: the agent's sentence to readers of its language, to others what its word means. */
+export function outcomeWhy(code: string | undefined, said: string | null, m: Messages): string | null {
+  if (m.asTheAgent || code === undefined || !(code in m.outcome)) return said;
+  return outcomeName(code, m);
+}
+
 /** What a row is headed with: the title, else where it was, else what it is. */
 export function heading(record: FailedRecord, m: Messages): string {
   return record.title || record.host || record.id || m.failed.kind[record.kind];

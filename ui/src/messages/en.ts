@@ -217,8 +217,34 @@ export const en = (f: Format) => ({
     agent_not_running: "The companion is not running. Start it again; your records are safe here.",
   },
 
-  /** Words a run ends with; one that is not listed is shown as the agent says it. */
-  outcome: {} as Record<string, string>,
+  /** The agent's own sentences (`reason`, `why`) are in this language. */
+  asTheAgent: true as boolean,
+
+  /** How a run ends, by the agent's word (docs/sync.md); a word that is not listed is shown as it is. */
+  outcome: {
+    emptied: "All delivered",
+    nothing_to_send: "Nothing to send",
+    stopped: "Stopped",
+    session_expired: "Session expired",
+    no_answer: "No answer from the backend",
+    server_error: "Fault in the backend",
+    rate_limited: "The backend asks for fewer requests",
+    still_working: "The backend is still at work",
+    asked_to_wait: "The backend asked to wait",
+    not_yet: "Too soon after a failure",
+    portal: "A web page answered instead of the backend",
+    not_proof: "The answer proved nothing",
+    forbidden: "This account may not send records",
+    not_found: "No backend at this address",
+    method_not_allowed: "The address takes no records",
+    upgrade_required: "A newer companion is wanted",
+    proxy_sign_in: "The proxy wants a sign-in",
+    moved: "The backend has moved",
+    unexpected_status: "Unexpected answer",
+    refuses_everything: "The backend refuses everything",
+    confirms_none: "The backend confirms nothing",
+    internal: "A fault of the companion",
+  },
 });
 
 export type Messages = ReturnType<typeof en>;
