@@ -1,0 +1,149 @@
+/**
+ * The recorder over real storage: a worker that dies between any two operations loses no
+ * visit that it had begun to write, and gives none out twice.
+ */
+import 'fake-indexeddb/auto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { JsonObject, Kind } from '../../companion';
+import { Recorder } from '../recorder';
+import { CaptureStore } from '../store';
+import type { Event } from '../types';
+
+type Later = { type: 'committed'; tabId: number; url: string; reload: boolean } | { type: 'closed'; tabId: number } | { type: 'beat' };
+
+const T0 = 1_800_000_000_000;
+let databases = 0;
+
+/** The outbox, as far as the recorder sees it: the last version of each record. */
+class Outbox {
+  readonly records = new Map<string, { kind: Kind; record: JsonObject }>();
+  put = async (kind: Kind, records: JsonObject[]): Promise<void> => {
+    for (const record of records) this.records.set(String(record['id']), { kind, record });
+  };
+  visits(): JsonObject[] {
+    return [...this.records.values()].filter((entry) => entry.kind === 'pageVisit').map((entry) => entry.record);
+  }
+}
+
+/** Operations until the process dies; counts over store and outbox alike. */
+class Life {
+  constructor(private left = Infinity) {}
+  /** Resolves never once the life is over. */
+  async lives<T>(operation: () => Promise<T>): Promise<T> {
+    this.left -= 1;
+    if (this.left < 0) return new Promise(() => undefined);
+    return operation();
+  }
+}
+
+class World {
+  readonly outbox = new Outbox();
+  readonly name = `capture-${++databases}`;
+  now = T0;
+  private ids = 0;
+  recorder = this.make(new Life());
+
+  make(life: Life): Recorder {
+    return new Recorder({
+      openStore: async () => {
+        const store = await CaptureStore.open(this.name);
+        return new Proxy(store, {
+          get: (target, name) => {
+            const member = Reflect.get(target, name) as unknown;
+            if (typeof member !== 'function') return member;
+            return (...args: unknown[]) => life.lives(() => (member as (...a: unknown[]) => Promise<unknown>).apply(target, args));
+          },
+        });
+      },
+      newId: () => `id${++this.ids}`,
+      now: () => this.now,
+      after: () => () => undefined,
+      hand: (kind, records) => life.lives(() => this.outbox.put(kind, records)),
+      log: (message) => {
+        throw new Error(message);
+      },
+    });
+  }
+
+  /** Five seconds later, that happens. */
+  send(event: Later): void {
+    this.now += 5_000;
+    this.recorder.dispatch({ ...event, at: this.now });
+  }
+
+  /** What the browser shows now, as the worker asks after its start. */
+  look(url: string | null): void {
+    const tabs = [{ tabId: 1, windowId: 1, active: true, unloaded: false, url, title: '' }];
+    this.recorder.dispatch({ type: 'reconciled', at: this.now, tabs, focusedWindow: 1, presence: 'active' });
+  }
+}
+
+const turns = async (): Promise<void> => {
+  for (let i = 0; i < 60; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe('the recorder', () => {
+  it('keeps what happens before it is known whether capture is on, and drops it when it is off', async () => {
+    const world = new World();
+    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/', reload: false });
+    world.recorder.start('s');
+    world.send({ type: 'closed', tabId: 1 });
+    await turns();
+    expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', duration: 5_000 }]);
+
+    const off = new World();
+    off.send({ type: 'committed', tabId: 1, url: 'https://a.example/', reload: false });
+    off.recorder.stop();
+    off.recorder.start('s');
+    off.send({ type: 'closed', tabId: 1 });
+    await turns();
+    expect(off.outbox.records.size).toBe(0);
+  });
+
+  it('ends what is open when capture is turned off, and takes nothing after', async () => {
+    const world = new World();
+    world.recorder.start('s');
+    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/', reload: false });
+    world.now += 1_000;
+    world.recorder.stop();
+    world.send({ type: 'committed', tabId: 1, url: 'https://b.example/', reload: false });
+    await turns();
+    expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', endedAt: T0 + 6_000 }]);
+  });
+
+  it('whatever operation a worker dies at: each page of the script is one visit, ended', async () => {
+    const deaths = fc.array(fc.record({ afterPage: fc.nat(7), operations: fc.nat(12) }), { maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(deaths, async (plan) => {
+        const world = new World();
+        world.recorder.start('s');
+        world.look(null);
+        const pages = Array.from({ length: 8 }, (_, i) => `https://page${i}.example/`);
+        for (const [i, url] of pages.entries()) {
+          const death = plan.find((d) => d.afterPage === i);
+          if (death !== undefined) {
+            // This worker dies at some operation while it handles the page, or the beat after it.
+            world.recorder = world.make(new Life(death.operations));
+            world.recorder.start('s');
+          }
+          world.send({ type: 'committed', tabId: 1, url, reload: false });
+          await turns();
+          world.send({ type: 'beat' });
+          await turns();
+          if (death === undefined) continue;
+          world.recorder = world.make(new Life());
+          world.recorder.start('s');
+          world.look(url);
+          await turns();
+        }
+        world.send({ type: 'closed', tabId: 1 });
+        await turns();
+        const visits = world.outbox.visits().sort((a, b) => Number(a['startedAt']) - Number(b['startedAt']));
+        expect(visits.map((visit) => visit['url'])).toEqual(pages);
+        expect(visits.every((visit) => visit['isActive'] === false)).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  }, 60_000);
+});
