@@ -8,7 +8,6 @@ import { describe, expect, it } from 'vitest';
 import type { JsonObject, Kind } from '../../companion';
 import { Recorder } from '../recorder';
 import { CaptureStore } from '../store';
-import type { Event } from '../types';
 
 type Later = { type: 'committed'; tabId: number; url: string; reload: boolean } | { type: 'closed'; tabId: number } | { type: 'beat' };
 
