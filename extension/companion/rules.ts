@@ -4,7 +4,8 @@
  * The host applies the same rules again; here they keep what is private out of the
  * extension's own outbox. `drop`: a visit of such a page is not kept, and an aggregate
  * loses what names it. `strip`: query and fragment go. In a pattern `*` stands for any
- * run of characters; a host pattern `*.x` also matches `x`.
+ * run of characters, without regard to case; a host pattern `*.x` also matches `x`. What a
+ * browser wrote of dropped pages before the rule came stays in no field this client knows.
  */
 import { isObject, type JsonObject, type Kind, type Rule } from './protocol';
 
@@ -28,10 +29,13 @@ export class RuleSet {
     return strip ? text.replace(/[?#].*$/s, '') : text;
   }
 
-  /** Whether records of this host are dropped by a host rule: all that an aggregate's domain names can be asked. */
+  /** Whether a host is dropped as a whole: by a host rule, or by an address rule that covers all of it. */
   dropsHost(host: string): boolean {
-    const url = parse(`http://${host}/`);
-    return url !== null && this.rules.some(({ rule, test }) => rule.match === 'host' && rule.action === 'drop' && test(url, ''));
+    return ['https', 'http'].some((scheme) => {
+      const text = `${scheme}://${host}/any/page?of=it`;
+      const url = parse(text);
+      return url !== null && this.rules.some(({ rule, test }) => rule.action === 'drop' && test(url, text));
+    });
   }
 
   /** The record as it may be kept, or null. `dropped` says whether a visit id belongs to a dropped visit. */
@@ -84,15 +88,15 @@ function withoutLink(record: JsonObject, name: string, dropped: (visitId: string
 function matcher(rule: Rule): (url: URL, text: string) => boolean {
   const pattern = rule.pattern.trim();
   if (rule.match === 'url') {
-    const glob = globToRegExp(pattern);
-    return (url, text) => glob.test(text) || glob.test(url.href);
+    const test = glob(pattern);
+    return (url, text) => test(text) || test(url.href);
   }
   const host = asciiHost(pattern);
-  const glob = globToRegExp(host);
-  const apex = host.startsWith('*.') ? globToRegExp(host.slice(2)) : null;
+  const test = glob(host);
+  const apex = host.startsWith('*.') ? glob(host.slice(2)) : test;
   return (url) => {
     const name = url.hostname.replace(/\.$/, '');
-    return glob.test(name) || (apex?.test(name) ?? false);
+    return test(name) || apex(name);
   };
 }
 
@@ -104,9 +108,22 @@ function asciiHost(pattern: string): string {
   return marked === null ? lower : marked.hostname.replaceAll('star-0-star', '*');
 }
 
-function globToRegExp(glob: string): RegExp {
-  const parts = glob.split('*').map((part) => part.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 'is');
+/** Matches the whole text; one pass for each part, whatever the pattern. */
+function glob(pattern: string): (text: string) => boolean {
+  const [first = '', ...parts] = pattern.toLowerCase().split('*');
+  const last = parts.pop();
+  return (text) => {
+    const whole = text.toLowerCase();
+    if (last === undefined) return whole === first;
+    if (!whole.startsWith(first)) return false;
+    let from = first.length;
+    for (const part of parts) {
+      const at = whole.indexOf(part, from);
+      if (at < 0) return false;
+      from = at + part.length;
+    }
+    return whole.length - last.length >= from && whole.endsWith(last);
+  };
 }
 
 function parse(text: string): URL | null {

@@ -21,6 +21,9 @@ describe('privacy rules', () => {
     ['url', 'https://site.example/private/*', 'https://site.example/private/a?b=c', true],
     ['url', 'https://site.example/private/*', 'https://site.example/public', false],
     ['url', '*token=*', 'https://site.example/?token=1', true],
+    ['url', 'https://SITE.example/Private', 'https://site.example/private', true],
+    ['url', 'https://x.example/*/y', 'https://x.example/1/2/y?z', false],
+    ['url', 'https://x.example/a*a', 'https://x.example/a', false],
     ['url', 'https://site.example/a.b', 'https://site.example/axb', false],
   ] as const)('%s %s on %s: %s', (match, pattern, url, dropped) => {
     expect(new RuleSet([rule(match, pattern)]).admit(url) === null).toBe(dropped);
@@ -41,6 +44,12 @@ describe('privacy rules', () => {
     };
     const kept = new RuleSet([rule('host', '*.bank.example')]).apply('tabAggregate', record, (id) => id === 'gone');
     expect(kept).toEqual({ id: 't', tabId: 1, startTime: 1, domainDurations: { 'news.example': 5 }, statistics: { activations: 2 } });
+  });
+
+  it('takes a host out of an aggregate also where an address rule covers all of it, and leaves it for a part', () => {
+    const record = { id: 't', domainDurations: { 'a.example': 1, 'b.example': 2 } };
+    const rules = new RuleSet([rule('url', '*://a.example/*'), rule('url', 'https://b.example/private/*')]);
+    expect(rules.apply('tabAggregate', record, none)).toEqual({ id: 't', domainDurations: { 'b.example': 2 } });
   });
 
   it('changes no record that no rule touches', () => {
