@@ -116,5 +116,5 @@ async fn a_title_cut_inside_an_emoji_arrives_with_a_replacement_character() -> R
 
 async fn failed(world: &World) -> Result<Vec<Value>> {
     let list = heyho(world, &["failed", "list", "--json"]).await?.expect(0)?.json()?;
-    Ok(list["records"].as_array().with_context(|| list.to_string())?.clone())
+    Ok(list.as_array().with_context(|| list.to_string())?.clone())
 }
