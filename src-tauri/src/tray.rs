@@ -234,7 +234,7 @@ impl View<'_> {
         match seconds {
             0 => words.retry_now.to_owned(),
             1..=60 => fill(words.retry_in_seconds, &[&(seconds.div_ceil(STEP) * STEP).to_string()]),
-            _ => fill(words.retry_in_minutes, &[&seconds.div_ceil(60).to_string()]),
+            _ => fill(words.retry_in_minutes, &[&((seconds + 30) / 60).to_string()]),
         }
     }
 

@@ -7,11 +7,11 @@ const de = new Format("de-DE");
 const now = new Date("2026-11-21T14:30:00Z");
 const ago = (seconds: number) => en.relative(new Date(now.getTime() - seconds * 1000), now);
 
-test("ages are rounded down, what is to come up", () => {
+test("ages are rounded down, countdowns of seconds up", () => {
   expect([0, 0.4, 59.9, 60, 119, 3599, 3600, 86_399].map(ago)).toEqual([
     "now", "now", "59 sec ago", "1 min ago", "1 min ago", "59 min ago", "1 hr ago", "23 hr ago",
   ]);
-  expect([-0.4, -39.2, -60, -61].map(ago)).toEqual(["in 1 sec", "in 40 sec", "in 1 min", "in 2 min"]);
+  expect([-0.4, -39.2, -60, -61, -300.4].map(ago)).toEqual(["in 1 sec", "in 40 sec", "in 1 min", "in 1 min", "in 5 min"]);
 });
 
 test("sizes, numbers and times follow the language", () => {
@@ -24,10 +24,15 @@ test("sizes, numbers and times follow the language", () => {
   expect(de.plural(1_204, { one: "# Eintrag", other: "# Einträge" })).toBe("1.204 Einträge");
 });
 
+test("a duration is never nothing", () => {
+  expect([0, 0.42, 9.96, 40, 150, 7_300].map((s) => en.duration(s).replace(/s$/, ""))).toEqual(["0.1 sec", "0.4 sec", "10 sec", "40 sec", "3 min", "2 hr"]);
+});
+
 test("a clock time has its day when it is not today", () => {
   expect(en.clock(new Date("2026-11-21T15:00:00Z"), now)).toBe("15:00");
+  expect(new Format("en-US").clock(new Date("2026-11-21T15:00:00Z"), now)).toMatch(/^3:00\sPM$/u);
   expect(en.clock(new Date("2026-11-22T06:00:00Z"), now)).toBe("Sun 06:00");
-  expect(en.clock(new Date("2026-12-24T06:00:00Z"), now)).toBe("24 Dec, 06:00");
+  expect(en.clock(new Date("2026-12-24T06:00:00Z"), now)).toBe("24 Dec 06:00");
 });
 
 test("until tomorrow ends at six in the morning of the next day", () => {

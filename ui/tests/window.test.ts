@@ -145,7 +145,7 @@ test("signing in sends the form and keeps no password", async () => {
 
 test("a sign-in that fails is named, keeps the e-mail and clears the password", async () => {
   const w = await open(all["signed_out"]!);
-  w.companion.refusals.set("login", { code: "wrong_credentials", text: "" });
+  w.companion.refusals.set("login", { code: "wrong_credentials", text: "The agent says it its own way." });
   (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
   (w.find("signin-password") as HTMLInputElement).value = "wrong";
   await w.press("signin-submit");
@@ -208,6 +208,7 @@ test("failed records: why, and what can be done about each", async () => {
   expect(reasons[0]).toBe("The backend refused it: URL is longer than 2,048 characters");
   w.container.querySelector<HTMLElement>('[data-row="0"]')?.click();
   await settle();
+  expect(w.asked("failedShow")).toEqual([[1]]);
   await w.press("failed-retry");
   expect(w.asked("failedRetry")).toEqual([[{ ids: [1] }]]);
   expect(w.container.querySelectorAll("[data-testid=failed-row]")).toHaveLength(4);

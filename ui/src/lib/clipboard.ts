@@ -4,13 +4,13 @@ export async function copy(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    const area = document.createElement("textarea");
-    area.value = text;
-    area.className = "unseen";
-    document.body.append(area);
-    area.select();
+    const fill = (event: ClipboardEvent) => {
+      event.clipboardData?.setData("text/plain", text);
+      event.preventDefault();
+    };
+    document.addEventListener("copy", fill, { once: true });
     const done = document.execCommand("copy");
-    area.remove();
+    document.removeEventListener("copy", fill);
     return done;
   }
 }

@@ -6,6 +6,8 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+/** Nothing takes no time: shorter durations are said to take this many seconds. */
+const SHORTEST = 0.1;
 
 export interface Forms {
   one: string;
@@ -51,7 +53,7 @@ export class Format {
     }).format(value);
   }
 
-  /** "2 min. ago", "in 40 sec.", "now"; whole units: what has passed is rounded down, what is to come up. */
+  /** "2 min. ago", "in 40 sec.", "now". What has passed is rounded down; what is to come to the nearest, but seconds up. */
   relative(at: Date, now: Date): string {
     const ms = at.getTime() - now.getTime();
     const size = Math.abs(ms);
@@ -63,7 +65,8 @@ export class Format {
           : size < DAY
             ? (["hour", HOUR] as const)
             : (["day", DAY] as const);
-    return this.#relative.format(Math.ceil(ms / length), unit);
+    const n = ms < 0 || unit === "second" ? Math.ceil(ms / length) : Math.round(ms / length);
+    return this.#relative.format(n, unit);
   }
 
   /** How long something takes, in its largest unit: "40 sec", "3 min", "2 hr". */
@@ -79,19 +82,16 @@ export class Format {
       unit,
       unitDisplay: "short",
       maximumFractionDigits: unit === "second" && value < 10 ? 1 : 0,
-    }).format(value);
+    }).format(Math.max(value, SHORTEST));
   }
 
   /** The clock time today, else with the day. */
   clock(at: Date, now: Date): string {
-    const today = at.toDateString() === now.toDateString();
+    const time = new Intl.DateTimeFormat(this.locale, { timeStyle: "short" }).format(at);
+    if (at.toDateString() === now.toDateString()) return time;
     const near = Math.abs(at.getTime() - now.getTime()) < 6 * DAY;
-    const day: Intl.DateTimeFormatOptions = today
-      ? {}
-      : near
-        ? { weekday: "short" }
-        : { day: "numeric", month: "short" };
-    return new Intl.DateTimeFormat(this.locale, { ...day, hour: "2-digit", minute: "2-digit" }).format(at);
+    const day: Intl.DateTimeFormatOptions = near ? { weekday: "short" } : { day: "numeric", month: "short" };
+    return `${new Intl.DateTimeFormat(this.locale, day).format(at)} ${time}`;
   }
 
   /** In full, for tooltips and screen readers. */

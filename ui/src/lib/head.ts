@@ -5,7 +5,7 @@
 import type { State } from "../generated/State";
 import type { Status } from "../generated/Status";
 import type { Messages } from "../messages";
-import { outcomeWhy } from "./why";
+import { outcomeWhy, wentWell } from "./why";
 import type { IconName } from "../parts/icons";
 
 export type HeadState = State | "connecting" | "disconnected";
@@ -91,7 +91,8 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "alert",
         icon: "attention",
         sentence: loud(s) > 0 ? m.head.needYou(loud(s)) : m.head.needsAttention,
-        reason: loud(s) > 0 && s.lastSync?.outcome === "emptied" ? null : why,
+        // Beside failed records, only a reason that is not their being failed.
+        reason: loud(s) > 0 && wentWell(s.lastSync?.outcome) ? null : why,
         detail: n > 0 ? m.head.safeHere(n) : null,
         primary: "sync",
         canPause: true,

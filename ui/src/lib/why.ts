@@ -30,6 +30,10 @@ export function outcomeName(code: string, m: Messages): string {
   return names[code] ?? code;
 }
 
+export function wentWell(code: string | undefined): boolean {
+  return code === undefined || code === "emptied" || code === "nothing_to_send";
+}
+
 /** Why a run ended: the agent's sentence to readers of its language, to others what its word means. */
 export function outcomeWhy(code: string | undefined, said: string | null, m: Messages): string | null {
   if (m.asTheAgent || code === undefined || !(code in m.outcome)) return said;

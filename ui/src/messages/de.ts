@@ -88,7 +88,7 @@ export const de = (f: Format): Messages => ({
     noneHint: "Lehnt der Server einen Eintrag ab, bleibt er mit dem Grund hier, und die anderen gehen weiter.",
     loading: "Liste wird gelesen",
     kind: { pageVisit: "Seitenbesuch", tabAggregate: "Tab-Übersicht" },
-    since: (relative) => `seit: ${relative}`,
+    since: (relative) => `fehlgeschlagen ${relative}`,
     attempts: (n) => f.plural(n, { one: "# Versuch", other: "# Versuche" }),
     kept: "Still behalten",
     filter: "Anzeigen",

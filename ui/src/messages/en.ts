@@ -87,7 +87,7 @@ export const en = (f: Format) => ({
     noneHint: "If the backend refuses a record, it is kept here with the reason, and the others go on.",
     loading: "Reading the list",
     kind: { pageVisit: "Page visit", tabAggregate: "Tab summary" },
-    since: (relative: string) => `since ${relative}`,
+    since: (relative: string) => `failed ${relative}`,
     attempts: (n: number) => f.plural(n, { one: "# attempt", other: "# attempts" }),
     kept: "Kept quietly",
     filter: "Show",

@@ -14,7 +14,7 @@ const folder = process.argv[2] ?? "shots";
 mkdirSync(folder, { recursive: true });
 const run = promisify(execFile);
 
-const states = ["up_to_date", "waiting", "syncing", "retrying", "needs_attention", "needs_setting", "paused", "session_expired", "signed_out", "other_account", "buffer_problem", "gone"];
+const states = ["connecting", "up_to_date", "waiting", "syncing", "retrying", "needs_attention", "needs_setting", "paused", "session_expired", "signed_out", "other_account", "buffer_problem", "gone"];
 const window_ = (query) => [query, 440, 640];
 const tabs = [
   window_("scene=needs_attention&tab=failed"),
