@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use heyho_records::complete::Completeness;
 use heyho_records::native;
 use heyho_records::reason::Reason;
+use heyho_records::rules::{self, Dropped, Rule};
 use heyho_records::{Code, Kind, Record, Rejection};
 use sha2::{Digest, Sha256};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
@@ -37,6 +38,8 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Arrival {
     pub account_ref: Option<String>,
+    /// Records of the frame that the privacy rules dropped.
+    pub filtered: u64,
     items: Vec<Item>,
 }
 
@@ -56,19 +59,29 @@ pub struct Appended {
 
 impl Arrival {
     pub fn read(account_ref: Option<String>, page_visits: &[&str], tab_aggregates: &[&str]) -> Arrival {
-        let of = |kind: Kind, raws: &[&str]| {
-            raws.iter()
-                .enumerate()
-                .map(|(index, raw)| Item {
-                    kind,
-                    index,
-                    read: Record::read(kind, raw).map_err(|rejection| (rejection, (*raw).to_owned())),
-                })
-                .collect::<Vec<_>>()
-        };
-        let mut items = of(Kind::PageVisit, page_visits);
-        items.extend(of(Kind::TabAggregate, tab_aggregates));
-        Arrival { account_ref, items }
+        Arrival::read_by_rules(account_ref, page_visits, tab_aggregates, &[], &mut Dropped::default())
+    }
+
+    /// With the privacy rules applied before anything else.
+    pub fn read_by_rules(
+        account_ref: Option<String>,
+        page_visits: &[&str],
+        tab_aggregates: &[&str],
+        rules: &[Rule],
+        dropped: &mut Dropped,
+    ) -> Arrival {
+        let (mut items, mut filtered) = (Vec::new(), 0);
+        for (kind, raws) in [(Kind::PageVisit, page_visits), (Kind::TabAggregate, tab_aggregates)] {
+            for (index, raw) in raws.iter().enumerate() {
+                let Some(raw) = rules::apply(rules, kind, raw, dropped) else {
+                    filtered += 1;
+                    continue;
+                };
+                let read = Record::read(kind, &raw).map_err(|rejection| (rejection, raw.into_owned()));
+                items.push(Item { kind, index, read });
+            }
+        }
+        Arrival { account_ref, filtered, items }
     }
 }
 
@@ -122,6 +135,7 @@ impl Buffer {
             let owner = owner(&mut tx, arrival.account_ref.as_deref()).await?;
             let mut writer = Writer { tx: &mut tx, source: source_id, held_until: now + hold_ms, now };
             let mut answer = Appended::default();
+            answer.counts.filtered = arrival.filtered;
             let mut fresh: Vec<(usize, NewRow<'_>)> = Vec::new();
             for (place, item) in arrival.items.iter().enumerate() {
                 match &item.read {

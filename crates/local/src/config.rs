@@ -4,6 +4,7 @@
 //! are kept and reported as warnings. Writing keeps comments and order, and is whole or not at all.
 
 use crate::paths::write_private;
+use heyho_records::rules::{Action, Match, Rule};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_edit::{DocumentMut, Item, TableLike};
@@ -19,6 +20,7 @@ pub struct Config {
     pub sync: Sync,
     pub tokens: TokenStore,
     pub extensions: Extensions,
+    pub rules: Vec<Rule>,
     pub buffer_max_bytes: Option<u64>,
     pub log_level: LogLevel,
     /// Keys that mean nothing here: probably misspelt.
@@ -97,6 +99,7 @@ impl Default for Config {
             },
             tokens: TokenStore::Keyring,
             extensions: Extensions::default(),
+            rules: Vec::new(),
             buffer_max_bytes: None,
             log_level: LogLevel::Info,
             warnings: Vec::new(),
@@ -131,6 +134,14 @@ impl Config {
         config.warnings = reader.warnings;
         Ok(config)
     }
+}
+
+/// The privacy rules alone, also where other settings are mistaken: rules must not stop for a typing error
+/// somewhere else. An error here means that nothing may be stored.
+pub fn rules(path: &Path) -> Result<Vec<Rule>, ConfigError> {
+    let file = path.display().to_string();
+    let document = document(&read(path)?, &file)?;
+    Reader { file: &file, document: &document, warnings: Vec::new() }.rules()
 }
 
 /// Sets one key such as `backend.url`, after checking that the file stays valid with it.
@@ -217,6 +228,7 @@ impl Reader<'_> {
         }
         config.extensions.chromium = self.strings("extensions.chromium")?;
         config.extensions.firefox = self.strings("extensions.firefox")?;
+        config.rules = self.rules()?;
         config.buffer_max_bytes = self.integer("buffer.max_bytes", 1 << 20, 1 << 50)?;
         if let Some(level) = self.word("log.level", &LogLevel::NAMES)? {
             config.log_level = level;
@@ -295,6 +307,22 @@ impl Reader<'_> {
         Ok(self.typed(key, read, "an array of strings")?.unwrap_or_default())
     }
 
+    fn rules(&self) -> Result<Vec<Rule>, ConfigError> {
+        let Some(item) = self.item("privacy.rules") else { return Ok(Vec::new()) };
+        let accepted = "[[privacy.rules]] tables, each with id, match = \"host\" or \"url\", pattern, and action = \"drop\" or \"strip\"";
+        let bad = |item: &Item| self.bad("privacy.rules", &item.to_string(), accepted);
+        let tables: Vec<&dyn TableLike> = match item {
+            Item::ArrayOfTables(tables) => tables.iter().map(|table| table as &dyn TableLike).collect(),
+            Item::Value(toml_edit::Value::Array(array)) => array
+                .iter()
+                .map(|value| value.as_inline_table().map(|table| table as &dyn TableLike))
+                .collect::<Option<_>>()
+                .ok_or_else(|| bad(item))?,
+            _ => return Err(bad(item)),
+        };
+        tables.into_iter().map(|table| read_rule(table).ok_or_else(|| bad(item))).collect()
+    }
+
     fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<Option<T>, ConfigError> {
         let read = |item: &Item| {
             let given = item.as_str()?;
@@ -303,6 +331,24 @@ impl Reader<'_> {
         let accepted = words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(", ");
         self.typed(key, read, &accepted)
     }
+}
+
+fn read_rule(table: &dyn TableLike) -> Option<Rule> {
+    let text = |key: &str| table.get(key).and_then(Item::as_str);
+    Some(Rule {
+        id: text("id")?.to_owned(),
+        r#match: match text("match")? {
+            "host" => Match::Host,
+            "url" => Match::Url,
+            _ => return None,
+        },
+        pattern: text("pattern").filter(|pattern| !pattern.is_empty())?.to_owned(),
+        action: match text("action")? {
+            "drop" => Action::Drop,
+            "strip" => Action::Strip,
+            _ => return None,
+        },
+    })
 }
 
 /// `90s`, `5m`, `1h`, `2d`, or several of them.
@@ -381,6 +427,9 @@ mod tests {
             [sink]
             [[privacy.rules]]
             id = "r"
+            match = "host"
+            pattern = "*.bank.example"
+            action = "drop"
             "#,
             "config.toml",
         )
@@ -390,6 +439,7 @@ mod tests {
         assert_eq!(config.sync.hold, Duration::from_secs(600));
         assert_eq!(config.tokens, TokenStore::File);
         assert_eq!(config.extensions.chromium, ["abc"]);
+        assert_eq!((config.rules.len(), config.rules[0].action), (1, Action::Drop));
         assert_eq!(config.warnings, ["config.toml: [sink] is not known"]);
     }
 
@@ -403,12 +453,29 @@ mod tests {
             ("[sync]\nbatch_bytes = 1000", ["sync.batch_bytes", "1000", "from 307200"]),
             ("[tokens]\nstore = \"disk\"", ["tokens.store", "disk", "\"keyring\", \"file\""]),
             ("[log]\nlevel = \"loud\"", ["log.level", "loud", "\"trace\""]),
+            ("[[privacy.rules]]\nid = \"r\"\nmatch = \"host\"\n", ["privacy.rules", "id = ", "pattern"]),
             ("[log\n", ["config.toml", "TOML", "line 1"]),
         ] {
             let error = Config::parse(text, "config.toml").unwrap_err().to_string();
             for word in words {
                 assert!(error.contains(word), "{error} lacks {word}");
             }
+        }
+    }
+
+    #[test]
+    fn rules_are_read_also_beside_a_mistake_and_never_guessed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        assert_eq!(rules(&path).unwrap(), []);
+        let rule = "privacy.rules = [{ id = 'r', match = 'url', pattern = '*x*', action = 'strip' }]\n";
+        std::fs::write(&path, format!("{rule}[sync]\ninterval = 5\n")).unwrap();
+        assert!(Config::load(&path).is_err());
+        assert_eq!(rules(&path).unwrap().len(), 1);
+        for broken in [rule.replace("'url'", "'everything'"), rule.replace("'*x*'", "''"), "[privacy".into()]
+        {
+            std::fs::write(&path, broken).unwrap();
+            assert!(rules(&path).is_err());
         }
     }
 

@@ -8,11 +8,11 @@ mod answers;
 mod frames;
 mod launch;
 mod session;
+mod settings;
 
 use anyhow::Context;
 use frames::FrameReader;
 use heyho_local::clock;
-use heyho_local::config::Config;
 use heyho_local::paths::Paths;
 use std::process::ExitCode;
 use tokio::sync::mpsc;
@@ -37,20 +37,14 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<ExitCode> {
     let paths = Paths::of_user()?;
-    // A mistake in the settings must not cost records: they are stored under the defaults, and the agent,
-    // which uses the settings, names the mistake.
-    let config = Config::load(&paths.config_file()).unwrap_or_else(|error| {
-        tracing::warn!("{error}; records are stored all the same");
-        Config::default()
-    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(serve(paths, config))?;
+    let code = runtime.block_on(serve(paths))?;
     // A read of stdin may still hang in its thread: do not wait for it.
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn serve(paths: Paths, config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(paths: Paths) -> anyhow::Result<ExitCode> {
     let (out, mut answers) = mpsc::unbounded_channel::<Vec<u8>>();
     let writing = tokio::spawn(async move {
         let mut stdout = tokio::io::stdout();
@@ -77,7 +71,7 @@ async fn serve(paths: Paths, config: Config) -> anyhow::Result<ExitCode> {
             }
         }
     });
-    let session = session::Session::new(paths, config, clock::system(), caller(), out);
+    let session = session::Session::new(paths, clock::system(), caller(), out);
     let code = session.run(received).await;
     // Every commit has its answer in the pipe before we leave; pushes to subscribers end with us.
     let flushed = tokio::time::timeout(std::time::Duration::from_secs(2), writing).await;

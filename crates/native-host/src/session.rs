@@ -7,15 +7,16 @@
 use crate::agent_link::AgentLink;
 use crate::answers;
 use crate::frames::Inbound;
+use crate::settings::Settings;
 use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
 use heyho_local::clock::Clock;
-use heyho_local::config::Config;
 use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{Companion, FaultCode, Request as AgentRequest};
 use heyho_records::native::{
     AccountRef, Answer, Ask, Client, ErrorCode, HostInfo, Limits, MAX_FROM_BROWSER, MAX_RECORDS, PROTOCOL,
     Request, RequestId,
 };
+use heyho_records::rules::Dropped;
 use heyho_records::status::Status;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use tokio::task::JoinSet;
 /// Of raw frames in one commit: keeps a transaction short beside other writers.
 const GROUP_BYTES: usize = 4 << 20;
 const GROUP_FRAMES: usize = 64;
+/// For the status, while the settings cannot be read.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 /// Pushes of the status are at least this far apart.
 const PUSH_SPACING: Duration = Duration::from_secs(1);
 /// The stream cannot be trusted further (contract, section 2).
@@ -34,13 +37,14 @@ const DATA_ERROR: u8 = 65;
 #[derive(Debug)]
 pub struct Session {
     pub paths: Paths,
-    pub config: Config,
+    pub settings: Settings,
     pub clock: Arc<dyn Clock>,
     /// The extension that started this host, as the browser names it.
     pub caller: String,
     agent: Arc<AgentLink>,
     buffer: Option<Buffer>,
     client: Client,
+    dropped: Dropped,
     out: mpsc::UnboundedSender<Vec<u8>>,
     /// End with the session: they hold the way out open.
     pushes: JoinSet<()>,
@@ -59,31 +63,41 @@ enum Turn {
 }
 
 enum Other {
-    Hello { protocol: Option<u64>, client: Client },
+    Hello {
+        protocol: Option<u64>,
+        client: Client,
+    },
     Status,
     Subscribe,
     Sync,
     Open,
-    Refused { code: ErrorCode, error: String },
+    Refused {
+        code: ErrorCode,
+        error: String,
+    },
+    /// Records that may not be stored until the settings are mended.
+    NotNow {
+        error: String,
+    },
 }
 
 impl Session {
     pub fn new(
         paths: Paths,
-        config: Config,
         clock: Arc<dyn Clock>,
         caller: String,
         out: mpsc::UnboundedSender<Vec<u8>>,
     ) -> Session {
         let agent = Arc::new(AgentLink::new(paths.socket()));
         Session {
+            settings: Settings::new(paths.config_file()),
             paths,
-            config,
             clock,
             caller,
             agent,
             buffer: None,
             client: Client::default(),
+            dropped: Dropped::default(),
             out,
             pushes: JoinSet::new(),
         }
@@ -98,7 +112,7 @@ impl Session {
                 None => match frames.recv().await {
                     None => return ExitCode::SUCCESS,
                     Some(Inbound::TooLarge { length }) => return self.too_large(length),
-                    Some(Inbound::Frame { bytes, .. }) => turn(&bytes),
+                    Some(Inbound::Frame { bytes, .. }) => self.turn(&bytes),
                 },
             };
             match turn {
@@ -110,7 +124,7 @@ impl Session {
                         && group.iter().map(|frame| frame.bytes).sum::<usize>() < GROUP_BYTES
                     {
                         match frames.try_recv() {
-                            Ok(Inbound::Frame { bytes, .. }) => match self::turn(&bytes) {
+                            Ok(Inbound::Frame { bytes, .. }) => match self.turn(&bytes) {
                                 Turn::Records(frame) => group.push(frame),
                                 other => {
                                     put_back = Some(other);
@@ -131,6 +145,32 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn turn(&mut self, frame: &[u8]) -> Turn {
+        let Request { id, ask } = Request::read(frame);
+        let other = match ask {
+            Ask::Records { account_ref, page_visits, tab_aggregates } => match self.settings.current() {
+                Ok(config) => {
+                    let arrival = Arrival::read_by_rules(
+                        account_ref,
+                        &page_visits,
+                        &tab_aggregates,
+                        &config.rules,
+                        &mut self.dropped,
+                    );
+                    return Turn::Records(RecordsFrame { id, arrival, bytes: frame.len() });
+                }
+                Err(error) => Other::NotNow { error: error.to_owned() },
+            },
+            Ask::Hello { protocol, client } => Other::Hello { protocol, client },
+            Ask::Status => Other::Status,
+            Ask::Subscribe => Other::Subscribe,
+            Ask::Sync => Other::Sync,
+            Ask::Open => Other::Open,
+            Ask::Refused { code, error } => Other::Refused { code, error },
+        };
+        Turn::Other(id, other)
     }
 
     fn say(&self, answer: &Answer) {
@@ -165,7 +205,8 @@ impl Session {
 
     async fn append(&mut self, arrivals: &[Arrival]) -> Result<Vec<Appended>, BufferError> {
         let source = self.source();
-        let hold = i64::try_from(self.config.sync.hold.as_millis()).unwrap_or(i64::MAX / 4);
+        let hold = self.settings.current().map_or(Duration::ZERO, |config| config.sync.hold);
+        let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 4);
         let now = self.clock.now_ms();
         self.buffer().await?.append(&source, arrivals, hold, now).await
     }
@@ -214,6 +255,10 @@ impl Session {
             }
             Other::Open => self.open(id).await,
             Other::Refused { code, error } => self.say(&answers::error(id, code, error)),
+            Other::NotNow { error } => {
+                tracing::warn!("{error}");
+                self.say(&answers::nack(id, &BufferError::Unavailable(error)));
+            }
         }
     }
 
@@ -233,6 +278,7 @@ impl Session {
             Ok(buffer) => buffer.signed_in().await.ok().flatten(),
             Err(_) => None,
         };
+        let rules = self.settings.current().map(|config| config.rules.clone()).unwrap_or_default();
         self.say(&Answer::Welcome {
             id,
             protocol: PROTOCOL,
@@ -240,7 +286,7 @@ impl Session {
             features: vec!["records", "status", "subscribe", "sync", "open"],
             limits: Limits { max_records: MAX_RECORDS, max_message_bytes: MAX_FROM_BROWSER },
             account: account.map(|a| AccountRef { r#ref: a.r#ref, email: a.email }),
-            rules: Vec::new(),
+            rules,
         });
     }
 
@@ -249,7 +295,8 @@ impl Session {
         if let Some(status) = self.agent.status().await {
             return Ok(status);
         }
-        let (interval, now) = (self.config.sync.interval, self.clock.now_ms());
+        let interval = self.settings.current().map_or(DEFAULT_INTERVAL, |config| config.sync.interval);
+        let now = self.clock.now_ms();
         self.buffer().await?.offline_status(interval, now).await
     }
 
@@ -285,23 +332,6 @@ impl Session {
         };
         self.say(&Answer::Opened { id, accepted: opened.is_ok(), reason: opened.err() });
     }
-}
-
-fn turn(frame: &[u8]) -> Turn {
-    let Request { id, ask } = Request::read(frame);
-    let other = match ask {
-        Ask::Records { account_ref, page_visits, tab_aggregates } => {
-            let arrival = Arrival::read(account_ref, &page_visits, &tab_aggregates);
-            return Turn::Records(RecordsFrame { id, arrival, bytes: frame.len() });
-        }
-        Ask::Hello { protocol, client } => Other::Hello { protocol, client },
-        Ask::Status => Other::Status,
-        Ask::Subscribe => Other::Subscribe,
-        Ask::Sync => Other::Sync,
-        Ask::Open => Other::Open,
-        Ask::Refused { code, error } => Other::Refused { code, error },
-    };
-    Turn::Other(id, other)
 }
 
 /// Passes the agent's status on after each change, for as long as there is an agent; waits for the next one.

@@ -208,3 +208,34 @@ fn a_mistake_in_the_settings_costs_no_records() {
     let answer = host.ask(&json!({ "type": "records", "pageVisits": [visit("a")] }));
     assert_eq!(answer["stored"], 1);
 }
+
+#[test]
+fn privacy_rules_hold_before_anything_is_written_also_when_they_are_new() {
+    let world = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(world.path().join("config")).unwrap();
+    let config = world.path().join("config/config.toml");
+    let mut host = Host::start(world.path());
+    let secret =
+        |n: u32| json!({ "id": format!("s{n}"), "url": "https://www.canary-bank.example/x", "startedAt": 1 });
+    std::fs::write(
+        &config,
+        "[sync]\ninterval = 5\n[[privacy.rules]]\nid = 'b'\nmatch = 'host'\npattern = '*.canary-bank.example'\naction = 'drop'\n",
+    )
+    .unwrap();
+    let ack = host.ask(&json!({ "type": "records", "pageVisits": [secret(1), visit("a")] }));
+    assert_eq!((&ack["filtered"], &ack["stored"]), (&json!(1), &json!(1)));
+    // rules that are not understood: nothing is stored until they are
+    std::fs::write(&config, "[[privacy.rules]]\nid = 'b'\nmatch = 'hsot'\npattern = 'x'\naction = 'drop'\n")
+        .unwrap();
+    let nack = host.ask(&json!({ "type": "records", "pageVisits": [secret(2)] }));
+    assert_eq!((&nack["type"], &nack["code"]), (&json!("nack"), &json!("buffer_unavailable")));
+    assert!(nack["error"].as_str().unwrap().contains("privacy.rules"), "{nack}");
+    drop(host);
+    for file in std::fs::read_dir(world.path().join("data")).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(11).any(|w| w == b"canary-bank"), "{}", path.display());
+        }
+    }
+}

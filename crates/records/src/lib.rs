@@ -7,6 +7,7 @@
 //! - [`record`]: reading one record: what is accepted, what is changed, what is known of it;
 //! - [`complete`]: which of two versions of one record says more;
 //! - [`reason`]: why a record is among the failed, as a typed value that is stored;
+//! - [`rules`]: what the user wants kept nowhere;
 //! - [`native`]: the frames between extension and host;
 //! - [`status`]: the object of `heyho status --json`.
 
@@ -16,6 +17,7 @@ pub mod kind;
 pub mod native;
 pub mod reason;
 pub mod record;
+pub mod rules;
 pub mod status;
 pub mod time;
 

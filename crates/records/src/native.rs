@@ -6,6 +6,7 @@
 
 use crate::Kind;
 use crate::record::Code;
+use crate::rules::Rule;
 use crate::status::{Account, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -183,7 +184,7 @@ pub enum Answer {
         features: Vec<&'static str>,
         limits: Limits,
         account: Option<AccountRef>,
-        rules: Vec<serde_json::Value>,
+        rules: Vec<Rule>,
     },
     Ack {
         #[serde(skip_serializing_if = "Option::is_none")]
