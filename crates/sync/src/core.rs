@@ -48,6 +48,9 @@ pub struct Core {
     /// Learnt from 413 and from "too many".
     learnt_bytes: Option<usize>,
     learnt_records: Option<usize>,
+    /// Records of one request while the connection keeps breaking; doubles with each confirmed batch.
+    few: Option<usize>,
+    passed_over: Vec<PassedOver>,
     /// Runs in a row that ended without a healthy answer.
     away: u32,
     /// The backend asked not to be disturbed before this.
@@ -82,6 +85,14 @@ struct Probe {
     rows: Vec<RowRef>,
     why: Why,
     faults: u32,
+}
+
+/// A single record whose request breaks.
+#[derive(Debug, Clone)]
+struct PassedOver {
+    row: RowRef,
+    until: i64,
+    why: Why,
 }
 
 /// What was asked for last.
@@ -124,6 +135,8 @@ impl Core {
             capabilities: None,
             learnt_bytes: None,
             learnt_records: None,
+            few: None,
+            passed_over: Vec::new(),
             away: 0,
             floor_until: None,
             next_at: None,
@@ -154,6 +167,8 @@ impl Core {
             return Task::Finish(RunEnd { why: Why::NotYet, next_at_ms: Some(next), totals });
         }
         self.floor_until = None;
+        let passed_over_most = now.saturating_add(millis(policy::PASSED_OVER_FOR));
+        self.passed_over.retain(|it| now < it.until && it.until <= passed_over_most);
         self.run = Some(Run {
             trigger,
             totals,

@@ -61,6 +61,12 @@ pub const SERVER_ERROR_ATTEMPTS: u32 = 2;
 /// When nothing else waits that could be accepted in between: all five attempts of S2.
 pub const SERVER_ERROR_LAST_ATTEMPTS: u32 = 5;
 
+/// After this many runs in which nobody answered, a batch whose connection broke is halved, on the guess that it
+/// is too much for the line, or holds a record that breaks the backend. It never counts against a record: one
+/// that breaks alone is passed over for a while, so that it blocks nobody, and keeps waiting.
+pub const LOST_RUNS: u32 = 2;
+pub const PASSED_OVER_FOR: Duration = Duration::from_secs(3_600);
+
 /// A batch that the backend calls "in progress" over this many runs gets a new key: whatever worked on it died.
 pub const STILL_WORKING_RUNS: u32 = 3;
 

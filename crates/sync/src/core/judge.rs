@@ -1,8 +1,8 @@
 //! What the core does about an answer to a batch.
 
 use super::take::refuses;
-use super::{Again, Core, Probe, Run, Then, millis};
-use crate::answer::Reply;
+use super::{Again, Core, PassedOver, Probe, Run, Then, millis};
+use crate::answer::{Reply, TransportError};
 use crate::classify::{Accounted, Sent, Verdict, classify};
 use crate::hunt::Cause;
 use crate::names::Named;
@@ -59,6 +59,8 @@ impl Core {
             run.totals.batches += 1;
             run.rekeyed = false;
             self.away = 0;
+            let all = self.policy.batch_page_visits + self.policy.batch_tab_aggregates;
+            self.few = self.few.map(|few| few * 2).filter(|few| *few < all);
             run.accepted(&mut settlement);
         }
         for kind in Kind::ALL {
@@ -215,12 +217,30 @@ impl Core {
             run.probe = Some(Probe { rows, why, faults: faults as u32 });
             return self.settle(Settlement::default(), Then::Take);
         }
+        let for_long = away >= policy::LOST_RUNS || self.few.is_some();
+        if matches!(again, Again::Send) && breaks(&why) && for_long {
+            self.send_less(&why, now);
+            return self.settle(Settlement::default(), Then::Finish(why));
+        }
         if matches!(again, Again::Send) && (matches!(why, Why::NotProof { .. }) || stuck(&why, away)) {
             // An answer kept under this key would be given again for ever.
             let settlement = Settlement { batch: BatchFate::Rekey, ..Settlement::default() };
             return self.settle(settlement, Then::Finish(why));
         }
         self.finish(why, now, jitter)
+    }
+
+    /// The exchange breaks with this batch: half of it next time; a single record is passed over.
+    fn send_less(&mut self, why: &Why, now: i64) {
+        let Some(run) = &self.run else { return };
+        let rows: Vec<RowRef> = run.batch.iter().flat_map(own).collect();
+        match rows.as_slice() {
+            [row] => {
+                let until = now.saturating_add(millis(policy::PASSED_OVER_FOR));
+                self.passed_over.push(PassedOver { row: *row, until, why: why.clone() });
+            }
+            rows => self.few = Some((rows.len() / 2).max(1)),
+        }
     }
 
     /// A server error while looking for the record that causes it.
@@ -313,6 +333,12 @@ fn set_named_aside(settlement: &mut Settlement, batch: &Batch, named: Vec<Named>
 /// A backend that stays at work on a batch over several runs has forgotten it.
 fn stuck(why: &Why, away: u32) -> bool {
     *why == Why::StillWorking && away >= policy::STILL_WORKING_RUNS
+}
+
+/// The backend was reached, and then the exchange broke: the batch may be the cause.
+fn breaks(why: &Why) -> bool {
+    use TransportError::{AnswerTimeout, BodyTooLarge, ConnectionLost};
+    matches!(why, Why::NoAnswer { error: AnswerTimeout | BodyTooLarge | ConnectionLost })
 }
 
 fn fault_reason(why: &Why) -> Reason {

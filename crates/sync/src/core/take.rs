@@ -18,10 +18,13 @@ impl Core {
         run.batch = None;
         // Once nobody is suspect any longer, a server error is only that again.
         run.faults_refuse &= run.hunt.is_hunting();
-        let next = match &run.probe {
+        let mut next = match &run.probe {
             Some(probe) => Next::Beyond { skip: probe.rows.clone() },
             None => run.hunt.next(jitter),
         };
+        if let Next::Beyond { skip } | Next::Free { skip } = &mut next {
+            skip.extend(self.passed_over.iter().map(|it| it.row));
+        }
         self.ask_for(next)
     }
 
@@ -40,7 +43,7 @@ impl Core {
         };
         let visits = least([said.max_page_visits, None], self.policy.batch_page_visits);
         let aggregates = least([said.max_tab_aggregates, None], self.policy.batch_tab_aggregates);
-        let records = self.learnt_records.unwrap_or(visits + aggregates);
+        let records = least([self.learnt_records, self.few], visits + aggregates);
         BatchLimits {
             mode: said.mode,
             max_page_visits: of_kind(Kind::PageVisit, visits),
@@ -106,6 +109,9 @@ impl Core {
         }
         if let Some(kind) = run.hunt.unconfirmed_kind() {
             return self.finish(Why::ConfirmsNone { kind }, now, jitter);
+        }
+        if let Some(passed_over) = self.passed_over.first() {
+            return self.finish(passed_over.why.clone(), now, jitter);
         }
         if accepted {
             return self.finish(Why::Emptied, now, jitter);

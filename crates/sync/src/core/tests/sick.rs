@@ -83,6 +83,47 @@ proptest! {
     }
 }
 
+#[test]
+fn a_record_that_breaks_every_connection_blocks_nobody_and_is_not_blamed() {
+    for bad in [0, 57, 149] {
+        let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(150), 0);
+        let mut backend = |batch: &Batch| {
+            let breaks = batch.items.iter().any(|item| item.row.seq == bad);
+            if breaks { Err(TransportError::ConnectionLost) } else { saved(batch) }
+        };
+        for _ in 0..40 {
+            let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+            assert_eq!(end.why, Why::NoAnswer { error: TransportError::ConnectionLost });
+            now = end.next_at_ms.unwrap();
+        }
+        assert_eq!(queue.waiting.iter().map(|it| it.row.seq).collect::<Vec<_>>(), [bad]);
+        assert!(queue.set_aside.is_empty());
+        // It is tried again, and goes when the backend is mended.
+        let mut runs = 0;
+        while !queue.waiting.is_empty() {
+            runs += 1;
+            assert!(runs < 20);
+            now = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now).next_at_ms.unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_line_that_dies_in_the_middle_of_a_run_is_not_asked_for_ever() {
+    let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(1_000), 0);
+    let mut requests = 0;
+    let mut backend = |batch: &Batch| {
+        requests += 1;
+        if requests > 2 { Err(TransportError::AnswerTimeout) } else { saved(batch) }
+    };
+    let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
+    assert_eq!((end.why.code(), end.totals.requests), ("no_answer", 2 + 5));
+    now = end.next_at_ms.unwrap();
+    let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+    assert_eq!((end.why.code(), end.totals.requests), ("no_answer", 1));
+    assert_eq!(queue.waiting.len(), 600);
+}
+
 /// 10,000 clients whose backend comes back after an hour: nobody storms it.
 #[test]
 fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
