@@ -120,7 +120,7 @@ pub async fn start_app(world: &World) -> Result<Process> {
 
 async fn answering(world: &World, mut process: Process) -> Result<Process> {
     eventually(BOOT, "the agent answers", async || {
-        anyhow::ensure!(process.is_running()?, "it ended: {}", process.printed());
+        process.still_runs()?;
         let status = status(world).await?;
         anyhow::ensure!(status["agentRunning"] == true, "{status}");
         Ok(())

@@ -15,8 +15,8 @@ pub async fn display(world: &mut World) -> Result<Process> {
     let mut command = world.command("Xvfb");
     command.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"]);
     let mut xvfb = world.start("xvfb", command)?;
-    let number = xvfb.line_after("", BOOT).await?;
-    let number = number.lines().next_back().unwrap_or_default().to_owned();
+    let only_digits = |line: &str| line.parse::<u32>().ok().map(|n| n.to_string());
+    let number = xvfb.line("the display's number", BOOT, only_digits).await?;
     world.set("DISPLAY", format!(":{number}"));
     world.set("GDK_BACKEND", "x11");
     // No graphics card is asked for, and no accessibility bus is looked for outside this world.

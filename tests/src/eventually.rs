@@ -11,7 +11,19 @@ pub const BOOT: Duration = Duration::from_secs(120);
 
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// `Err` from the probe means "not yet", and its text is what was seen instead.
+/// What is waited for cannot come any more: a probe's error of this type ends the waiting at once.
+#[derive(Debug)]
+pub struct Never(pub String);
+
+impl std::fmt::Display for Never {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Never {}
+
+/// Any other `Err` from the probe means "not yet", and its text is what was seen instead.
 pub async fn eventually<T>(
     bound: Duration,
     what: &str,
@@ -25,6 +37,9 @@ pub async fn eventually<T>(
             Ok(value) => return Ok(value),
             Err(saw) => saw,
         };
+        if saw.is::<Never>() {
+            return Err(saw.context(format!("{what}: never")));
+        }
         if start.elapsed() > bound {
             bail!("{what}: not within {} s; last seen: {saw:#}", bound.as_secs());
         }

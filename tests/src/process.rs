@@ -1,7 +1,7 @@
 //! One program that runs beside a test. What it prints goes to a file, so nothing is lost when it is killed,
 //! and waiting for a line is reading that file. Dropping the handle kills the program.
 
-use crate::eventually::{SOON, eventually};
+use crate::eventually::{Never, SOON, eventually};
 use crate::world::MARK;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -45,22 +45,38 @@ impl Process {
 
     /// The rest of the first line that contains `mark`, once it is printed whole.
     pub async fn line_after(&mut self, mark: &str, bound: Duration) -> Result<String> {
-        let what = format!("{} prints \"{mark}\"", self.name);
+        let rest = |line: &str| Some(line.split_once(mark)?.1.trim().to_owned());
+        self.line(&format!("a line with \"{mark}\""), bound, rest).await
+    }
+
+    /// What `pick` makes of the first whole line that it knows.
+    pub async fn line(
+        &mut self,
+        what: &str,
+        bound: Duration,
+        pick: impl Fn(&str) -> Option<String>,
+    ) -> Result<String> {
+        let what = format!("{what} from {}", self.name);
         eventually(bound, &what, async || {
+            // Asked before reading: what it printed last is then seen.
+            let running = self.still_runs();
             let printed = self.printed();
-            let ended = self.child.try_wait()?;
-            if let Some((_, rest)) = printed.split_once(mark)
-                && let Some((line, _)) = rest.split_once('\n')
-            {
-                return Ok(line.trim().to_owned());
+            let whole = printed.rsplit_once('\n').map(|(whole, _)| whole).unwrap_or_default();
+            if let Some(found) = whole.lines().find_map(&pick) {
+                return Ok(found);
             }
-            bail!("{printed}{}", ended.map(|s| format!("it ended: {s}")).unwrap_or_default())
+            running?;
+            bail!("{printed}")
         })
         .await
     }
 
-    pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_none())
+    /// In a probe: an ended process answers nothing any more.
+    pub fn still_runs(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(Never(format!("{} ended, {status}: {}", self.name, self.printed())).into()),
+        }
     }
 
     /// SIGKILL: what a crash or the kernel does.

@@ -32,7 +32,7 @@ impl Driver {
         let mut process = world.start(program, command)?;
         let url = format!("http://127.0.0.1:{port}");
         eventually(BOOT, &format!("{program} listens"), async || {
-            anyhow::ensure!(process.is_running()?, "it ended: {}", process.printed());
+            process.still_runs()?;
             Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?)
         })
         .await?;
