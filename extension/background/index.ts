@@ -56,7 +56,10 @@ const ready = companion.start().catch((error: unknown) => log(`start: ${String(e
 // Side by side: an event that waits is lost with the worker, so the wait is kept short.
 const session = sessionName();
 const begun = Promise.all([readCapture(), ready, session, recorder.open()]);
-void begun.then(([capture]) => turn(capture)).then(keepBeating);
+begun
+  .then(([capture]) => turn(capture))
+  .catch((error: unknown) => log(`start: ${String(error)}`))
+  .finally(() => void keepBeating());
 
 async function turn(capture: Capture): Promise<void> {
   if (capture !== 'on') {

@@ -83,15 +83,17 @@ export class Recorder {
   }
 
   private async handOver(store: CaptureStore): Promise<void> {
-    const { records, upTo } = await store.pending();
-    if (records.length === 0) return;
-    const of = (kind: Kind): JsonObject[] => records.filter((e: Emitted) => e.kind === kind).map((e) => e.record);
-    // Visits first: an aggregate points to one.
-    for (const kind of ['pageVisit', 'tabAggregate'] as const) {
-      const some = of(kind);
-      if (some.length > 0) await this.options.hand(kind, some);
+    for (;;) {
+      const { records, upTo } = await store.pending();
+      if (records.length === 0) return;
+      const of = (kind: Kind): JsonObject[] => records.filter((e: Emitted) => e.kind === kind).map((e) => e.record);
+      // Visits first: an aggregate points to one.
+      for (const kind of ['pageVisit', 'tabAggregate'] as const) {
+        const some = of(kind);
+        if (some.length > 0) await this.options.hand(kind, some);
+      }
+      await store.handedOver(upTo);
     }
-    await store.handedOver(upTo);
   }
 
   private schedule(state: State): void {

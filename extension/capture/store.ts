@@ -19,6 +19,8 @@ interface Schema extends DBSchema {
   pending: { key: number; value: Emitted };
 }
 
+const PORTION = 500;
+
 export class CaptureStore {
   private constructor(private readonly db: IDBPDatabase<Schema>) {}
 
@@ -54,10 +56,10 @@ export class CaptureStore {
     await Promise.all([...writes, tx.done]);
   }
 
-  /** The records that were not handed over yet, oldest first, with the key to delete them up to. */
+  /** A portion of the records that were not handed over yet, oldest first, with the key to delete them up to. */
   async pending(): Promise<{ records: Emitted[]; upTo: number }> {
     const tx = this.db.transaction('pending');
-    const [keys, records] = await Promise.all([tx.store.getAllKeys(), tx.store.getAll()]);
+    const [keys, records] = await Promise.all([tx.store.getAllKeys(null, PORTION), tx.store.getAll(null, PORTION)]);
     return { records, upTo: keys.at(-1) ?? 0 };
   }
 

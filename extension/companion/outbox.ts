@@ -75,22 +75,37 @@ interface Schema extends DBSchema {
 const PAGE = 256;
 
 export class IdbOutbox implements OutboxStore {
-  private constructor(private readonly db: IDBPDatabase<Schema>) {}
+  private db: Promise<IDBPDatabase<Schema>> | null = null;
+
+  private constructor(private readonly name: string) {}
 
   static async open(name = 'heyho-companion'): Promise<IdbOutbox> {
-    const db = await openDB<Schema>(name, 1, {
+    const outbox = new IdbOutbox(name);
+    await outbox.use();
+    return outbox;
+  }
+
+  /** The open database; opened anew where the browser closed it (site data cleared, disk trouble). */
+  private use(): Promise<IDBPDatabase<Schema>> {
+    this.db ??= openDB<Schema>(this.name, 1, {
       upgrade(fresh) {
         const items = fresh.createObjectStore('items', { keyPath: 'seq', autoIncrement: true });
         items.createIndex('identity', ['kind', 'id'], { unique: true });
         items.createIndex('kind', 'kind');
         fresh.createObjectStore('meta');
       },
+      terminated: () => {
+        this.db = null;
+      },
+    }).catch((error: unknown) => {
+      this.db = null;
+      throw error;
     });
-    return new IdbOutbox(db);
+    return this.db;
   }
 
   async put(items: readonly NewItem[]): Promise<void> {
-    const tx = this.db.transaction('items', 'readwrite', { durability: 'strict' });
+    const tx = (await this.use()).transaction('items', 'readwrite', { durability: 'strict' });
     const identity = tx.store.index('identity');
     for (const item of items) {
       const waiting = await identity.get([item.kind, item.id]);
@@ -112,8 +127,9 @@ export class IdbOutbox implements OutboxStore {
     const frame: OutboxItem[] = [];
     let bytes = 0;
     let after = 0;
+    const db = await this.use();
     for (;;) {
-      const page = (await this.db.getAll('items', IDBKeyRange.lowerBound(after, true), PAGE)) as OutboxItem[];
+      const page = (await db.getAll('items', IDBKeyRange.lowerBound(after, true), PAGE)) as OutboxItem[];
       for (const item of page) {
         after = item.seq;
         if (item.notBefore > now) continue;
@@ -130,7 +146,7 @@ export class IdbOutbox implements OutboxStore {
   }
 
   async confirm(versions: readonly Version[]): Promise<void> {
-    const tx = this.db.transaction('items', 'readwrite');
+    const tx = (await this.use()).transaction('items', 'readwrite');
     for (const { seq, generation } of versions) {
       const waiting = await tx.store.get(seq);
       if (waiting?.generation === generation) await tx.store.delete(seq);
@@ -139,7 +155,7 @@ export class IdbOutbox implements OutboxStore {
   }
 
   async fail({ seq, generation }: Version, notBefore: number): Promise<number> {
-    const tx = this.db.transaction('items', 'readwrite');
+    const tx = (await this.use()).transaction('items', 'readwrite');
     const waiting = await tx.store.get(seq);
     const failures = (waiting?.failures ?? 0) + 1;
     if (waiting?.generation === generation) await tx.store.put({ ...waiting, failures, notBefore });
@@ -148,7 +164,7 @@ export class IdbOutbox implements OutboxStore {
   }
 
   async rewrite(edit: (item: OutboxItem) => string | null): Promise<void> {
-    const tx = this.db.transaction('items', 'readwrite', { durability: 'strict' });
+    const tx = (await this.use()).transaction('items', 'readwrite', { durability: 'strict' });
     for (let cursor = await tx.store.openCursor(); cursor !== null; cursor = await cursor.continue()) {
       const item = cursor.value as OutboxItem;
       const text = edit(item);
@@ -161,22 +177,23 @@ export class IdbOutbox implements OutboxStore {
   }
 
   async counts(): Promise<Counts> {
-    const tx = this.db.transaction('items');
+    const tx = (await this.use()).transaction('items');
     const kind = tx.store.index('kind');
     const [pageVisits, tabAggregates] = await Promise.all([kind.count('pageVisit'), kind.count('tabAggregate')]);
     return { pageVisits, tabAggregates };
   }
 
-  getMeta(name: string): Promise<unknown> {
-    return this.db.get('meta', name);
+  async getMeta(name: string): Promise<unknown> {
+    return (await this.use()).get('meta', name);
   }
 
   async setMeta(name: string, value: unknown): Promise<void> {
-    await this.db.put('meta', value, name);
+    await (await this.use()).put('meta', value, name);
   }
 
   close(): void {
-    this.db.close();
+    void this.db?.then((db) => db.close());
+    this.db = null;
   }
 }
 
