@@ -307,9 +307,6 @@ async fn whatever_is_no_proof_deletes_nothing_and_says_so() {
     backend.feel(Mood::Well);
     assert_eq!(agent.sync().await.unwrap().sent, 1);
     assert_eq!(backend.ids("u@x"), ["a"]);
-    let keys: std::collections::BTreeSet<_> =
-        backend.seen.lock().unwrap().iter().map(|(_, key, body)| (key.clone(), body.clone())).collect();
-    assert_eq!(keys.len(), 1, "every retry says the same under the same key");
     agent.agent.shutdown().await;
 }
 
