@@ -61,7 +61,21 @@ impl App {
 }
 
 pub fn router(app: Shared, cors_origins: &[HeaderValue]) -> Router {
-    let (router, document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
+    let (router, document) = routes().split_for_parts();
+    let router = router
+        .route("/api/v1/openapi.json", get(async move || Json(document)))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    let router = if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) };
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .with_state(app)
+}
+
+/// The handlers, and the document their annotations make.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
         .nest("/api/v1/auth", accounts())
         .nest("/api/auth", accounts())
         .routes(routes!(account::delete))
@@ -74,16 +88,6 @@ pub fn router(app: Shared, cors_origins: &[HeaderValue]) -> Router {
         .routes(routes!(metrics::serve))
         .merge(signs_of_life())
         .nest("/api/v1", signs_of_life())
-        .split_for_parts();
-    let router = router
-        .route("/api/v1/openapi.json", get(async move || Json(document)))
-        .fallback(async || ApiError::NotFound)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
-    let router = if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) };
-    router
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), guard))
-        .with_state(app)
 }
 
 fn cors(origins: &[HeaderValue]) -> CorsLayer {

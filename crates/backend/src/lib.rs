@@ -39,6 +39,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// The OpenAPI document, as `/api/v1/openapi.json` serves it.
+pub fn openapi_document() -> anyhow::Result<serde_json::Value> {
+    serde_json::to_value(app::routes().into_openapi()).context("the OpenAPI document")
+}
+
 /// How often expired answers, tokens and sessions are forgotten.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 

@@ -147,6 +147,19 @@ mod tests {
         }
     }
 
+    /// Control: where the last one wins, the property above would find it out.
+    #[test]
+    fn a_rule_that_depends_on_the_order_would_be_noticed() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let last_one_wins = |all: &[Rank]| all.last().map(|rank| rank.checksum);
+        let found = runner.run(&prop::collection::vec(rank(), 1..8), |ranks| {
+            let reversed: Vec<Rank> = ranks.iter().rev().copied().collect();
+            prop_assert_eq!(last_one_wins(&ranks), last_one_wins(&reversed));
+            Ok(())
+        });
+        assert!(found.is_err());
+    }
+
     #[test]
     fn what_was_deleted_stays_deleted() {
         let rank = Rank {

@@ -7,11 +7,17 @@ mod account;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod authorisation;
+#[cfg(test)]
 mod browse;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
 mod idempotency;
+#[cfg(test)]
+mod nodes;
+#[cfg(test)]
+mod order;
 #[cfg(test)]
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -1,0 +1,64 @@
+//! More than anyone should send.
+
+use crate::program::{Program, batch};
+use serde_json::json;
+use std::io::Write as _;
+
+/// Far more than the limits allow to be held at once.
+const BOUND: u64 = 700 * 1024 * 1024;
+
+async fn on_sqlite() -> (Program, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(&format!("sqlite://{}", folder.path().join("heyho.db").display())).await;
+    (program, folder)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_megabyte_that_inflates_to_half_a_gigabyte_is_a_413_in_bounded_memory() {
+    let (program, _folder) = on_sqlite().await;
+    let token = program.client().register().await;
+    // gzip allows members one after another
+    let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    member.write_all(&vec![b' '; 1024 * 1024]).unwrap();
+    let bomb = member.finish().unwrap().repeat(512);
+    assert!(bomb.len() < 1024 * 1024);
+
+    let bombs = futures_util::future::join_all((0..16).map(|n| {
+        let (client, token, bomb) = (program.client(), token.clone(), bomb.clone());
+        async move { client.sync(&token, &format!("bomb{n}"), bomb, true).await.unwrap() }
+    }));
+    // meanwhile a companion's batch is served
+    let client = program.client();
+    let small = async { client.sync(&token, "small", batch("small", 100), false).await.unwrap() };
+    let (bombs, small) = tokio::join!(bombs, small);
+    assert_eq!(small.0, 200);
+    for (status, answer) in bombs {
+        assert_eq!((status.as_u16(), answer["code"].as_str()), (413, Some("PAYLOAD_TOO_LARGE")));
+        assert_eq!(answer["max_bytes"], 64 * 1024 * 1024);
+    }
+    let peak = program.peak_memory();
+    assert!(peak < BOUND, "{} MiB", peak / 1024 / 1024);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_records_of_fifty_kilobytes_are_stored_or_named() {
+    let (program, _folder) = on_sqlite().await;
+    let token = program.client().register().await;
+    let record = |n: usize, padding: usize| json!({"id": format!("v{n}"), "url": "https://example.com/", "visited_at": 1, "metadata": {"x": "y".repeat(padding)}});
+    let fitting: Vec<_> = (0..1_000).map(|n| record(n, 50_000)).collect();
+    let body = json!({"pageVisits": fitting}).to_string().into_bytes();
+    assert!(body.len() > 50_000_000);
+    let (status, answer) = program.client().sync(&token, "k", body, false).await.unwrap();
+    assert_eq!((status.as_u16(), &answer["data"]["page_visits_synced"]), (200, &json!(1_000)), "{answer}");
+
+    let mut one_over: Vec<_> = (0..10).map(|n| record(n, 50_000)).collect();
+    one_over[7] = record(7, 52_000);
+    let body = json!({"pageVisits": one_over}).to_string().into_bytes();
+    let (status, answer) = program.client().sync(&token, "l", body, false).await.unwrap();
+    assert_eq!(status, 400);
+    let failed = answer["failed_records"].as_array().unwrap();
+    assert_eq!(
+        (failed.len(), &failed[0]["index"], &failed[0]["code"]),
+        (1, &json!(7), &json!("metadata_too_large"))
+    );
+}

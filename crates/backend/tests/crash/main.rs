@@ -1,0 +1,13 @@
+//! The program itself, killed, starved of disk, and fed too much. Each test is a sentence.
+
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod large;
+#[cfg(test)]
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[cfg(test)]
+mod program;

@@ -1,0 +1,125 @@
+//! `heyho-backend serve` as a process of its own.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub struct Program {
+    child: Child,
+    base: String,
+    database: String,
+    http: reqwest::Client,
+}
+
+impl Program {
+    /// Starts it and waits for its one line.
+    pub async fn start(database: &str) -> Program {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (child, base) = spawn(database.to_owned()).await;
+        // a connection to a killed server is never used again
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        let http = http.timeout(Duration::from_secs(60)).build().unwrap();
+        Program { child, base, database: database.to_owned(), http }
+    }
+
+    /// Kills it as a power cut would and starts it again.
+    pub async fn kill_and_start(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        (self.child, self.base) = spawn(self.database.clone()).await;
+    }
+
+    pub fn client(&self) -> Client {
+        Client { base: self.base.clone(), http: self.http.clone() }
+    }
+
+    /// The most memory it ever had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn spawn(database: String) -> (Child, String) {
+    tokio::task::spawn_blocking(move || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_heyho-backend"))
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .env("HEYHO_DATABASE_URL", database)
+            .env("HEYHO_JWT_SECRET", "the same for every node of these tests")
+            .env("HEYHO_LOG", std::env::var("HEYHO_TEST_LOG").unwrap_or_else(|_| "off".to_owned()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let base = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("it said {line:?}"));
+        (child, base.to_owned())
+    })
+    .await
+    .unwrap()
+}
+
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    pub async fn register(&self) -> String {
+        let body = json!({"email": "ada@example.org", "password": "correct horse"});
+        let request = self.http.post(format!("{}/api/v1/auth/register", self.base)).json(&body);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["data"]["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// None: no whole answer came.
+    pub async fn sync(
+        &self,
+        token: &str,
+        key: &str,
+        body: Vec<u8>,
+        gzip: bool,
+    ) -> Option<(StatusCode, Value)> {
+        let mut request = self.http.post(format!("{}/api/v1/data/sync", self.base)).bearer_auth(token);
+        request = request.header("Idempotency-Key", key).body(body);
+        if gzip {
+            request = request.header("Content-Encoding", "gzip");
+        }
+        let response = request.send().await.ok()?;
+        let status = response.status();
+        Some((status, response.json().await.ok()?))
+    }
+
+    pub async fn stored(&self, token: &str) -> Vec<Value> {
+        let mut visits = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let url = format!("{}/api/v1/browsing_data?limit=1000&cursor={cursor}", self.base);
+            let page: Value =
+                self.http.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap();
+            visits.extend(page["data"]["page_visits"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => return visits,
+            }
+        }
+    }
+}
+
+pub fn batch(name: &str, records: usize) -> Vec<u8> {
+    let visits: Vec<Value> = (0..records)
+        .map(|n| json!({"id": format!("{name}-{n}"), "url": "https://example.com/", "visited_at": 1, "title": "x".repeat(500)}))
+        .collect();
+    json!({"pageVisits": visits}).to_string().into_bytes()
+}
