@@ -7,6 +7,7 @@
 use crate::panel::Strokes;
 use crate::shell::{Event, Shell};
 use crate::tray::{Action, Icon, Item, Tray};
+use crate::words::tag_of_user;
 use heyho_local::paths::{Paths, private_dir};
 use heyho_records::status::Status;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,7 +87,8 @@ impl Desktop {
             window.unminimize()?;
             return window.set_focus();
         }
-        let mut builder = WebviewWindowBuilder::new(&self.app, WINDOW, WebviewUrl::default())
+        let page = tag_of_user().map_or("index.html".to_owned(), |tag| format!("index.html#{tag}"));
+        let mut builder = WebviewWindowBuilder::new(&self.app, WINDOW, WebviewUrl::App(page.into()))
             .title("HeyHo Companion")
             .inner_size(440.0, 640.0)
             .min_inner_size(360.0, 480.0)

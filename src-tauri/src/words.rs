@@ -17,12 +17,8 @@ impl Lang {
         }
     }
 
-    /// The user's, as POSIX says it.
     pub fn of_user() -> Lang {
-        ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .into_iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-            .map_or(Lang::En, |locale| Lang::of(&locale))
+        locale().map_or(Lang::En, |locale| Lang::of(&locale))
     }
 
     pub fn words(self) -> &'static Words {
@@ -53,6 +49,25 @@ impl Lang {
         }
         text
     }
+}
+
+/// The user's locale, as POSIX says it; None where the system says it otherwise.
+fn locale() -> Option<String> {
+    ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+/// The user's language as a tag for the window, so that tray and window speak the same one.
+pub fn tag_of_user() -> Option<String> {
+    tag(&locale()?)
+}
+
+/// `de_AT.UTF-8` is `de-AT`; `C` and `POSIX` are no language.
+fn tag(locale: &str) -> Option<String> {
+    let name = locale.split(['.', '@']).next()?.replace('_', "-");
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    (plain && !matches!(name.as_str(), "" | "C" | "POSIX")).then_some(name)
 }
 
 /// `{}` stands for a number or a time, in the order of the sentence.
@@ -184,6 +199,13 @@ mod tests {
     fn a_locale_is_a_language_and_english_without_one() {
         assert_eq!(["de", "de_AT.UTF-8", "de-DE"].map(Lang::of), [Lang::De; 3]);
         assert_eq!(["en_GB.UTF-8", "C", "C.UTF-8", "", "deutsch", "fr_FR"].map(Lang::of), [Lang::En; 6]);
+    }
+
+    #[test]
+    fn the_window_is_told_a_tag_or_nothing() {
+        assert_eq!(tag("de_AT.UTF-8").as_deref(), Some("de-AT"));
+        assert_eq!(tag("ca_ES@valencia").as_deref(), Some("ca-ES"));
+        assert_eq!(["C", "C.UTF-8", "POSIX", "", "a b", "x#y"].map(tag), [const { None }; 6]);
     }
 
     #[test]

@@ -17,7 +17,8 @@ import { tauriCompanion } from "./lib/companion";
 import { Session } from "./lib/session.svelte";
 import { translate } from "./messages";
 
-const { lang, messages } = translate(navigator.languages);
+// The shell names the user's language behind the `#`, so that tray and window speak the same one.
+const { lang, messages } = translate([location.hash.slice(1), ...navigator.languages]);
 document.documentElement.lang = lang;
 
 const target = document.getElementById("app");

@@ -21,7 +21,7 @@ const [light, dark] = css.split("@media (prefers-color-scheme: dark)") as [strin
 const tokens = (part: string) => new Map(Array.from(part.matchAll(/--([\w-]+): (#[0-9a-f]{6});/g), (m) => [m[1] as string, m[2] as string]));
 
 const text: [string, string[]][] = [
-  ["ink", ["ground", "surface", "sunken", "line"]],
+  ["ink", ["ground", "surface", "sunken", "raised", "line"]],
   ["soft", ["ground", "surface", "sunken"]],
   ["on-accent", ["accent", "accent-hover"]],
   ["good", ["surface", "good-tint"]],
