@@ -25,7 +25,7 @@ pub struct About {
 #[tauri::command]
 pub async fn about(paths: State<'_, Paths>) -> Answer<About> {
     let backend = Config::load(&paths.config_file())
-        .map(|config| config.backend.url)
+        .map(|config| config.backend.url.to_string())
         .map_err(|error| Fault::new(FaultCode::Configuration, error.to_string()))?;
     Ok(About { version: env!("CARGO_PKG_VERSION"), backend: Some(backend) })
 }

@@ -163,9 +163,8 @@ impl Service {
     async fn login(&self, login: Login) -> Result<Account, Fault> {
         let mut config = self.config();
         if let Some(url) = login.backend.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
-            config.backend.url = config::base_url(url, config.backend.allow_http).map_err(|accepted| {
-                Fault::new(FaultCode::Configuration, format!("{url:?} is not accepted: {accepted}"))
-            })?;
+            config.backend.url = BaseUrl::parse(url, config.backend.allow_http)
+                .map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
         }
         let driver = driver(&config, &self.device_id)?;
         let session = ask_backend(&driver, &login).await?;
@@ -180,7 +179,7 @@ impl Service {
             &self.buffer,
             &self.keeper,
             self.clock.as_ref(),
-            &config.backend.url,
+            config.backend.url.as_str(),
             &session,
             login.claim == Some(true),
             &login.email,
@@ -257,9 +256,8 @@ pub fn kept_pause(kept: Option<&str>, now: Timestamp) -> Option<Pause> {
 /// A driver for the configured backend.
 pub fn driver(config: &Config, device_id: &str) -> Result<Driver, Fault> {
     let bad = |e: &dyn std::fmt::Display| Fault::new(FaultCode::Configuration, e.to_string());
-    let base_url = BaseUrl::parse(&config.backend.url, config.backend.allow_http).map_err(|e| bad(&e))?;
     Driver::new(&DriverConfig {
-        base_url,
+        base_url: config.backend.url.clone(),
         ca_file: config.backend.ca_file.clone(),
         proxy: config.backend.proxy.clone().map_or(ProxySetting::System, ProxySetting::Url),
         device_id: device_id.to_owned(),

@@ -178,7 +178,7 @@ async fn resume_session(
         live.change(|live| live.session = SessionState::Expired);
         None
     };
-    if account.backend != config.backend.url {
+    if account.backend != config.backend.url.as_str() {
         return expired("the settings name another backend");
     }
     let Some(stored) = keeper.load().await else { return expired("its tokens are not there") };

@@ -4,13 +4,13 @@
 //! are kept and reported as warnings. Writing keeps comments and order, and is whole or not at all.
 
 use crate::paths::write_private;
+use heyho_records::base_url::BaseUrl;
 use heyho_records::rules::{Action, Match, Rule};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_edit::{DocumentMut, Item, TableLike};
 use url::Url;
 
-pub const DEFAULT_BACKEND: &str = "http://127.0.0.1:3001";
 /// Below this one record of the largest accepted size could not be sent with its envelope.
 pub const MIN_BATCH_BYTES: u64 = 307_200;
 
@@ -29,8 +29,7 @@ pub struct Config {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backend {
-    /// Without a trailing slash and without `/api/v1`.
-    pub url: String,
+    pub url: BaseUrl,
     pub allow_http: bool,
     pub ca_file: Option<PathBuf>,
     /// None: the system's.
@@ -84,12 +83,7 @@ impl LogLevel {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            backend: Backend {
-                url: DEFAULT_BACKEND.to_owned(),
-                allow_http: false,
-                ca_file: None,
-                proxy: None,
-            },
+            backend: Backend { url: BaseUrl::default(), allow_http: false, ca_file: None, proxy: None },
             sync: Sync {
                 interval: Duration::from_secs(300),
                 batch_page_visits: 100,
@@ -195,8 +189,10 @@ impl Reader<'_> {
             backend.allow_http = allow;
         }
         if let Some(text) = self.string("backend.url")? {
-            backend.url = base_url(&text, backend.allow_http)
-                .map_err(|accepted| self.bad("backend.url", &format!("{text:?}"), &accepted))?;
+            // An address that holds a password is not repeated.
+            let shown = if text.contains('@') { "…".to_owned() } else { format!("{text:?}") };
+            backend.url = BaseUrl::parse(&text, backend.allow_http)
+                .map_err(|error| self.bad("backend.url", &shown, &error.to_string()))?;
         }
         backend.ca_file = self.string("backend.ca_file")?.map(PathBuf::from);
         backend.proxy = self.string("backend.proxy")?;
@@ -365,35 +361,6 @@ fn spoken(seconds: u64) -> String {
     }
 }
 
-/// A backend's base URL in its one form, or what would be accepted.
-pub fn base_url(text: &str, allow_http: bool) -> Result<String, String> {
-    let accepted = "a URL that begins with https://, or http:// on this machine";
-    let mut url = Url::parse(text.trim()).map_err(|_| accepted.to_owned())?;
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(accepted.to_owned()),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback || allow_http => {}
-        "http" => {
-            return Err("https:// (http beyond this machine would send your history in the clear; \
-                 backend.allow_http = true permits it)"
-                .to_owned());
-        }
-        _ => return Err(accepted.to_owned()),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a URL without a user name or a password in it".to_owned());
-    }
-    url.set_query(None);
-    url.set_fragment(None);
-    let trimmed = url.as_str().trim_end_matches('/');
-    Ok(trimmed.strip_suffix("/api/v1").unwrap_or(trimmed).trim_end_matches('/').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -434,7 +401,7 @@ mod tests {
             "config.toml",
         )
         .unwrap();
-        assert_eq!(config.backend.url, "https://sync.example/prefix");
+        assert_eq!(config.backend.url.as_str(), "https://sync.example/prefix");
         assert_eq!(config.sync.interval, Duration::from_secs(90));
         assert_eq!(config.sync.hold, Duration::from_secs(600));
         assert_eq!(config.tokens, TokenStore::File);
@@ -487,26 +454,8 @@ mod tests {
         set(&path, "backend.url", "http://127.0.0.1:9".into()).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("# mine") && text.contains("# often"), "{text}");
-        assert_eq!(Config::load(&path).unwrap().backend.url, "http://127.0.0.1:9");
+        assert_eq!(Config::load(&path).unwrap().backend.url.as_str(), "http://127.0.0.1:9");
         assert!(set(&path, "backend.url", "nonsense".into()).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    }
-
-    #[test]
-    fn base_urls_have_one_form() {
-        for (given, expected) in [
-            ("http://127.0.0.1:3001", Some("http://127.0.0.1:3001")),
-            ("http://localhost:3001/", Some("http://localhost:3001")),
-            ("https://Example.COM:443/api/v1", Some("https://example.com")),
-            ("https://example.com/base/", Some("https://example.com/base")),
-            ("https://u:p@example.com", None),
-            ("http://[::1]:3001", Some("http://[::1]:3001")),
-            ("http://10.0.0.1", None),
-            ("file:///x", None),
-            ("", None),
-        ] {
-            assert_eq!(base_url(given, false).ok().as_deref(), expected, "{given}");
-        }
-        assert!(base_url("http://10.0.0.1", true).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness: everything here is a function of its arguments, so that the host, the
 //! agent and the backend judge one record alike.
 //!
+//! - [`base_url`]: which backend addresses are accepted;
 //! - [`json`]: a JSON tree that keeps every number as its text;
 //! - [`record`]: reading one record: what is accepted, what is changed, what is known of it;
 //! - [`complete`]: which of two versions of one record says more;
@@ -11,6 +12,7 @@
 //! - [`native`]: the frames between extension and host;
 //! - [`status`]: the object of `heyho status --json`.
 
+pub mod base_url;
 pub mod complete;
 pub mod json;
 pub mod kind;

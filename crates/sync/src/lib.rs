@@ -12,7 +12,6 @@
 //!
 //! The driver does what the core asks:
 //!
-//! - [`base_url`]: which addresses are accepted;
 //! - [`driver`]: the HTTP requests of the loop;
 //! - [`auth_http`]: sign-in, in the shapes of the reference backend and of HeyHo's service.
 
@@ -22,9 +21,10 @@ compile_error!(
 );
 
 pub mod alerts;
+pub use heyho_records::base_url;
+
 pub mod answer;
 pub mod auth_http;
-pub mod base_url;
 pub mod body;
 pub mod capabilities;
 pub mod classify;

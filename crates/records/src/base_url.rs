@@ -5,6 +5,9 @@
 
 use url::{Host, Url};
 
+/// Where `heyho-backend serve` listens when nothing else is said.
+const DEFAULT: &str = "http://127.0.0.1:3001";
+
 /// The address of a backend, in its one canonical spelling: no trailing slash, no `/api/v1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BaseUrl(Url);
@@ -73,6 +76,16 @@ impl BaseUrl {
     }
 }
 
+impl Default for BaseUrl {
+    /// The reference backend on this machine.
+    fn default() -> BaseUrl {
+        match Url::parse(DEFAULT) {
+            Ok(url) => BaseUrl(url),
+            Err(_) => unreachable!("a constant that the tests parse"),
+        }
+    }
+}
+
 impl std::fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
@@ -91,6 +104,11 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_is_the_reference_backend_here() {
+        assert_eq!(BaseUrl::default().as_str(), DEFAULT);
+    }
 
     #[test]
     fn prefixes_are_kept_and_the_api_path_is_not() {
