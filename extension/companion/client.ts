@@ -193,6 +193,7 @@ export class Companion {
         this.update({ lastAckAt: this.clock.now(), problem: null });
         await this.recount(store);
       },
+      onIdle: () => this.enqueue(() => this.recount(store)),
       onProblem: (problem) => {
         this.options.log?.(`${problem.code}: ${problem.text}`);
         this.update({ problem });

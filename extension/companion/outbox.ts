@@ -76,6 +76,8 @@ const PAGE = 256;
 
 export class IdbOutbox implements OutboxStore {
   private db: Promise<IDBPDatabase<Schema>> | null = null;
+  private known: Record<Kind, number> | null = null;
+  private commits = 0;
 
   private constructor(private readonly name: string) {}
 
@@ -96,6 +98,7 @@ export class IdbOutbox implements OutboxStore {
       },
       terminated: () => {
         this.db = null;
+        this.known = null;
       },
     }).catch((error: unknown) => {
       this.db = null;
@@ -107,16 +110,19 @@ export class IdbOutbox implements OutboxStore {
   async put(items: readonly NewItem[]): Promise<void> {
     const tx = (await this.use()).transaction('items', 'readwrite', { durability: 'strict' });
     const identity = tx.store.index('identity');
+    const change = none();
     for (const item of items) {
       const waiting = await identity.get([item.kind, item.id]);
       if (waiting === undefined) {
         await tx.store.add({ ...item, generation: 1, failures: 0, notBefore: 0 });
+        change[item.kind] += 1;
       } else if (waiting.text !== item.text) {
         const generation = waiting.generation + 1;
         await tx.store.put({ ...waiting, text: item.text, bytes: item.bytes, generation, failures: 0, notBefore: 0 });
       }
     }
     await tx.done;
+    this.count(change);
   }
 
   async head(
@@ -141,17 +147,24 @@ export class IdbOutbox implements OutboxStore {
         frame.push(item);
         bytes += item.bytes;
       }
-      if (page.length < PAGE) return frame;
+      if (page.length < PAGE) {
+        if (frame.length === 0) this.known = null;
+        return frame;
+      }
     }
   }
 
   async confirm(versions: readonly Version[]): Promise<void> {
     const tx = (await this.use()).transaction('items', 'readwrite');
-    for (const { seq, generation } of versions) {
+    const change = none();
+    const remove = async ({ seq, generation }: Version): Promise<void> => {
       const waiting = await tx.store.get(seq);
-      if (waiting?.generation === generation) await tx.store.delete(seq);
-    }
-    await tx.done;
+      if (waiting?.generation !== generation) return;
+      await tx.store.delete(seq);
+      change[waiting.kind] -= 1;
+    };
+    await Promise.all([...versions.map(remove), tx.done]);
+    this.count(change);
   }
 
   async fail({ seq, generation }: Version, notBefore: number): Promise<number> {
@@ -165,22 +178,46 @@ export class IdbOutbox implements OutboxStore {
 
   async rewrite(edit: (item: OutboxItem) => string | null): Promise<void> {
     const tx = (await this.use()).transaction('items', 'readwrite', { durability: 'strict' });
+    const change = none();
     for (let cursor = await tx.store.openCursor(); cursor !== null; cursor = await cursor.continue()) {
       const item = cursor.value as OutboxItem;
       const text = edit(item);
-      if (text === null) await cursor.delete();
-      else if (text !== item.text) {
+      if (text === null) {
+        await cursor.delete();
+        change[item.kind] -= 1;
+      } else if (text !== item.text) {
         await cursor.update({ ...item, text, bytes: utf8Length(text), generation: item.generation + 1 });
       }
     }
     await tx.done;
+    this.count(change);
   }
 
+  /**
+   * Counted once, then kept: counting a long outbox again after each frame would take longer
+   * than sending it. Where `head` found nothing it is counted anew, which then costs nothing.
+   */
   async counts(): Promise<Counts> {
-    const tx = (await this.use()).transaction('items');
-    const kind = tx.store.index('kind');
-    const [pageVisits, tabAggregates] = await Promise.all([kind.count('pageVisit'), kind.count('tabAggregate')]);
-    return { pageVisits, tabAggregates };
+    while (this.known === null) {
+      const before = this.commits;
+      const counted = await this.countAll();
+      if (before === this.commits) this.known = counted;
+    }
+    return { pageVisits: this.known.pageVisit, tabAggregates: this.known.tabAggregate };
+  }
+
+  private async countAll(): Promise<Record<Kind, number>> {
+    const kind = (await this.use()).transaction('items').store.index('kind');
+    const [pageVisit, tabAggregate] = await Promise.all([kind.count('pageVisit'), kind.count('tabAggregate')]);
+    return { pageVisit, tabAggregate };
+  }
+
+  /** After a commit, so that a transaction that failed counts for nothing. */
+  private count(change: Record<Kind, number>): void {
+    this.commits += 1;
+    if (this.known === null) return;
+    this.known.pageVisit += change.pageVisit;
+    this.known.tabAggregate += change.tabAggregate;
   }
 
   async getMeta(name: string): Promise<unknown> {
@@ -195,6 +232,10 @@ export class IdbOutbox implements OutboxStore {
     void this.db?.then((db) => db.close());
     this.db = null;
   }
+}
+
+function none(): Record<Kind, number> {
+  return { pageVisit: 0, tabAggregate: 0 };
 }
 
 export function utf8Length(text: string): number {

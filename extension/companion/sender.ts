@@ -22,6 +22,8 @@ export interface SenderOptions {
   link: Link;
   refFor: (stamp: Stamp) => string | undefined;
   onDelivered: () => Promise<void>;
+  /** There is nothing that may go now. */
+  onIdle: () => void;
   onProblem: (problem: Problem) => void;
 }
 
@@ -120,8 +122,12 @@ export class Sender {
     const limit = { records: Math.min(this.limit, this.maxRecords), bytes: this.maxBytes };
     const items = await store.head(limit, clock.now(), (stamp) => JSON.stringify(refFor(stamp) ?? null));
     const first = items[0];
+    if (first === undefined) {
+      this.options.onIdle();
+      return;
+    }
     // The port may have gone, or a pause begun, while the outbox was read.
-    if (first === undefined || this.blocked()) return;
+    if (this.blocked()) return;
     const id = clock.uuid();
     const accountRef = refFor(first.stamp);
     const records = (kind: OutboxItem['kind']): unknown[] =>

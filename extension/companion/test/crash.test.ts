@@ -74,6 +74,7 @@ describe('crash points', () => {
         await world.client.start();
         await world.until(async () => (await world.waiting()).length === 0, true);
         await check();
+        await world.until(() => world.client.state.outbox.pageVisits === 0, true);
       }),
       { numRuns: 400 },
     );
