@@ -67,7 +67,8 @@ pub fn tests() -> Result<Vec<TestProgram>> {
 
 /// Reads one of cargo's JSON lines, of which only a few strings are wanted.
 fn test_program(line: &str) -> Option<TestProgram> {
-    if !line.contains("\"reason\":\"compiler-artifact\"") || !line.contains("\"test\":true}") {
+    let (_, profile) = line.split_once("\"profile\":{")?;
+    if !profile.split_once('}')?.0.contains("\"test\":true") {
         return None;
     }
     let path = PathBuf::from(string(line, "executable")?);
@@ -94,4 +95,33 @@ pub fn program(name: &str) -> Result<Command> {
     let mut command = Command::new(path);
     command.current_dir(std::env::current_dir().context("the current directory")?);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(profile_test: bool, executable: &str) -> String {
+        format!(
+            "{{\"reason\":\"compiler-artifact\",\"manifest_path\":\"{}/crates/buffer/Cargo.toml\",\
+             \"target\":{{\"kind\":[\"lib\"],\"name\":\"heyho_buffer\",\"test\":true}},\
+             \"profile\":{{\"opt_level\":\"0\",\"test\":{profile_test}}},\"executable\":{executable},\"fresh\":true}}",
+            root().display()
+        )
+    }
+
+    #[test]
+    fn a_test_program_is_known_by_its_profile() {
+        let found = test_program(&line(true, "\"/target/heyho_buffer-1\"")).unwrap();
+        assert_eq!((found.suite.as_str(), found.target.as_str()), ("buffer", "heyho_buffer"));
+        assert_eq!(found.path, PathBuf::from("/target/heyho_buffer-1"));
+        assert_eq!(found.directory, root().join("crates/buffer"));
+    }
+
+    #[test]
+    fn programs_libraries_and_messages_are_none() {
+        assert_eq!(test_program(&line(false, "\"/target/heyho\"")), None);
+        assert_eq!(test_program(&line(true, "null")), None);
+        assert_eq!(test_program("{\"reason\":\"build-finished\",\"success\":true}"), None);
+    }
 }
