@@ -109,3 +109,37 @@ pub async fn quit(events: State<'_, mpsc::Sender<Event>>) -> Answer<()> {
 async fn tell(agent: &Agent, request: Request) -> Answer<()> {
     agent.0.call(request).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// What stands between two marks of a source file, as words.
+    fn words<'a>(source: &'a str, from: &str, to: &str) -> BTreeSet<&'a str> {
+        let (_, rest) = source.split_once(from).unwrap();
+        let (list, _) = rest.split_once(to).unwrap();
+        list.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).filter(|word| !word.is_empty()).collect()
+    }
+
+    #[test]
+    fn declared_handled_and_allowed_are_the_same_commands() {
+        let declared = words(include_str!("../build.rs"), "const COMMANDS: &[&str] = &[", "];");
+        let mut handled = words(include_str!("app.rs"), "generate_handler![", "]");
+        handled.remove("commands");
+        let capability: serde_json::Value =
+            serde_json::from_str(include_str!("../capabilities/window.json")).unwrap();
+        let permissions: Vec<&str> =
+            capability["permissions"].as_array().unwrap().iter().filter_map(|p| p.as_str()).collect();
+        let allowed: BTreeSet<String> = permissions
+            .iter()
+            .filter_map(|p| p.strip_prefix("allow-"))
+            .map(|command| command.replace('-', "_"))
+            .collect();
+        assert_eq!(declared, handled);
+        assert_eq!(declared, allowed.iter().map(String::as_str).collect());
+        let beyond: Vec<&&str> = permissions.iter().filter(|p| !p.starts_with("allow-")).collect();
+        assert_eq!(beyond, [&"core:event:allow-listen", &"core:event:allow-unlisten"]);
+        assert_eq!(capability["windows"], serde_json::json!(["main"]));
+        assert!(capability.get("remote").is_none());
+    }
+}

@@ -79,3 +79,23 @@ mod platform {
         OpenOptions::new().append(true).create(true).open(file).map(drop)
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_log_is_for_the_user_alone_and_goes_on_where_it_was() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("state");
+        let file = folder.join("companion.log");
+        prepare(&folder).unwrap();
+        std::fs::write(&file, "before").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        prepare(&folder).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "before");
+    }
+}
