@@ -24,7 +24,7 @@ class Browser {
   /** `seconds` later, that happens. */
   at(seconds: number, event: Loose): Emitted[] {
     this.time += seconds * 1_000;
-    const { records } = apply(this.state, { ...event, at: this.time } as Event, () => `id${++this.ids}`);
+    const { records } = apply(this.state, { ...event, at: this.time }, () => `id${++this.ids}`);
     this.all.push(...records);
     return records;
   }
