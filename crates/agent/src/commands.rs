@@ -2,15 +2,15 @@
 
 use crate::account::{Keeper, ask_backend, enter};
 use crate::engine::{Command, Signed};
-use crate::live::{Live, Pause};
+use crate::live::{Connected, Live, Pause};
 use crate::publish::compose;
 use heyho_buffer::{Buffer, BufferError, Failed, FailedQuery};
 use heyho_local::clock::Clock;
 use heyho_local::config::{self, Config};
 use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{
-    Answering, Companion, Count, FailedPage, FailedRecord, Fault, FaultCode, Login, ReasonCount, Request,
-    Run, RunSummary, Selection, VERSION,
+    Answering, Attached, Companion, Count, FailedPage, FailedRecord, Fault, FaultCode, Login, ReasonCount,
+    Request, Run, RunSummary, Selection, VERSION,
 };
 use heyho_records::json::Json;
 use heyho_records::status::{Account, Status};
@@ -50,6 +50,10 @@ impl Companion for Service {
     fn watch(&self) -> watch::Receiver<Option<Status>> {
         self.status.clone()
     }
+
+    fn attach(&self, source: &str) -> Option<Attached> {
+        Some(Box::new(Connected::new(self.live.clone(), source.to_owned())))
+    }
 }
 
 impl Service {
@@ -60,6 +64,8 @@ impl Service {
                 let interval = self.config().sync.interval;
                 json_of(&compose(&self.buffer, &self.live, self.clock.as_ref(), interval).await)
             }
+            // Counted where the connection is known: see `attach`.
+            Request::Attach { .. } => Ok(Value::Null),
             Request::Nudge => self.tell(Command::Nudge).await,
             Request::Sync { wait } => self.sync(wait).await,
             Request::Stop => self.tell(Command::Stop).await,

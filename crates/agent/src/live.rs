@@ -3,7 +3,8 @@
 
 use heyho_sync::why::Why;
 use jiff::Timestamp;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub struct LiveState {
     pub last_end: Option<Why>,
     pub next_attempt_at: Option<Timestamp>,
     pub paused: Option<Pause>,
+    /// Browsers that are connected through a host, and how often.
+    pub connected: HashMap<String, usize>,
     /// What is wrong with the buffer.
     pub buffer_problem: Option<String>,
     /// Something the user should know that is no failure: tokens that live only in memory.
@@ -75,5 +78,32 @@ impl Live {
 
     fn lock(&self) -> MutexGuard<'_, LiveState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One host's connection for one browser profile.
+#[derive(Debug)]
+pub struct Connected {
+    live: Arc<Live>,
+    source: String,
+}
+
+impl Connected {
+    pub fn new(live: Arc<Live>, source: String) -> Connected {
+        live.change(|live| *live.connected.entry(source.clone()).or_default() += 1);
+        Connected { live, source }
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.live.change(|live| {
+            if let Some(count) = live.connected.get_mut(&self.source) {
+                *count -= 1;
+                if *count == 0 {
+                    live.connected.remove(&self.source);
+                }
+            }
+        });
     }
 }

@@ -38,7 +38,12 @@ pub async fn publish(
 pub async fn compose(buffer: &Buffer, live: &Live, clock: &dyn Clock, interval: Duration) -> Status {
     let state = live.read();
     match buffer.status(interval, clock.now_ms()).await {
-        Ok(known) => overlay(known.status, known.facts, &state),
+        Ok(mut known) => {
+            for (browser, source) in known.status.browsers.iter_mut().zip(&known.sources) {
+                browser.connected = state.connected.contains_key(source);
+            }
+            overlay(known.status, known.facts, &state)
+        }
         Err(error) => broken(&state, &error.to_string()),
     }
 }

@@ -13,6 +13,7 @@ use heyho_buffer::{Arrival, Buffer, Source};
 use heyho_local::clock;
 use heyho_local::config::Config;
 use heyho_local::paths::Paths;
+use heyho_local::socket::Client;
 use heyho_local::vocabulary::{
     Companion, FailedPage, Fault, FaultCode, Login, Request, Run, RunSummary, Selection, ask,
 };
@@ -451,4 +452,19 @@ async fn a_second_one_is_a_client_of_the_first_and_becomes_the_agent_when_that_i
     assert_eq!(fault.code, FaultCode::NoWindow);
     first.agent.shutdown().await;
     assert!(start_or_join(options()).await.unwrap().agent.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_connected_for_as_long_as_its_host_is() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    world.append(&["a"]).await;
+    let agent = world.start().await;
+    agent.until("seen", |s| s.browsers.len() == 1 && !s.browsers[0].connected).await;
+    let host = Client::connect(&world.paths().socket()).await.unwrap();
+    host.call(Request::Attach { source: "ext#p".into() }).await.unwrap();
+    agent.until("connected", |s| s.browsers[0].connected).await;
+    drop(host);
+    agent.until("gone", |s| !s.browsers[0].connected).await;
+    agent.agent.shutdown().await;
 }

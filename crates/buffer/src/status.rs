@@ -17,6 +17,8 @@ pub const LAST_CONFIRMED: &str = "last_confirmed_at";
 pub struct Known {
     pub status: Status,
     pub facts: Facts,
+    /// The sources of `status.browsers`, in the same order.
+    pub sources: Vec<String>,
 }
 
 impl Buffer {
@@ -33,7 +35,9 @@ impl Buffer {
             confirmed_lately: confirmed.is_some_and(|at| now.saturating_sub(at) <= fresh_within_ms(interval)),
             ..Facts::default()
         };
-        let browsers = self.sources().await?.into_iter().map(|source| Browser {
+        let seen = self.sources().await?;
+        let sources = seen.iter().map(|source| source.name.clone()).collect();
+        let browsers = seen.into_iter().map(|source| Browser {
             name: if source.browser.is_empty() { source.name } else { source.browser },
             profile_id: source.profile_id,
             last_seen_at: Some(timestamp(source.seen_at)),
@@ -75,7 +79,7 @@ impl Buffer {
             browsers: browsers.collect(),
             paused_until: None,
         };
-        Ok(Known { status, facts })
+        Ok(Known { status, facts, sources })
     }
 
     /// What to say when no agent runs.

@@ -83,6 +83,7 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
         }
     });
     let mut tasks = tokio::task::JoinSet::new();
+    let mut attached = Vec::new();
     while let Some(Ok(line)) = lines.next().await {
         let numbered: Numbered = match serde_json::from_str(&line) {
             Ok(numbered) => numbered,
@@ -97,6 +98,9 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
                 continue;
             }
         };
+        if let Request::Attach { source } = &numbered.request {
+            attached.extend(companion.attach(source));
+        }
         let (out, companion) = (out.clone(), companion.clone());
         tasks.spawn(async move {
             let Numbered { id, request } = numbered;
@@ -218,6 +222,11 @@ impl Client {
             *locked(&waiting) = None;
         });
         Ok(Client { next: AtomicU64::new(1), pending, out, status, reader: reading.abort_handle() })
+    }
+
+    /// The agent at the other end is gone.
+    pub fn is_closed(&self) -> bool {
+        locked(&self.pending).is_none()
     }
 
     async fn exchange(&self, request: Request) -> Result<serde_json::Value, Fault> {

@@ -30,6 +30,9 @@ pub enum Request {
     /// Answer: [`Status`]; then a `status` event after each change.
     #[serde(rename = "subscribe")]
     Subscribe,
+    /// "A browser is connected through me": holds until this connection ends. Answer: null.
+    #[serde(rename = "attach")]
+    Attach { source: String },
     /// "I have committed records": the agent looks at the buffer. Answer: null.
     #[serde(rename = "nudge")]
     Nudge,
@@ -98,6 +101,7 @@ impl Request {
             Request::Hello { .. } => "hello",
             Request::Status => "status",
             Request::Subscribe => "subscribe",
+            Request::Attach { .. } => "attach",
             Request::Nudge => "nudge",
             Request::Sync { .. } => "sync",
             Request::Stop => "stop",
@@ -335,7 +339,14 @@ pub trait Companion: Send + Sync {
     fn call(&self, request: Request) -> Answering<'_>;
     /// The latest status, and a wake-up after each change. `None`: the connection to the agent has ended.
     fn watch(&self) -> tokio::sync::watch::Receiver<Option<Status>>;
+    /// A browser is connected for as long as what is returned is kept. Only the agent itself counts them.
+    fn attach(&self, _source: &str) -> Option<Attached> {
+        None
+    }
 }
+
+/// Dropped when the connection ends.
+pub type Attached = Box<dyn std::any::Any + Send + Sync>;
 
 /// Asks, and reads the answer as `T`.
 pub async fn ask<T: DeserializeOwned>(companion: &dyn Companion, request: Request) -> Result<T, Fault> {

@@ -5,7 +5,7 @@ use heyho_local::socket::Client;
 use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, ask};
 use heyho_records::status::Status;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -13,15 +13,20 @@ use tokio::time::timeout;
 /// An agent that does not answer within this is treated as absent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How soon an agent that has just started learns which browsers are connected.
+const LOOK_FOR_AGENT: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub struct AgentLink {
     socket: PathBuf,
     client: Mutex<Option<Arc<Client>>>,
+    /// The browser profile this host serves, once it has said hello.
+    source: std::sync::Mutex<Option<String>>,
 }
 
 impl AgentLink {
     pub fn new(socket: PathBuf) -> AgentLink {
-        AgentLink { socket, client: Mutex::new(None) }
+        AgentLink { socket, client: Mutex::new(None), source: std::sync::Mutex::new(None) }
     }
 
     /// The connection there is, or a new one.
@@ -29,8 +34,34 @@ impl AgentLink {
         let mut client = self.client.lock().await;
         if client.is_none() {
             *client = Client::connect(&self.socket).await.ok().map(Arc::new);
+            let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let (Some(client), Some(source)) = (client.clone(), source) {
+                tokio::spawn(async move { client.call(Request::Attach { source }).await });
+            }
         }
         client.clone()
+    }
+
+    /// Tells the agent, this one and each later one, which browser is connected through this host.
+    pub async fn introduce(&self, source: String) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+        self.forget().await;
+        self.client().await;
+    }
+
+    /// Finds an agent that was started after this host, for as long as the host lives.
+    pub async fn stay(&self) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_AGENT).await;
+            let ended = match self.client.lock().await.as_ref() {
+                Some(client) => client.is_closed(),
+                None => true,
+            };
+            if ended {
+                self.forget().await;
+                self.client().await;
+            }
+        }
     }
 
     async fn forget(&self) {

@@ -46,8 +46,8 @@ pub struct Session {
     client: Client,
     dropped: Dropped,
     out: mpsc::UnboundedSender<Vec<u8>>,
-    /// End with the session: they hold the way out open.
-    pushes: JoinSet<()>,
+    /// End with the session: some hold the way out open.
+    tasks: JoinSet<()>,
 }
 
 struct RecordsFrame {
@@ -99,7 +99,7 @@ impl Session {
             client: Client::default(),
             dropped: Dropped::default(),
             out,
-            pushes: JoinSet::new(),
+            tasks: JoinSet::new(),
         }
     }
 
@@ -274,6 +274,11 @@ impl Session {
             return;
         }
         self.client = client;
+        let (agent, source) = (self.agent.clone(), self.source().name);
+        self.tasks.spawn(async move {
+            agent.introduce(source).await;
+            agent.stay().await;
+        });
         let account = match self.buffer().await {
             Ok(buffer) => buffer.signed_in().await.ok().flatten(),
             Err(_) => None,
@@ -309,7 +314,7 @@ impl Session {
             }
         }
         let (agent, out) = (self.agent.clone(), self.out.clone());
-        self.pushes.spawn(push(agent, out, id));
+        self.tasks.spawn(push(agent, out, id));
     }
 
     /// None: it was accepted.
