@@ -49,6 +49,7 @@ impl World {
 
     /// A world in a directory of the caller's choice, emptied first.
     pub fn at(dir: PathBuf) -> Result<World> {
+        let dir = std::path::absolute(dir)?;
         process::end_leftovers(None)?;
         if dir.exists() {
             std::fs::remove_dir_all(&dir)?;
