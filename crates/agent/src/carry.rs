@@ -6,16 +6,16 @@
 
 use crate::account::{Refresh, Tokenholder};
 use crate::monotonic::Monotonic;
-use heyho_buffer::{AccountId, Buffer, BufferError, Fate, LAST_CONFIRMED, NewBatch, Waiting};
+use heyho_buffer::{AccountId, Anchor, Buffer, BufferError, Fate, LAST_CONFIRMED, NewBatch, Waiting};
 use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
 use heyho_sync::driver::Driver;
-use heyho_sync::plan::{Candidate, Envelope, Tab, plan};
+use heyho_sync::plan::{Anchor as PlanAnchor, Candidate, Envelope, Tab, plan};
 use heyho_sync::task::{
-    Batch, BatchFate, BatchItem, BatchLimits, Outcome, Pick, Refreshed, Role, RowRef, Settlement, Taken,
-    Task, Unsendable,
+    Batch, BatchFate, BatchItem, BatchLimits, Mode, Outcome, Pick, Refreshed, Role, RowRef, Settlement,
+    Taken, Task, Unsendable,
 };
 use heyho_sync::why::Stop;
 use serde::Deserialize;
@@ -30,6 +30,8 @@ pub struct Carrier {
     pub device_id: String,
     pub clock: Arc<dyn Clock>,
     pub monotonic: Monotonic,
+    /// How the backend is spoken to in this run.
+    mode: Mode,
     /// The batch in flight, as it is persisted.
     flight: Option<heyho_buffer::Batch>,
 }
@@ -44,7 +46,17 @@ impl Carrier {
         clock: Arc<dyn Clock>,
         monotonic: Monotonic,
     ) -> Carrier {
-        Carrier { buffer, driver, tokens, account, device_id, clock, monotonic, flight: None }
+        Carrier {
+            buffer,
+            driver,
+            tokens,
+            account,
+            device_id,
+            clock,
+            monotonic,
+            mode: Mode::Full,
+            flight: None,
+        }
     }
 
     pub async fn carry(&mut self, task: &Task) -> Outcome {
@@ -108,7 +120,10 @@ impl Carrier {
         let batch_id = clock::new_id().to_string();
         let envelope =
             Envelope { batch_id: batch_id.clone(), device_id: self.device_id.clone(), ..Envelope::default() };
-        let planned = plan(&envelope, limits, intact.iter().map(candidate));
+        let anchors = self.anchors(limits.mode, &intact).await?;
+        let lives: Vec<String> = intact.iter().map(life).collect();
+        let candidates = intact.iter().zip(&lives).map(|(row, life)| candidate(row, life, &anchors));
+        let planned = plan(&envelope, limits, candidates);
         unsendable.extend(planned.unsendable);
         if planned.items.is_empty() {
             return Ok(Taken { batch: None, unsendable });
@@ -120,6 +135,18 @@ impl Carrier {
         self.flight =
             Some(heyho_buffer::Batch { batch: number, key: new.key, body: new.body, items: new.items });
         Ok(Taken { batch: Some(Batch { batch_id, items: planned.items, bytes }), unsendable })
+    }
+
+    /// The visits that go along with their tabs' aggregates.
+    async fn anchors(&mut self, mode: Mode, rows: &[Waiting]) -> Result<Vec<Anchor>, BufferError> {
+        self.mode = mode;
+        if mode == Mode::Full {
+            return Ok(Vec::new());
+        }
+        let mut numbers: Vec<i64> = rows.iter().filter_map(|row| row.anchor).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        self.buffer.anchors(&numbers).await
     }
 
     async fn candidates(&self, limits: &BatchLimits) -> Result<Vec<Waiting>, BufferError> {
@@ -151,11 +178,22 @@ impl Carrier {
             .map_err(|e| BufferError::Damaged(format!("the batch in flight cannot be read: {e}")))?;
         let seqs: Vec<i64> = flight.items.iter().map(|item| item.seq).collect();
         let known = self.buffer.attempts(&seqs).await?;
+        let along: Vec<i64> = seqs.iter().filter(|seq| **seq < 0).map(|seq| -seq).collect();
+        let anchors = self.buffer.anchors(&along).await?;
         let items = flight
             .items
             .iter()
             .map(|item| {
                 let found = known.iter().find(|(seq, ..)| *seq == item.seq);
+                if item.seq < 0 {
+                    let anchor = anchors.iter().find(|anchor| anchor.anchor == -item.seq);
+                    return BatchItem {
+                        row: RowRef { kind: item.kind, seq: item.seq, revision: item.revision },
+                        id: anchor.map_or_else(String::new, |anchor| anchor.id.clone()),
+                        attempts: 0,
+                        role: Role::Anchor,
+                    };
+                }
                 BatchItem {
                     row: RowRef { kind: item.kind, seq: item.seq, revision: item.revision },
                     id: found.map_or_else(String::new, |(_, _, id)| id.clone()),
@@ -178,6 +216,8 @@ impl Carrier {
             confirm: settlement.confirm.iter().map(|r| row(*r)).collect(),
             set_aside: settlement.set_aside.iter().map(|(r, why)| (row(*r), why.clone())).collect(),
             count: settlement.count.iter().map(|r| row(*r)).collect(),
+            keep_anchors: self.mode == Mode::Baseline,
+            forget_anchors: settlement.forget_anchors.iter().map(|r| -r.seq).collect(),
             fate: fate.clone(),
         };
         self.buffer.settle(self.flight.as_ref().map(|flight| flight.batch), &rows, now).await?;
@@ -206,7 +246,13 @@ fn row(row: RowRef) -> Row {
     Row { seq: row.seq, revision: row.revision, kind: row.kind }
 }
 
-fn candidate(row: &Waiting) -> Candidate<'_> {
+/// Tells apart two tabs of the same id: of two browser profiles, or before and after a restart.
+fn life(row: &Waiting) -> String {
+    format!("{}/{}", row.source, row.life.unwrap_or_default())
+}
+
+fn candidate<'a>(row: &'a Waiting, life: &'a str, anchors: &'a [Anchor]) -> Candidate<'a> {
+    let anchor = row.anchor.and_then(|number| anchors.iter().find(|anchor| anchor.anchor == number));
     Candidate {
         row: row_ref(row),
         source: &row.source,
@@ -215,7 +261,12 @@ fn candidate(row: &Waiting) -> Candidate<'_> {
         page_visit_id: row.page_visit_id.as_deref().filter(|_| row.kind == Kind::TabAggregate),
         attempts: row.attempts,
         text: &row.text,
-        tab: row.tab.as_deref().map(|tab| Tab { id: tab, life: &row.source }),
-        anchor: None,
+        tab: row.tab.as_deref().map(|tab| Tab { id: tab, life }),
+        anchor: anchor.map(|anchor| PlanAnchor {
+            row: RowRef { kind: Kind::PageVisit, seq: -anchor.anchor, revision: 0 },
+            source: &anchor.source,
+            id: &anchor.id,
+            text: &anchor.text,
+        }),
     }
 }

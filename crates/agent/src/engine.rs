@@ -358,6 +358,8 @@ impl Engine {
             live.running = None;
             live.next_attempt_at = next;
             live.note = note;
+            live.buffer_problem =
+                (end.why == Why::Stopped { by: Stop::BufferProblem }).then(|| end.why.sentence());
             match end.why {
                 Why::NotYet => {}
                 Why::SessionExpired => {

@@ -263,9 +263,9 @@ async fn a_commit_of_a_host_is_seen_without_a_nudge() {
     let (_backend, url) = backend().await;
     let world = World::new(&url);
     let agent = world.start().await;
-    agent.until("empty", |s| s.backlog.records() == 0).await;
+    agent.until("empty", |s| s.unclaimed == 0).await;
     world.append(&["a"]).await;
-    agent.until("one record", |s| s.backlog.records() == 1).await;
+    agent.until("one record", |s| s.unclaimed == 1).await;
     agent.agent.shutdown().await;
 }
 

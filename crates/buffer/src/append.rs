@@ -489,7 +489,7 @@ pub(crate) fn kind(number: i64) -> Result<Kind> {
     Kind::from_number(number).ok_or_else(|| BufferError::Damaged(format!("{number} is no kind of record")))
 }
 
-/// Remembers which visit each tab was on, for aggregates that come later.
+/// Remembers which visit each tab was on, for aggregates that come later, and when tabs began.
 async fn note_tabs(tx: &mut SqliteConnection, source: i64, arrivals: &[Arrival], now: i64) -> Result<()> {
     let visits: Vec<(&str, i64, &str)> = arrivals
         .iter()
@@ -504,6 +504,22 @@ async fn note_tabs(tx: &mut SqliteConnection, source: i64, arrivals: &[Arrival],
         );
         query.push_values(chunk, |mut values, (tab, visited_at, id)| {
             values.push_bind(source).push_bind(*tab).push_bind(*visited_at).push_bind(*id).push_bind(now);
+        });
+        query.build().execute(&mut *tx).await?;
+    }
+    let lives: Vec<(&str, i64)> = arrivals
+        .iter()
+        .flat_map(|arrival| &arrival.items)
+        .filter(|item| item.kind == Kind::TabAggregate)
+        .filter_map(|item| item.read.as_ref().ok())
+        .filter_map(|r| Some((r.facts.tab.as_deref()?, r.facts.start_time?)))
+        .collect();
+    for chunk in lives.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT OR IGNORE INTO tab_life (source, tab, start_time, noted_at) ",
+        );
+        query.push_values(chunk, |mut values, (tab, start_time)| {
+            values.push_bind(source).push_bind(*tab).push_bind(*start_time).push_bind(now);
         });
         query.build().execute(&mut *tx).await?;
     }

@@ -9,7 +9,7 @@ use crate::append::{checksum, kind};
 use crate::error::Result;
 use crate::open::Buffer;
 use crate::stats::{Flow, count_in_series};
-use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, state};
+use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, anchor, state};
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
 use sqlx::sqlite::SqliteRow;
@@ -39,10 +39,15 @@ pub struct Waiting {
     pub attempts: u32,
     pub captured_at: i64,
     pub tab: Option<String>,
+    /// When this life of the tab began, as far as it is known.
+    pub life: Option<i64>,
+    /// The visit to send along in baseline mode.
+    pub anchor: Option<i64>,
     /// False: what is stored is not what was stored.
     pub intact: bool,
 }
 
+/// What stands in a request. A negative number is an anchor's: a visit that only goes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchItem {
     pub seq: i64,
@@ -73,6 +78,9 @@ pub struct Settlement {
     pub set_aside: Vec<(BatchItem, Reason)>,
     /// Left unconfirmed once more.
     pub count: Vec<BatchItem>,
+    /// Keep what is confirmed as anchors for aggregates that come later (baseline mode).
+    pub keep_anchors: bool,
+    pub forget_anchors: Vec<i64>,
     pub fate: Fate,
 }
 
@@ -88,10 +96,20 @@ pub enum Fate {
 
 const CHUNK: usize = 200;
 
+/// As the table `queue` has them.
+const RECORD: i64 = 1;
+const ANCHOR: i64 = 2;
+
 const WAITING: &str = "SELECT r.seq, r.revision, r.kind, r.id, r.id_derived, s.name, r.text, r.checksum, \
      r.attempts, r.captured_at, CASE WHEN r.kind = 2 THEN (SELECT v.id FROM tab_visit v \
        WHERE v.source = r.source AND v.tab = r.tab AND v.visited_at BETWEEN r.start_time AND r.last_time \
-       ORDER BY v.visited_at DESC LIMIT 1) END, r.tab \
+       ORDER BY v.visited_at DESC LIMIT 1) END, r.tab, \
+     CASE WHEN r.kind = 2 THEN r.start_time ELSE (SELECT max(l.start_time) FROM tab_life l \
+       JOIN tab_visit v ON v.source = l.source AND v.tab = l.tab AND v.visited_at >= l.start_time \
+       WHERE l.source = r.source AND l.tab = r.tab AND v.id = r.id) END, \
+     CASE WHEN r.kind = 2 THEN (SELECT a.anchor FROM anchor a \
+       WHERE a.source = r.source AND a.tab = r.tab AND a.visited_at BETWEEN r.start_time AND r.last_time \
+       ORDER BY a.visited_at DESC LIMIT 1) END \
      FROM record r JOIN source s USING (source) ";
 
 impl Buffer {
@@ -171,20 +189,22 @@ impl Buffer {
             return Ok(None);
         };
         let batch: i64 = row.try_get(0)?;
-        let items =
-            sqlx::query("SELECT seq, revision, kind FROM batch_item WHERE batch = ? ORDER BY position")
-                .bind(batch)
-                .fetch_all(&mut *connection)
-                .await?
-                .iter()
-                .map(|row| {
-                    Ok(BatchItem {
-                        seq: row.try_get(0)?,
-                        revision: row.try_get(1)?,
-                        kind: kind(row.try_get(2)?)?,
-                    })
-                })
-                .collect::<Result<_>>()?;
+        let items = sqlx::query(
+            "SELECT queue, seq, revision, kind FROM batch_item WHERE batch = ? ORDER BY position",
+        )
+        .bind(batch)
+        .fetch_all(&mut *connection)
+        .await?
+        .iter()
+        .map(|row| {
+            let seq: i64 = row.try_get(1)?;
+            Ok(BatchItem {
+                seq: if row.try_get::<i64, _>(0)? == ANCHOR { -seq } else { seq },
+                revision: row.try_get(2)?,
+                kind: kind(row.try_get(3)?)?,
+            })
+        })
+        .collect::<Result<_>>()?;
         Ok(Some(Batch { batch, key: row.try_get(1)?, body: row.try_get(2)?, items }))
     }
 
@@ -227,8 +247,8 @@ impl Buffer {
                 values
                     .push_bind(number)
                     .push_bind(*position as i64)
-                    .push_bind(1)
-                    .push_bind(item.seq)
+                    .push_bind(if item.seq < 0 { ANCHOR } else { RECORD })
+                    .push_bind(item.seq.abs())
                     .push_bind(item.revision)
                     .push_bind(item.kind.number());
             });
@@ -242,6 +262,9 @@ impl Buffer {
     pub async fn settle(&self, batch: Option<i64>, settlement: &Settlement, now: i64) -> Result<(u64, u64)> {
         let mut tx = self.write().await?;
         for chunk in settlement.confirm.chunks(CHUNK) {
+            if settlement.keep_anchors {
+                anchor::keep(&mut tx, chunk, now).await?;
+            }
             confirm(&mut tx, chunk, now).await?;
         }
         let mut failed = 0;
@@ -281,6 +304,7 @@ impl Buffer {
             }
             (Fate::Keep, _) | (_, None) => {}
         }
+        anchor::forget(&mut tx, &settlement.forget_anchors).await?;
         forget_old(&mut tx, now).await?;
         let confirmed = settlement.confirm.len() as u64;
         let flow = Flow { confirmed: confirmed as i64, failed: failed as i64, ..Flow::default() };
@@ -305,6 +329,8 @@ fn read_row(row: &SqliteRow) -> Result<Waiting> {
         captured_at: row.try_get(9)?,
         page_visit_id: row.try_get(10)?,
         tab: row.try_get(11)?,
+        life: row.try_get(12)?,
+        anchor: row.try_get(13)?,
     })
 }
 
@@ -333,5 +359,5 @@ async fn forget_old(tx: &mut SqliteConnection, now: i64) -> Result<()> {
         .bind(now - TAB_VISIT_FOR_MS)
         .execute(&mut *tx)
         .await?;
-    Ok(())
+    anchor::forget_old(tx, now).await
 }

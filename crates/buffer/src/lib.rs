@@ -10,6 +10,7 @@
 //! 5. No clock here: every function that needs the time is given it.
 
 mod accounts;
+mod anchor;
 mod append;
 mod batch;
 mod decide;
@@ -21,6 +22,7 @@ mod stats;
 mod status;
 
 pub use accounts::{Account, AccountId, SignedIn};
+pub use anchor::Anchor;
 pub use append::{Appended, Arrival, Source};
 pub use batch::{Batch, BatchItem, Fate, Limits, NewBatch, Settlement, Waiting};
 pub use error::{BufferError, Result};

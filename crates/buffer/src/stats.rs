@@ -99,10 +99,11 @@ pub(crate) async fn count_in_series(tx: &mut SqliteConnection, now: i64, flow: F
 }
 
 impl Buffer {
-    /// What waits for this account (or is unclaimed, without one), and what else there is.
+    /// What waits for this account, and what else there is. Without one, what waits is unclaimed, or others'.
     pub async fn totals(&self, account: Option<AccountId>, now: i64) -> Result<Totals> {
         let mut tx = self.pool.begin().await?;
-        let own = account.map_or(0, |a| a.0);
+        // No account has this number: without one nothing is its own.
+        let own = account.map_or(-1, |a| a.0);
         let mut totals = Totals::default();
         let rows = sqlx::query(
             "SELECT c.account, c.kind, c.state, c.n, c.bytes, a.email, a.backend FROM counter c \
@@ -146,12 +147,13 @@ impl Buffer {
                 }
             }
         }
+        let Some(account) = account else { return Ok(totals) };
         for kind in Kind::ALL {
             let oldest: Option<i64> = sqlx::query_scalar(
-                "SELECT captured_at FROM record WHERE state = 1 AND account IS ? AND kind = ? \
+                "SELECT captured_at FROM record WHERE state = 1 AND account = ? AND kind = ? \
                  ORDER BY seq LIMIT 1",
             )
-            .bind(account.map(|a| a.0))
+            .bind(account.0)
             .bind(kind.number())
             .fetch_optional(&mut *tx)
             .await?;
@@ -229,22 +231,22 @@ impl Buffer {
     }
 }
 
-async fn held(tx: &mut SqliteConnection, account: Option<AccountId>, now: i64) -> Result<u64> {
+async fn held(tx: &mut SqliteConnection, account: AccountId, now: i64) -> Result<u64> {
     let mut held = 0;
     for kind in Kind::ALL {
         let free: Option<i64> = sqlx::query_scalar(
-            "SELECT seq FROM record WHERE state = 1 AND account IS ?1 AND kind = ?2 AND held_until <= ?3 \
+            "SELECT seq FROM record WHERE state = 1 AND account = ?1 AND kind = ?2 AND held_until <= ?3 \
              ORDER BY seq DESC LIMIT 1",
         )
-        .bind(account.map(|a| a.0))
+        .bind(account.0)
         .bind(kind.number())
         .bind(now)
         .fetch_optional(&mut *tx)
         .await?;
         held += sqlx::query_scalar::<_, i64>(
-            "SELECT count(*) FROM record WHERE state = 1 AND account IS ?1 AND kind = ?2 AND seq > ?3",
+            "SELECT count(*) FROM record WHERE state = 1 AND account = ?1 AND kind = ?2 AND seq > ?3",
         )
-        .bind(account.map(|a| a.0))
+        .bind(account.0)
         .bind(kind.number())
         .bind(free.unwrap_or(0))
         .fetch_one(&mut *tx)

@@ -426,3 +426,36 @@ async fn sqlite(path: &Path) -> sqlx::SqlitePool {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
 }
+
+#[tokio::test]
+async fn a_visit_stays_as_an_anchor_until_its_tabs_life_is_over() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let of = |id: &str, at: i64| format!(r#"{{"id":"{id}","url":"http://a/","startedAt":{at},"tabId":7}}"#);
+    let first = r#"{"startTime":90,"tabId":7,"lastActiveTime":300}"#;
+    bench.append(&[&of("v1", 100), &of("v2", 200)], &[first]).await;
+    let rows = bench.oldest(&account).await;
+    assert!(rows.iter().all(|row| row.life == Some(90)), "{rows:?}");
+    let done =
+        Settlement { confirm: rows.iter().map(item).collect(), keep_anchors: true, ..Settlement::default() };
+    bench.buffer.settle(None, &done, NOW).await.unwrap();
+    // the tab lives on, and another one gets its number after a restart of the browser
+    let (longer, next) = (
+        r#"{"startTime":90,"tabId":7,"lastActiveTime":400,"isOpen":false}"#,
+        r#"{"startTime":900,"tabId":7,"lastActiveTime":950}"#,
+    );
+    bench.append(&[], &[longer, next]).await;
+    let rows = bench.oldest(&account).await;
+    assert_eq!(rows.iter().map(|row| row.life).collect::<Vec<_>>(), [Some(90), Some(900)]);
+    let anchor = rows[0].anchor.unwrap();
+    assert_eq!(rows[1].anchor, None);
+    assert_eq!(bench.buffer.anchors(&[anchor]).await.unwrap()[0].id, "v2");
+    // it goes along in the batch, and comes back as what it is
+    let along = BatchItem { seq: -anchor, revision: 0, kind: Kind::PageVisit };
+    let new = NewBatch { key: "k".into(), body: b"{}".to_vec(), items: vec![along, item(&rows[0])] };
+    let batch = bench.buffer.begin_batch(account.id, &new, NOW).await.unwrap();
+    assert_eq!(bench.buffer.in_flight(account.id).await.unwrap().unwrap().items, new.items);
+    let done = Settlement { confirm: vec![item(&rows[0])], keep_anchors: true, ..Settlement::default() };
+    bench.buffer.settle(Some(batch), &done, NOW).await.unwrap();
+    assert!(bench.buffer.anchors(&[anchor]).await.unwrap().is_empty());
+}

@@ -20,7 +20,12 @@ pub enum Reason {
         status: Option<u16>,
     },
     /// Alone it is larger than what one request may carry.
-    TooLarge { bytes: u64, limit: u64 },
+    TooLarge {
+        #[cfg_attr(feature = "ts", ts(type = "number"))]
+        bytes: u64,
+        #[cfg_attr(feature = "ts", ts(type = "number"))]
+        limit: u64,
+    },
     /// The backend's answers never accounted for it.
     NotConfirmed { attempts: u32 },
     /// What is stored no longer has the checksum it was stored with.

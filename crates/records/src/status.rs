@@ -111,7 +111,8 @@ pub struct Status {
     pub paused_until: Option<Timestamp>,
 }
 
-/// What waits for the account that is signed in (held records count as waiting).
+/// What waits for the account that is signed in (held records count as waiting); what is unclaimed or another
+/// account's is counted beside it, never in it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,110 @@
+//! Visits that are kept after their confirmation, because a backend in baseline mode ties the aggregate of
+//! their tab to them. Bounded: a few for each tab, none for longer than a month, and none of a tab whose
+//! closed aggregate was confirmed.
+
+use crate::TAB_VISIT_FOR_MS;
+use crate::batch::BatchItem;
+use crate::error::Result;
+use crate::open::Buffer;
+use heyho_records::Kind;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+/// Of one tab: the life that is going on, and those before a restart whose aggregates are still to come.
+const OF_ONE_TAB: i64 = 4;
+/// Of all tabs.
+const AT_MOST: i64 = 5_000;
+
+/// A visit that goes along with its tab's aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    pub anchor: i64,
+    pub source: String,
+    pub id: String,
+    pub text: String,
+}
+
+impl Buffer {
+    pub async fn anchors(&self, numbers: &[i64]) -> Result<Vec<Anchor>> {
+        let mut found = Vec::new();
+        for chunk in numbers.chunks(200) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT a.anchor, s.name, a.id, a.text FROM anchor a JOIN source s USING (source) \
+                 WHERE a.anchor IN (",
+            );
+            let mut list = query.separated(", ");
+            for number in chunk {
+                list.push_bind(*number);
+            }
+            query.push(")");
+            for row in query.build().fetch_all(&self.pool).await? {
+                found.push(Anchor {
+                    anchor: row.try_get(0)?,
+                    source: row.try_get(1)?,
+                    id: row.try_get(2)?,
+                    text: row.try_get(3)?,
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Before these rows are deleted as confirmed: keeps the visits, and lets go of those whose tab is closed.
+pub(crate) async fn keep(tx: &mut SqliteConnection, confirmed: &[BatchItem], now: i64) -> Result<()> {
+    let of = |kind: Kind| confirmed.iter().filter(move |item| item.kind == kind).collect::<Vec<_>>();
+    let visits = of(Kind::PageVisit);
+    if !visits.is_empty() {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT OR REPLACE INTO anchor (account, source, tab, visited_at, id, text, kept_at) \
+             SELECT r.account, r.source, r.tab, v.visited_at, r.id, r.text, ",
+        );
+        query.push_bind(now).push(
+            " FROM record r JOIN tab_visit v ON v.source = r.source AND v.tab = r.tab AND v.id = r.id \
+             WHERE r.account IS NOT NULL AND (r.seq, r.revision) IN ",
+        );
+        query.push_tuples(&visits, |mut tuple, item| {
+            tuple.push_bind(item.seq).push_bind(item.revision);
+        });
+        query.build().execute(&mut *tx).await?;
+        sqlx::query(
+            "DELETE FROM anchor WHERE anchor IN (SELECT anchor FROM (SELECT anchor, row_number() OVER \
+             (PARTITION BY source, tab ORDER BY visited_at DESC) AS place FROM anchor) WHERE place > ?)",
+        )
+        .bind(OF_ONE_TAB)
+        .execute(&mut *tx)
+        .await?;
+    }
+    let aggregates = of(Kind::TabAggregate);
+    if !aggregates.is_empty() {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "DELETE FROM anchor WHERE anchor IN (SELECT a.anchor FROM record r JOIN anchor a \
+             ON a.source = r.source AND a.tab = r.tab AND a.visited_at BETWEEN r.start_time AND r.last_time \
+             WHERE (json_extract(r.text, '$.isOpen') = 0 OR json_extract(r.text, '$.closed_at') IS NOT NULL) \
+             AND (r.seq, r.revision) IN ",
+        );
+        query.push_tuples(&aggregates, |mut tuple, item| {
+            tuple.push_bind(item.seq).push_bind(item.revision);
+        });
+        query.push(")");
+        query.build().execute(&mut *tx).await?;
+    }
+    sqlx::query("DELETE FROM anchor WHERE anchor <= (SELECT max(anchor) FROM anchor) - ?")
+        .bind(AT_MOST)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn forget(tx: &mut SqliteConnection, numbers: &[i64]) -> Result<()> {
+    for number in numbers {
+        sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(number).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn forget_old(tx: &mut SqliteConnection, now: i64) -> Result<()> {
+    for table in ["DELETE FROM anchor WHERE kept_at < ?", "DELETE FROM tab_life WHERE noted_at < ?"] {
+        sqlx::query(table).bind(now - TAB_VISIT_FOR_MS).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
