@@ -10,9 +10,10 @@ pub fn status(status: &Status, now: Timestamp) -> String {
         let _ = writeln!(text, "{reason}");
     }
     let backlog = &status.backlog;
+    text.push('\n');
     let _ = writeln!(
         text,
-        "\nWaiting   {} page visits, {} tab aggregates, {}{}",
+        "Waiting   {} page visits, {} tab aggregates, {}{}",
         backlog.page_visits,
         backlog.tab_aggregates,
         size(backlog.bytes),

@@ -7,14 +7,12 @@
 use crate::plan::Candidate;
 use crate::task::Mode;
 use heyho_records::Kind;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use heyho_records::json::entries_of;
 
 /// The text on the wire, or why the stored text cannot be sent.
 pub fn record(candidate: &Candidate<'_>, mode: Mode) -> Result<String, String> {
     let text = candidate.text.trim();
-    let Members(members) =
-        serde_json::from_str(text).map_err(|error| format!("its text is not a JSON object: {error}"))?;
+    let members = entries_of(text).map_err(|error| format!("its text is not a JSON object: {error}"))?;
     let has = |name: &str| members.iter().any(|(key, value)| key == name && value.get() != "null");
     let raw = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| value.get());
 
@@ -68,29 +66,4 @@ pub fn member(out: &mut String, name: &str, value: &str) {
 
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// The members of an object in their order, values as text.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(map.size_hint().unwrap_or(24));
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Read).map(Members)
-    }
 }

@@ -4,4 +4,4 @@ import type { Code } from "./Code";
 /**
  * The reason a record was set aside.
  */
-export type Reason = { "code": "rejected_at_capture", rule: Code, message: string, } | { "code": "rejected_by_backend", field: string | null, message: string, status: number | null, } | { "code": "too_large", bytes: bigint, limit: bigint, } | { "code": "not_confirmed", attempts: number, } | { "code": "damaged", message: string, };
+export type Reason = { "code": "rejected_at_capture", rule: Code, message: string, } | { "code": "rejected_by_backend", field: string | null, message: string, status: number | null, } | { "code": "too_large", bytes: number, limit: number, } | { "code": "not_confirmed", attempts: number, } | { "code": "damaged", message: string, };
