@@ -21,7 +21,9 @@ use uuid::Uuid;
 
 #[derive(Deserialize, ToSchema)]
 pub struct Registration {
+    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@example.org")]
     email: Option<String>,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, example = "correct horse")]
     password: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
@@ -29,18 +31,23 @@ pub struct Registration {
 
 #[derive(Deserialize, ToSchema)]
 pub struct SignIn {
+    #[schema(value_type = String, min_length = 1, example = "ada@example.org")]
     email: Option<String>,
+    #[schema(value_type = String, format = Password, min_length = 1, example = "correct horse")]
     password: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub struct Refresh {
+    #[schema(value_type = String)]
     refresh_token: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub struct PasswordChange {
+    #[schema(value_type = String, format = Password, max_length = 1024)]
     current_password: Option<String>,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
     new_password: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The cluster belongs to a small shell process that stops it and removes its folder when its input ends, so it also
 //! goes when the tests are killed. As root it runs as the user `postgres`, because PostgreSQL refuses root.
+//! It does not wait for the disk unless `HEYHO_TEST_POSTGRES_FSYNC=on`.
 //! Without either, the tests that need it say so and pass; `HEYHO_REQUIRE_POSTGRES=1` makes that a failure.
 
 use sqlx::Connection as _;
@@ -19,7 +20,7 @@ mkdir -p "$dir" && chmod 700 "$dir" && { [ "$(id -u)" != 0 ] || chown postgres "
 cd "$dir" || exit 1
 as "$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --locale=C >"$dir.log" 2>&1 </dev/null &&
 as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" \
-    -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300" start \
+    -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c fsync=${HEYHO_TEST_POSTGRES_FSYNC:-off} -c max_connections=300" start \
     >>"$dir.log" 2>&1 </dev/null || { cat "$dir.log"; rm -f "$dir.log"; end; exit 1; }
 rm -f "$dir.log"
 echo ready
