@@ -64,7 +64,8 @@ fn clippy() -> Result<()> {
 
 /// Lock files and sources are the same on every machine: what they are fetched from is its own business.
 fn committed() -> Result<()> {
-    let mut wanted = vec![r#""resolved": "http"#.to_owned(), format!("{}/", root().display())];
+    // Put together here, or this line would be found.
+    let mut wanted = vec![["\"resolved\": ", "\"http"].concat(), format!("{}/", root().display())];
     let registry = shell::output(&mut command(&["npm", "config", "get", "registry", "--loglevel=error"]))?;
     if let Some((_, host)) = registry.split_once("//") {
         wanted.push(host.trim_end_matches('/').to_owned());
