@@ -247,7 +247,11 @@ class Run {
 
   private go(tab: Tab, url: string | null, at: number): void {
     this.leave(tab, at, false);
-    if (url === null || !isWeb(url)) return;
+    if (url === null || !isWeb(url)) {
+      // No page follows whose first version would carry the life as it is now.
+      this.tellLife(tab.life, null);
+      return;
+    }
     const visit: Visit = {
       id: this.newId(at), url, title: '', startedAt: at, sourceVisitId: tab.openerVisitId,
       activeMs: 0, idlePeriods: [], sentAt: null,

@@ -299,6 +299,15 @@ describe('a tab life', () => {
     expect(browser.all).toEqual([]);
   });
 
+  it('is told when the tab rests on something that is no page, and once only', () => {
+    const browser = new Browser();
+    browser.go(0, A);
+    const told = browser.go(10, 'about:blank');
+    expect(told.map((e) => e.kind)).toEqual(['pageVisit', 'tabAggregate']);
+    expect(told[1]?.record).toMatchObject({ isOpen: true, totalActiveDuration: 10_000 });
+    expect(browser.at(1, { type: 'shown', tabId: 10, url: null, title: '' })).toEqual([]);
+  });
+
   it('goes on when the browser renumbers the tab', () => {
     const browser = new Browser();
     browser.go(0, A);
