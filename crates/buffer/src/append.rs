@@ -334,9 +334,21 @@ impl Writer<'_> {
         known: &mut HashMap<Identity, Known>,
     ) -> Result<bool> {
         let hash = Sha256::digest(raw.as_bytes());
-        let by_content = || format!("rejected:{}", hex(&hash[..16]));
+        let by_content = || id_by_content(&hash);
+        let is_here = |id: &str| match known.get(&(kind, id.to_owned())) {
+            // By its text: a rejected record that the user had retried may wait, or be delivered, by now.
+            Some(
+                Known::SetAside { digest, .. }
+                | Known::Waiting { digest, .. }
+                | Known::Delivered { digest, .. },
+            ) => digest[..] == hash[..],
+            Some(Known::Nothing) | None => false,
+        };
         // Under its own id it is found again when it comes corrected; but never in place of a good version.
         let mut id = rejection.record_id.clone().filter(|id| !id.is_empty()).unwrap_or_else(by_content);
+        if is_here(&id) || is_here(&by_content()) {
+            return Ok(false);
+        }
         let taken =
             matches!(known.get(&(kind, id.clone())), Some(Known::Waiting { .. } | Known::Delivered { .. }));
         if taken {
@@ -344,7 +356,6 @@ impl Writer<'_> {
         }
         let identity = (kind, id.clone());
         let revision = match known.get(&identity) {
-            Some(Known::SetAside { digest, .. }) if digest[..] == hash[..] => return Ok(false),
             Some(Known::SetAside { seq, revision, .. }) => {
                 let (seq, revision) = (*seq, *revision);
                 self.leave(seq).await?;
@@ -388,6 +399,11 @@ fn shortened(raw: &str, hash: &[u8]) -> String {
 
 pub(crate) fn checksum(text: &str) -> i64 {
     i64::from(crc32fast::hash(text.as_bytes()))
+}
+
+/// The id of a record that was not accepted and has none of its own.
+fn id_by_content(hash: &[u8]) -> String {
+    format!("rejected:{}", hex(&hash[..16]))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -436,12 +452,15 @@ async fn look_up(
     let identities: Vec<(i64, String)> = arrivals
         .iter()
         .flat_map(|arrival| &arrival.items)
-        .map(|item| match &item.read {
-            Ok(record) => (item.kind.number(), record.id.clone()),
-            Err((rejection, raw)) => {
-                let by_content = || format!("rejected:{}", hex(&Sha256::digest(raw.as_bytes())[..16]));
-                (item.kind.number(), rejection.record_id.clone().unwrap_or_else(by_content))
-            }
+        .flat_map(|item| {
+            let ids = match &item.read {
+                Ok(record) => [Some(record.id.clone()), None],
+                // Where its id is taken by a good version it is kept under the other.
+                Err((rejection, raw)) => {
+                    [rejection.record_id.clone(), Some(id_by_content(&Sha256::digest(raw.as_bytes())))]
+                }
+            };
+            ids.into_iter().flatten().map(|id| (item.kind.number(), id))
         })
         .collect();
     let mut known = HashMap::new();
