@@ -54,7 +54,7 @@ async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, 
         }
         Part::Records(after) => {
             let page = app.store.page(query(after)).await?;
-            for stored in &page {
+            for stored in &page.records {
                 let Place { version, id, source, .. } = &stored.place;
                 lines.push_str(&format!(
                     r#"{{"kind":"{}","id":{},"source":{},"version":{version},"updated_at":"{}","record":{}}}"#,
@@ -66,7 +66,8 @@ async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, 
                 ));
                 lines.push('\n');
             }
-            page.last().map_or(Part::Tombstones(Place::start()), |last| Part::Records(last.place.clone()))
+            let next = page.records.last().filter(|_| page.more);
+            next.map_or(Part::Tombstones(Place::start()), |last| Part::Records(last.place.clone()))
         }
         Part::Tombstones(after) => {
             let page = app.store.tombstones(query(after)).await?;

@@ -80,14 +80,10 @@ pub async fn list(
     let limit = query.limit.filter(|l| !l.is_empty()).map_or(Ok(DEFAULT_PAGE), |l| limit(&l))?;
     let after =
         query.cursor.filter(|c| !c.is_empty()).map_or_else(|| Ok(Place::start()), |c| from_cursor(&c))?;
-    // one more than is shown tells whether there is a next page
-    let mut found = app.store.page(PageQuery { user: caller.user.id, kind, after, limit: limit + 1 }).await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let next_cursor = found.last().filter(|_| more).map(|last| to_cursor(&last.place));
+    let page = app.store.page(PageQuery { user: caller.user.id, kind, after, limit }).await?;
+    let next_cursor = page.records.last().filter(|_| page.more).map(|last| to_cursor(&last.place));
     let mut data = Records::default();
-    for stored in found {
+    for stored in page.records {
         let list = match stored.kind {
             Kind::PageVisit => &mut data.page_visits,
             Kind::TabAggregate => &mut data.tab_aggregates,

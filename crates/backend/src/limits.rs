@@ -42,6 +42,9 @@ pub const LARGE_BODIES_AT_ONCE: usize = 4;
 pub const DEFAULT_PAGE: i64 = 500;
 pub const MAX_PAGE: i64 = 1_000;
 
+/// A page ends early when its records have this many bytes: 1,000 records of 256 KB each must not be held at once.
+pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// A bucket: so many requests at once, and so many more a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {

@@ -16,6 +16,7 @@ pub mod rows;
 pub mod sqlite;
 
 use crate::clock::Millis;
+use crate::limits::PAGE_BYTES;
 use async_trait::async_trait;
 use heyho_records::Kind;
 use rows::{AggregateColumns, Row, VisitColumns};
@@ -300,6 +301,58 @@ pub struct StoredRecord {
     pub updated_at: Millis,
 }
 
+/// Records in feed order, and whether there are more after them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    pub records: Vec<StoredRecord>,
+    pub more: bool,
+}
+
+/// The rows of one kind, as they come: until one beyond the limit, or until the bytes of a page are full.
+struct Gathering {
+    records: Vec<StoredRecord>,
+    bytes: usize,
+    full: bool,
+}
+
+impl Gathering {
+    fn new() -> Gathering {
+        Gathering { records: Vec::new(), bytes: 0, full: false }
+    }
+
+    /// False: no more is wanted.
+    fn take(&mut self, record: StoredRecord, limit: i64) -> bool {
+        self.bytes += record.record.len();
+        self.records.push(record);
+        self.full = self.bytes > PAGE_BYTES || self.records.len() as i64 > limit;
+        !self.full
+    }
+}
+
+/// One page of several kinds. Of a kind that was cut short, more may follow its last record; nothing beyond that one
+/// is shown yet.
+fn merge(kinds: Vec<Gathering>, limit: i64) -> Page {
+    let end = kinds.iter().filter(|k| k.full).filter_map(|k| k.records.last()).map(|r| r.place.clone()).min();
+    let mut records: Vec<StoredRecord> = kinds.into_iter().flat_map(|k| k.records).collect();
+    records.sort_by(|a, b| a.place.cmp(&b.place));
+    let all = records.len();
+    if let Some(end) = &end {
+        records.retain(|r| r.place <= *end);
+    }
+    records.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut bytes = 0;
+    let fitting = records.iter().take_while(|r| {
+        let fits = bytes <= PAGE_BYTES;
+        bytes += r.record.len();
+        fits
+    });
+    let fitting = fitting.count();
+    records.truncate(fitting);
+    // a kind whose bytes were full exactly at its end costs one empty page
+    let more = end.is_some() || records.len() < all;
+    Page { records, more }
+}
+
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// The database answers.
@@ -330,7 +383,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn save(&self, batch: Batch) -> Result<Saved>;
 
     /// Stored records after a place, in feed order.
-    async fn page(&self, query: PageQuery) -> Result<Vec<StoredRecord>>;
+    async fn page(&self, query: PageQuery) -> Result<Page>;
 
     /// Deletes what is selected, leaving tombstones under one new version. Returns how many records went.
     async fn delete_records(&self, deletion: Deletion) -> Result<u64>;

@@ -3,7 +3,12 @@
 use crate::support::{Backend, aggregate, on_each_store, visit};
 use serde_json::json;
 
-on_each_store!(pages_are_in_feed_order_and_complete, bad_questions_are_named, capabilities_need_no_sign_in);
+on_each_store!(
+    pages_are_in_feed_order_and_complete,
+    a_page_of_large_records_is_short_and_none_is_missed,
+    bad_questions_are_named,
+    capabilities_need_no_sign_in
+);
 
 async fn pages_are_in_feed_order_and_complete(backend: Backend) {
     let ada = backend.register("ada@example.org").await;
@@ -24,12 +29,44 @@ async fn pages_are_in_feed_order_and_complete(backend: Backend) {
         let order: Vec<_> = all.iter().map(|r| (r["version"].as_i64(), r["id"].as_str())).collect();
         assert!(order.is_sorted(), "{order:?}");
     }
+    // a page that ends with the last record says so
+    let page = backend.get("/api/v1/browsing_data?limit=32", &ada.access).await.ok();
+    assert!(page["next_cursor"].is_null());
     // a changed record moves to the end
     let mut changed = visit("v00");
     changed["endedAt"] = json!(5);
     backend.sync(&ada.access, json!([changed]), json!([])).await.ok();
     let all = backend.stored(&ada.access, "pageVisit", 3).await;
     assert_eq!((all.len(), all[19]["id"].as_str(), all[19]["version"].as_i64()), (20, Some("v00"), Some(5)));
+}
+
+async fn a_page_of_large_records_is_short_and_none_is_missed(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let large = "x".repeat(250_000);
+    for batch in 0..4 {
+        let visits: Vec<_> = (0..12)
+            .map(|n| {
+                let mut record = visit(&format!("v{batch}-{n}"));
+                record["title"] = json!(large);
+                record
+            })
+            .collect();
+        let small: Vec<_> = (0..20).map(|n| aggregate(batch * 100 + n)).collect();
+        backend.sync(&ada.access, json!(visits), json!(small)).await.ok();
+    }
+    let page = backend.get("/api/v1/browsing_data?limit=1000", &ada.access).await.ok();
+    let visits = page["data"]["page_visits"].as_array().unwrap().len();
+    assert!((1..48).contains(&visits) && page["next_cursor"].is_string(), "{visits}");
+    let mut keys: Vec<String> = backend
+        .stored(&ada.access, "", 1_000)
+        .await
+        .iter()
+        .map(|r| r["id"].as_str().map_or_else(|| r["tabId"].to_string(), str::to_owned))
+        .collect();
+    keys.sort();
+    assert_eq!(keys.len(), 4 * 32);
+    keys.dedup();
+    assert_eq!(keys.len(), 4 * 32);
 }
 
 async fn bad_questions_are_named(backend: Backend) {

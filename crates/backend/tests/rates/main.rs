@@ -129,7 +129,7 @@ mod tests {
 
     fn report(what: &str, took: Duration) {
         let records = BATCHES as f64 * 200.0;
-        println!(
+        eprintln!(
             "{what}: {:.0} records/s, {:.1} ms a batch",
             records / took.as_secs_f64(),
             took.as_secs_f64() * 1e3 / BATCHES as f64

@@ -6,6 +6,8 @@ use sqlx::Row as _;
 impl PostgresStore {
     pub(super) async fn delete_user(&self, user: UserId) -> Result<()> {
         let mut tx = self.pool.begin().await?;
+        // a large account takes longer than anything else may
+        sqlx::query("SET LOCAL statement_timeout = '10min'").execute(&mut *tx).await?;
         // the foreign keys take everything else with it
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user.0).execute(&mut *tx).await?;
         tx.commit().await?;

@@ -104,7 +104,7 @@ impl Store for PostgresStore {
         self.save(batch).await
     }
 
-    async fn page(&self, query: PageQuery) -> Result<Vec<StoredRecord>> {
+    async fn page(&self, query: PageQuery) -> Result<Page> {
         self.page(query).await
     }
 

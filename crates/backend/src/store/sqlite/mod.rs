@@ -192,7 +192,7 @@ impl Store for SqliteStore {
         self.save(batch).await
     }
 
-    async fn page(&self, query: PageQuery) -> Result<Vec<StoredRecord>> {
+    async fn page(&self, query: PageQuery) -> Result<Page> {
         self.page(query).await
     }
 
@@ -210,6 +210,8 @@ impl Store for SqliteStore {
             .await?
             .rows_affected();
         tx.commit().await?;
+        // gives what deletions freed back to the file system, a little at a time; must be stepped to its end
+        sqlx::query("PRAGMA incremental_vacuum(1000)").fetch_all(&self.write).await?;
         Ok(gone)
     }
 
