@@ -5,22 +5,18 @@
  * - A tab has at most one open visit; the visit ends when the tab leaves the page, is
  *   closed, or the browser ended (then at the last moment anything was seen).
  * - Active time goes to the one visit that is in front: active tab of the focused window,
- *   with the user present. Each moment is accounted once, in `advance`.
+ *   with the user present. Each moment is accounted once, in `attention.ts`.
  * - Every version given out has the id of its visit or life, so that a repeat replaces.
  */
+import { advance, frontOf, momentOf } from './attention';
 import { lifeRecord, visitRecord } from './records';
-import type { Core, Emitted, Event, Life, Presence, State, Tab, TabInfo, Visit } from './types';
+import { type Core, type Emitted, type Event, type Life, newTab, type State, type Tab, type TabInfo, type Visit } from './types';
 import { domainOf, isWeb, samePage } from './urls';
 
 /** The first version waits this long: for the title, and so that a page passed through is told once. */
 export const FIRST_VERSION_MS = 1_500;
 /** A longer stay is told again this often: as often as the companion syncs by default. */
 export const HEARTBEAT_MS = 5 * 60_000;
-/** Beats come every 20 to 30 s; a gap this long means that the machine slept. */
-export const SLEEP_GAP_MS = 150_000;
-/** Events come late by milliseconds; a step back beyond this is the clock's. */
-export const CLOCK_SET_BACK_MS = 10_000;
-
 export interface Step {
   records: Emitted[];
   /** Tabs whose state changed or went: what a store has to write. */
@@ -67,8 +63,9 @@ class Run {
       this.begin(event);
       return;
     }
-    const at = this.moment(event.at);
-    this.advance(at);
+    const at = momentOf(this.core, event.at);
+    const front = advance(this.state, at);
+    if (front !== null) this.touch(front);
     switch (event.type) {
       case 'reconciled':
         this.reconcile(event, at);
@@ -149,39 +146,6 @@ class Run {
     this.tellDue(at);
   }
 
-  /** Whole milliseconds, in order; but a clock that was set back is followed. */
-  private moment(at: number): number {
-    const whole = Math.floor(at);
-    return whole < this.core.seenAt - CLOCK_SET_BACK_MS ? whole : Math.max(whole, this.core.seenAt);
-  }
-
-  /** Accounts for the time up to `at` with what was true until now. */
-  private advance(at: number): void {
-    const from = this.core.seenAt;
-    this.core.seenAt = at;
-    const front = this.front();
-    if (at <= from || front?.visit == null) return;
-    const slept = at - from > SLEEP_GAP_MS;
-    const presence: Presence = slept ? 'asleep' : this.core.presence;
-    if (presence !== 'active') {
-      pauseFor(front.visit, from, at, presence);
-    } else {
-      const domain = domainOf(front.visit.url);
-      front.visit.activeMs += at - from;
-      front.life.activeMs += at - from;
-      front.life.domainMs[domain] = (front.life.domainMs[domain] ?? 0) + (at - from);
-      front.life.lastActiveTime = at;
-    }
-    this.touch(front);
-  }
-
-  private front(): Tab | null {
-    for (const tab of this.state.tabs.values()) {
-      if (tab.active && tab.windowId === this.core.focusedWindow) return tab;
-    }
-    return null;
-  }
-
   /** The first event of every worker: whether what was kept belongs to this run of the browser. */
   private begin(event: Extract<Event, { type: 'session' }>): void {
     if (this.core.session === event.session) return;
@@ -208,11 +172,7 @@ class Run {
   private tab(tabId: number, windowId: number, at: number): Tab {
     let tab = this.state.tabs.get(tabId);
     if (tab === undefined) {
-      const life: Life = {
-        id: this.newId(at), tabId, startTime: at, lastActiveTime: at, activeMs: 0, domainMs: {},
-        pageCount: 0, activations: 0, visitId: null, url: '',
-      };
-      tab = { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, retrying: false, life, visit: null };
+      tab = newTab(tabId, windowId, this.newId(at), at);
       this.state.tabs.set(tabId, tab);
     }
     this.touch(tab);
@@ -327,7 +287,7 @@ class Run {
   }
 
   private tellDue(at: number): void {
-    const front = this.front();
+    const front = frontOf(this.state);
     for (const tab of this.state.tabs.values()) {
       const { visit, life } = tab;
       if (visit === null) continue;
@@ -352,15 +312,5 @@ class Run {
 
   private touch(tab: Tab): void {
     this.step.touched.add(tab.tabId);
-  }
-}
-
-function pauseFor(visit: Visit, from: number, to: number, reason: Exclude<Presence, 'active'>): void {
-  const last = visit.idlePeriods.at(-1);
-  if (last !== undefined && last.end === from && last.reason === reason) {
-    last.end = to;
-    last.durationMs = to - last.start;
-  } else {
-    visit.idlePeriods.push({ start: from, end: to, durationMs: to - from, reason });
   }
 }

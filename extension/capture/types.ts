@@ -58,6 +58,22 @@ export interface Tab {
   visit: Visit | null;
 }
 
+export function newTab(tabId: number, windowId: number, lifeId: string, at: number): Tab {
+  const life: Life = {
+    id: lifeId,
+    tabId,
+    startTime: at,
+    lastActiveTime: at,
+    activeMs: 0,
+    domainMs: {},
+    pageCount: 0,
+    activations: 0,
+    visitId: null,
+    url: '',
+  };
+  return { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, retrying: false, life, visit: null };
+}
+
 export interface Core {
   /** Changes when the browser starts anew; with it all tab ids lose their meaning. */
   session: string;
