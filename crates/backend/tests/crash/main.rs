@@ -11,3 +11,5 @@ mod large;
 mod postgres;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod secrets;

@@ -61,3 +61,34 @@ async fn a_sign_out_on_one_node_is_one_on_all() {
     assert_eq!(nodes[0].post_as(&ada.access, "/api/v1/auth/logout", json!({})).await.status, 204);
     assert_eq!(nodes[1].get("/api/v1/auth/me", &ada.access).await.code(), (401, "UNAUTHORIZED"));
 }
+
+/// Batches that decide from what they read while others write: the more complete stays, whoever commits last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn racing_versions_of_the_same_records_end_in_the_most_complete() {
+    let Some(nodes) = two_nodes().await else { return };
+    let ada = nodes[0].register("ada@example.org").await;
+    const BATCHES: usize = 48;
+    let racing = (0..BATCHES).map(|n| {
+        // neither rising nor falling
+        let ended = (n * 29) % BATCHES;
+        let visits: Vec<_> = (0..20)
+            .map(|id| {
+                let mut record = visit(&format!("v{id}"));
+                record["endedAt"] = json!(ended);
+                record
+            })
+            .collect();
+        let (node, token) = (&nodes[n % 2], &ada.access);
+        async move { node.sync(token, json!(visits), json!([])).await.ok()["version"].as_i64().unwrap() }
+    });
+    let versions = futures_util::future::join_all(racing).await;
+    let stored = nodes[0].stored(&ada.access, "pageVisit", 100).await;
+    assert_eq!(stored.len(), 20);
+    for record in &stored {
+        assert_eq!(record["endedAt"], BATCHES - 1, "{record}");
+    }
+    // a version was taken only by those that changed something, and the last of them wrote the rows
+    let last = nodes[0].count("SELECT version FROM feeds").await;
+    assert_eq!(Some(&last), versions.iter().max());
+    assert!(stored.iter().all(|r| r["version"] == last));
+}

@@ -115,7 +115,9 @@ async fn slow_clients_are_closed_at_the_deadline_and_hold_nobody_up() {
         ada.access
     );
     let mut slow = Vec::new();
-    for n in 0..200 {
+    // both ends are open files of this process
+    let connections = if std::env::var_os("HEYHO_TORTURE").is_some() { 500 } else { 200 };
+    for n in 0..connections {
         let mut stream = TcpStream::connect(backend.address()).await.unwrap();
         // half of them stall in the head, half in the body
         let begin = if n % 2 == 0 { &head[..40] } else { &head[..] };
