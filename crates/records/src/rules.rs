@@ -2,7 +2,7 @@
 //! validated, so that what is dropped is not among the failed either.
 //!
 //! - `drop`: the visit is filtered; an aggregate loses the site's `domainDurations`, `currentUrl` and
-//!   `currentDomain`; a `source_page_visit_id` that points to a dropped visit is left out.
+//!   `currentDomain`, and what its `statistics` say of it; an id that points to a dropped visit is left out.
 //! - `strip`: the query and the fragment of `url` and `currentUrl` go.
 //!
 //! `*` matches any run of characters, the rest is compared without regard to case. Host patterns match the
@@ -84,10 +84,11 @@ pub fn apply<'a>(rules: &[Rule], kind: Kind, raw: &'a str, dropped: &mut Dropped
             "currentDomain" | "domain" => {
                 text_of(value.get()).filter(|host| drops_host(rules, host)).map(|_| Part::Gone)
             }
-            "source_page_visit_id" => {
+            "source_page_visit_id" | "page_visit_id" | "pageVisitId" => {
                 text_of(value.get()).filter(|id| dropped.0.contains(id)).map(|_| Part::Gone)
             }
             "domainDurations" => domains(rules, value.get()),
+            "statistics" => statistics(rules, value.get()),
             _ => None,
         };
         match after.unwrap_or(Part::Same) {
@@ -126,6 +127,21 @@ fn domains(rules: &[Rule], value: &str) -> Option<Part> {
         .iter()
         .filter(|(domain, _)| !drops_host(rules, domain))
         .map(|(domain, time)| format!("{}:{}", quoted(domain), time.get()))
+        .collect();
+    (kept.len() < entries.len()).then(|| Part::Other(format!("{{{}}}", kept.join(","))))
+}
+
+/// Numbers stay; a text in it that names a dropped site (`mostVisitedDomain`) goes.
+fn statistics(rules: &[Rule], value: &str) -> Option<Part> {
+    let entries = entries_of(value).ok()?;
+    let names_it = |value: &str| {
+        serde_json::from_str::<String>(value)
+            .is_ok_and(|text| drops_host(rules, &text) || action(rules, &text) == Some(Action::Drop))
+    };
+    let kept: Vec<String> = entries
+        .iter()
+        .filter(|(_, value)| !names_it(value.get()))
+        .map(|(key, value)| format!("{}:{}", quoted(key), value.get()))
         .collect();
     (kept.len() < entries.len()).then(|| Part::Other(format!("{{{}}}", kept.join(","))))
 }
@@ -225,10 +241,10 @@ mod tests {
         assert_eq!(apply(Kind::PageVisit, child).unwrap(), r#"{"id":"c","url":"http://x/?q=1"}"#);
         let other = r#"{"id":"d","source_page_visit_id":"c","url":"http://x/"}"#;
         assert_eq!(apply(Kind::PageVisit, other).unwrap(), other);
-        let aggregate = r#"{"startTime":1,"tabId":2,"domainDurations":{"bank.example":5,"x":1.50},"currentUrl":"https://bank.example/","currentDomain":"bank.example"}"#;
+        let aggregate = r#"{"startTime":1,"tabId":2,"domainDurations":{"bank.example":5,"x":1.50},"currentUrl":"https://bank.example/","currentDomain":"bank.example","page_visit_id":"s","statistics":{"n":1,"mostVisitedDomain":"bank.example"}}"#;
         assert_eq!(
             apply(Kind::TabAggregate, aggregate).unwrap(),
-            r#"{"startTime":1,"tabId":2,"domainDurations":{"x":1.50}}"#
+            r#"{"startTime":1,"tabId":2,"domainDurations":{"x":1.50},"statistics":{"n":1}}"#
         );
     }
 
