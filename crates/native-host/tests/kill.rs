@@ -5,9 +5,11 @@
 //! `HEYHO_KILLS` sets how many kills there are, `HEYHO_SEED` repeats a run. Each round begins without a file,
 //! so that the first kills fall into its making.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it needs by failing")]
+#![expect(clippy::print_stdout, reason = "the figures of a run")]
 
 use heyho_buffer::{BatchItem, Buffer, Limits, NewBatch, Settlement, SignedIn};
+use heyho_local::clock::{Clock, SystemClock};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +20,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const NOW: i64 = 1_700_000_000_000;
 /// Far longer than anything here takes: a host that is slower hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -264,19 +265,21 @@ fn nothing_acknowledged_is_lost_whenever_hosts_and_the_agent_are_killed() {
     println!("seed {seed}");
     let mut dice = Dice(seed);
     let histogram = Arc::new(Mutex::new(BTreeMap::new()));
-    let (mut left, mut acked, mut agents, mut rounds) = (kills, 0, 0, 0);
+    let (mut left, mut acked, mut agents, mut delivered, mut rounds) = (kills, 0, 0, 0, 0);
     while left > 0 {
         let share = left.min(40);
         left -= share;
         rounds += 1;
-        let (of_hosts, of_agents) = round(&mut dice, share, &histogram);
-        acked += of_hosts;
-        agents += of_agents;
+        let counts = round(&mut dice, share, &histogram);
+        acked += counts.0;
+        agents += counts.1;
+        delivered += counts.2;
     }
     let histogram = histogram.lock().unwrap();
     let total: u64 = histogram.values().sum();
     println!(
-        "{total} hosts and {agents} agents killed in {rounds} rounds; {acked} records acknowledged, 0 lost"
+        "{total} hosts and {agents} agents killed in {rounds} rounds; {acked} records acknowledged, \
+         {delivered} delivered, 0 lost"
     );
     for (landed, n) in histogram.iter() {
         println!("{n:>6}  {landed:?}  {}", "#".repeat((n * 60 / total) as usize));
@@ -287,7 +290,7 @@ fn nothing_acknowledged_is_lost_whenever_hosts_and_the_agent_are_killed() {
 }
 
 /// Some hosts and an agent on one buffer, until so many hosts were killed.
-fn round(dice: &mut Dice, kills: i64, histogram: &Arc<Mutex<BTreeMap<Landed, u64>>>) -> (u64, u64) {
+fn round(dice: &mut Dice, kills: i64, histogram: &Arc<Mutex<BTreeMap<Landed, u64>>>) -> (u64, u64, u64) {
     let world = tempfile::tempdir().unwrap();
     let ledger = Ledger::default();
     let left = Arc::new(AtomicI64::new(kills));
@@ -312,32 +315,30 @@ fn round(dice: &mut Dice, kills: i64, histogram: &Arc<Mutex<BTreeMap<Landed, u64
             })
         })
         .collect();
-    let mut agents = 0;
+    let (mut agents, mut delivered) = (0, 0);
     while left.load(Ordering::Relaxed) > 0 {
-        agent(world.path(), dice, &backend);
+        delivered += agent(world.path(), dice, &backend);
         agents += 1;
     }
     let acked = profiles.into_iter().map(|thread| thread.join().unwrap()).sum();
     verify(&world.path().join("data/buffer.db"), &ledger.lock().unwrap(), &backend.lock().unwrap());
-    (acked, agents)
+    (acked, agents, delivered)
 }
 
 /// A process that takes out of the buffer until it is killed.
-fn agent(world: &Path, dice: &mut Dice, backend: &Ledger) {
+fn agent(world: &Path, dice: &mut Dice, backend: &Ledger) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "an_agent_that_will_be_killed", "--ignored", "--nocapture"])
         .env("HEYHO_TEST_BUFFER", world.join("data/buffer.db"))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let (deliveries, mut seen) = (dice.roll(40), 0);
+    let (deliveries, mut seen) = (1 + dice.roll(40), 0);
     for line in lines.map_while(Result::ok) {
-        let mut parts = line.split('\t');
-        if parts.next() != Some("at the backend") {
-            continue;
-        }
+        // The test runner's own words may stand before the first.
+        let Some((_, said)) = line.split_once("at the backend\t") else { continue };
+        let mut parts = said.split('\t');
         let (source, id, version) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
         let profile = source.rsplit('#').next().unwrap();
         note(backend, profile, &[(id.to_owned(), version.parse().unwrap())]);
@@ -349,6 +350,7 @@ fn agent(world: &Path, dice: &mut Dice, backend: &Ledger) {
     }
     let _ = child.kill();
     child.wait().unwrap();
+    seen
 }
 
 #[test]
@@ -358,19 +360,20 @@ fn an_agent_that_will_be_killed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let buffer = Buffer::open(&path).await.unwrap();
+        let now = || SystemClock.now_ms();
         let who = SignedIn {
             backend: "http://b".to_owned(),
             user_id: "1".to_owned(),
             email: "1@x".to_owned(),
             claim_others: true,
         };
-        let account = buffer.sign_in(&who, NOW).await.unwrap().0.id;
+        let account = buffer.sign_in(&who, now()).await.unwrap().0.id;
         let mut out = std::io::stdout();
         let mut idle = 0;
         while idle < 200 {
             let Some(batch) = buffer.in_flight(account).await.unwrap() else {
                 let limits = Limits { page_visits: 20, tab_aggregates: 20, bytes: 1 << 20 };
-                let rows = buffer.oldest(account, limits, &[], NOW).await.unwrap();
+                let rows = buffer.oldest(account, limits, &[], now()).await.unwrap();
                 if rows.is_empty() {
                     idle += 1;
                     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -389,14 +392,14 @@ fn an_agent_that_will_be_killed() {
                     );
                     new.items.push(BatchItem { seq: row.seq, revision: row.revision, kind: row.kind });
                 }
-                buffer.begin_batch(account, &new, NOW).await.unwrap();
+                buffer.begin_batch(account, &new, now()).await.unwrap();
                 continue;
             };
             idle = 0;
             out.write_all(&batch.body).unwrap();
             out.flush().unwrap();
             let done = Settlement { confirm: batch.items, ..Settlement::default() };
-            buffer.settle(Some(batch.batch), &done, NOW).await.unwrap();
+            buffer.settle(Some(batch.batch), &done, now()).await.unwrap();
         }
     });
 }
