@@ -78,7 +78,8 @@ fn cargo_tests(suite: &str, programs: &[&TestProgram], filter: Option<&str>) -> 
         runner.current_dir(&program.directory).env("CARGO_MANIFEST_DIR", &program.directory);
         // Tests that write the TypeScript types write them where the check of them looks.
         runner.env("TS_RS_EXPORT_DIR", shell::target().join("xtask/types"));
-        tally += run(runner.args(filter))?;
+        // An error says what happened; where it was made adds a hundred lines that nobody reads.
+        tally += run(runner.args(filter).env("RUST_LIB_BACKTRACE", "0"))?;
     }
     Ok(tally)
 }
