@@ -2,6 +2,9 @@
 //!
 //! Order inside the transaction: the idempotency key, what is held, the decision, the version (which takes the user's
 //! lock), the rows, the links, the answer under its key, commit. Rows travel as one array per column.
+//!
+//! Lookups by key are written as LATERAL subqueries with OFFSET 0: each key is looked up by its index, whatever the
+//! planner believes of tables it has no statistics of. As plain joins they took time with the square of a user's rows.
 
 use super::*;
 use crate::store::decide::{Held, sort};
@@ -79,8 +82,8 @@ impl PostgresStore {
             }
             feed = now;
             write_visits(&mut tx, batch, feed.version, &visits.write).await?;
+            link_waiting(&mut tx, batch.user, &visits.write).await?;
             write_aggregates(&mut tx, batch, feed.version, &aggregates.write).await?;
-            link(&mut tx, batch.user, &visits.write, &aggregates.write).await?;
             raise(&mut tx, Kind::PageVisit, batch.user, &visits.raise).await?;
             raise(&mut tx, Kind::TabAggregate, batch.user, &aggregates.raise).await?;
         }
@@ -236,13 +239,13 @@ async fn held<C>(
     let sql = match kind {
         Kind::PageVisit => {
             "SELECT r.source, r.id, checksum, revision, complete_1, complete_2, complete_3
-             FROM unnest($2::text[], $3::text[]) AS k (source, id)
-             JOIN page_visits AS r ON r.user_id = $1 AND r.source = k.source AND r.id = k.id"
+             FROM unnest($2::text[], $3::text[]) AS k (source, id) CROSS JOIN LATERAL (
+                 SELECT * FROM page_visits WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS r"
         }
         Kind::TabAggregate => {
             "SELECT r.source, r.id, checksum, revision, complete_1, complete_2, complete_3
-             FROM unnest($2::text[], $3::text[]) AS k (source, id)
-             JOIN tab_aggregates AS r ON r.user_id = $1 AND r.source = k.source AND r.id = k.id"
+             FROM unnest($2::text[], $3::text[]) AS k (source, id) CROSS JOIN LATERAL (
+                 SELECT * FROM tab_aggregates WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS r"
         }
     };
     let sources: Vec<&str> = rows.iter().map(|r| r.source.as_str()).collect();
@@ -261,7 +264,9 @@ async fn held<C>(
     }
     let deleted: Vec<(String, String)> = sqlx::query_as(
         "SELECT t.source, t.id FROM unnest($3::text[], $4::text[]) AS k (source, id)
-         JOIN tombstones AS t ON t.user_id = $1 AND t.kind = $2 AND t.source = k.source AND t.id = k.id",
+         CROSS JOIN LATERAL (
+             SELECT * FROM tombstones
+             WHERE user_id = $1 AND kind = $2 AND source = k.source AND id = k.id OFFSET 0) AS t",
     )
     .bind(user.0)
     .bind(kind.number())
@@ -275,7 +280,12 @@ async fn held<C>(
 
 /// The statement that inserts or replaces rows: one value for all of `version`, device and times, one array for each
 /// other column. Everything is written anew but the identity and the moment a record first came.
-fn upsert(table: &str, columns: &[(&str, &str)], after: &str) -> String {
+///
+/// `computed` is one column more, with the expression for its value.
+fn upsert(table: &str, columns: &[(&str, &str)], computed: Option<(&str, &str)>) -> String {
+    let (more, value, set) = computed.map_or_else(Default::default, |(name, value)| {
+        (format!(", {name}"), format!(", {value}"), format!(", {name} = excluded.{name}"))
+    });
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let arrays: Vec<String> =
         columns.iter().enumerate().map(|(i, (_, kind))| format!("${}::{kind}[]", i + 6)).collect();
@@ -286,9 +296,9 @@ fn upsert(table: &str, columns: &[(&str, &str)], after: &str) -> String {
         .collect();
     let names = names.join(", ");
     format!(
-        "INSERT INTO {table} (user_id, version, device_id, received_at, updated_at, checksum_algorithm, {names})
-         SELECT $1, $2, $3, $4, $4, $5, {names} FROM unnest({}) AS row ({names})
-         ON CONFLICT (user_id, source, id) DO UPDATE SET {}{after}",
+        "INSERT INTO {table} (user_id, version, device_id, received_at, updated_at, checksum_algorithm, {names}{more})
+         SELECT $1, $2, $3, $4, $4, $5, {names}{value} FROM unnest({}) AS arrived ({names})
+         ON CONFLICT (user_id, source, id) DO UPDATE SET {}{set}",
         arrays.join(", "),
         sets.join(", "),
     )
@@ -351,7 +361,7 @@ async fn write_visits(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<Vis
         ("anonymous_client_id", "text"),
     ];
     let columns: Vec<_> = COMMON.into_iter().chain(own).collect();
-    bind_common(upsert("page_visits", &columns, ""), batch, version, rows)
+    bind_common(upsert("page_visits", &columns, None), batch, version, rows)
         .bind(column(rows, |r| r.columns.url.clone()))
         .bind(column(rows, |r| r.columns.host.clone()))
         .bind(column(rows, |r| r.columns.visited_at))
@@ -402,8 +412,14 @@ async fn write_aggregates(
         ("is_open", "boolean"),
         ("anonymous_client_id", "text"),
     ];
+    // the visit's row, if it is here already
+    let linked = (
+        "page_visit_row",
+        "(SELECT v.row_id FROM page_visits AS v
+          WHERE v.user_id = $1 AND v.source = arrived.source AND v.id = arrived.page_visit_id)",
+    );
     let columns: Vec<_> = COMMON.into_iter().chain(own).collect();
-    bind_common(upsert("tab_aggregates", &columns, ", page_visit_row = NULL"), batch, version, rows)
+    bind_common(upsert("tab_aggregates", &columns, Some(linked)), batch, version, rows)
         .bind(column(rows, |r| r.columns.page_visit_id.clone()))
         .bind(column(rows, |r| r.columns.tab_id))
         .bind(column(rows, |r| r.columns.started_at))
@@ -426,39 +442,28 @@ async fn write_aggregates(
     Ok(())
 }
 
-/// Ties the written aggregates to visits that are here, and the written visits to aggregates that waited for them.
-async fn link(
-    tx: &mut Tx,
-    user: UserId,
-    visits: &[&Row<VisitColumns>],
-    aggregates: &[&Row<AggregateColumns>],
-) -> Result<()> {
-    if !aggregates.is_empty() {
-        sqlx::query(
-            "UPDATE tab_aggregates AS a SET page_visit_row = v.row_id
-             FROM unnest($2::text[], $3::text[]) AS k (source, id), page_visits AS v
-             WHERE a.user_id = $1 AND a.source = k.source AND a.id = k.id
-             AND v.user_id = $1 AND v.source = a.source AND v.id = a.page_visit_id",
-        )
-        .bind(user.0)
-        .bind(column(aggregates, |r| r.source.clone()))
-        .bind(column(aggregates, |r| r.id.clone()))
-        .execute(&mut **tx)
-        .await?;
+/// Ties the written visits to aggregates that waited for them.
+async fn link_waiting(tx: &mut Tx, user: UserId, visits: &[&Row<VisitColumns>]) -> Result<()> {
+    if visits.is_empty() {
+        return Ok(());
     }
-    if !visits.is_empty() {
-        sqlx::query(
-            "UPDATE tab_aggregates AS a SET page_visit_row = v.row_id
-             FROM unnest($2::text[], $3::text[]) AS k (source, id), page_visits AS v
-             WHERE v.user_id = $1 AND v.source = k.source AND v.id = k.id
-             AND a.user_id = $1 AND a.source = v.source AND a.page_visit_id = v.id AND a.page_visit_row IS NULL",
-        )
-        .bind(user.0)
-        .bind(column(visits, |r| r.source.clone()))
-        .bind(column(visits, |r| r.id.clone()))
-        .execute(&mut **tx)
-        .await?;
-    }
+    sqlx::query(
+        "UPDATE tab_aggregates SET page_visit_row = (
+             SELECT v.row_id FROM page_visits AS v
+             WHERE v.user_id = tab_aggregates.user_id AND v.source = tab_aggregates.source
+             AND v.id = tab_aggregates.page_visit_id)
+         WHERE row_id = ANY (ARRAY (
+             SELECT a.row_id FROM unnest($2::text[], $3::text[]) AS k (source, id)
+             CROSS JOIN LATERAL (
+                 SELECT row_id FROM tab_aggregates
+                 WHERE user_id = $1 AND source = k.source AND page_visit_id = k.id
+                 AND page_visit_row IS NULL AND page_visit_id IS NOT NULL OFFSET 0) AS a))",
+    )
+    .bind(user.0)
+    .bind(column(visits, |r| r.source.clone()))
+    .bind(column(visits, |r| r.id.clone()))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -468,14 +473,22 @@ async fn raise<C>(tx: &mut Tx, kind: Kind, user: UserId, rows: &[&Row<C>]) -> Re
     }
     let sql = match kind {
         Kind::PageVisit => {
-            "UPDATE page_visits AS r SET revision = k.revision
-             FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (source, id, revision)
-             WHERE r.user_id = $1 AND r.source = k.source AND r.id = k.id"
+            "UPDATE page_visits SET revision = found.revision
+             FROM (SELECT r.row_id, k.revision
+                   FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (source, id, revision)
+                   CROSS JOIN LATERAL (
+                       SELECT row_id FROM page_visits
+                       WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS r) AS found
+             WHERE page_visits.row_id = found.row_id"
         }
         Kind::TabAggregate => {
-            "UPDATE tab_aggregates AS r SET revision = k.revision
-             FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (source, id, revision)
-             WHERE r.user_id = $1 AND r.source = k.source AND r.id = k.id"
+            "UPDATE tab_aggregates SET revision = found.revision
+             FROM (SELECT r.row_id, k.revision
+                   FROM unnest($2::text[], $3::text[], $4::bigint[]) AS k (source, id, revision)
+                   CROSS JOIN LATERAL (
+                       SELECT row_id FROM tab_aggregates
+                       WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS r) AS found
+             WHERE tab_aggregates.row_id = found.row_id"
         }
     };
     sqlx::query(sql)

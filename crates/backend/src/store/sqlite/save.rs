@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 type Tx = sqlx::Transaction<'static, Sqlite>;
 
-/// Rows in one statement: 33 values each, of the 32,766 SQLite takes.
+/// Rows in one statement: at most 35 values each, of the 32,766 SQLite takes.
 const CHUNK: usize = 500;
 
 const COMMON: &str = "user_id, source, id, version, device_id, captured_at, received_at, updated_at, checksum, \
@@ -22,7 +22,7 @@ const COMMON: &str = "user_id, source, id, version, device_id, captured_at, rece
 const VISIT: &str = "url, host, visited_at, title, domain, tab_id, ended_at, duration_ms, active_duration_ms, \
     is_active, engagement_rate, last_heartbeat, source_page_visit_id, category, category_confidence, \
     category_method, anonymous_client_id";
-const AGGREGATE: &str = "page_visit_id, tab_id, started_at, last_active_at, total_active_ms, page_count, \
+const AGGREGATE: &str = "page_visit_row, page_visit_id, tab_id, started_at, last_active_at, total_active_ms, page_count, \
     current_url, current_host, current_domain, domain_durations, domains, total_time_seconds, active_time_seconds, \
     scroll_depth_percent, closed_at, is_open, anonymous_client_id";
 
@@ -53,8 +53,8 @@ impl SqliteStore {
         if !(visits.write.is_empty() && aggregates.write.is_empty()) {
             version = next_version(&mut tx, batch.user).await?;
             write_visits(&mut tx, &batch, version, &visits.write).await?;
+            link_waiting(&mut tx, batch.user, &visits.write).await?;
             write_aggregates(&mut tx, &batch, version, &aggregates.write).await?;
-            link(&mut tx, batch.user, &visits.write, &aggregates.write).await?;
         }
         raise(&mut tx, batch.user, &visits, &aggregates).await?;
         let body = answer(&batch, version, &epoch);
@@ -211,7 +211,7 @@ fn push_common<C>(values: &mut Separated<'_, Sqlite, &str>, batch: &Batch, versi
 }
 
 /// `ON CONFLICT …`: everything anew but the identity and the moment it first came.
-fn replace(columns: &[&str], more: &str) -> String {
+fn replace(columns: &[&str]) -> String {
     let fixed = ["user_id", "source", "id", "received_at"];
     let sets: Vec<String> = columns
         .iter()
@@ -219,7 +219,7 @@ fn replace(columns: &[&str], more: &str) -> String {
         .filter(|column| !fixed.contains(column))
         .map(|column| format!("{column} = excluded.{column}"))
         .collect();
-    format!(" ON CONFLICT (user_id, source, id) DO UPDATE SET {}{more}", sets.join(", "))
+    format!(" ON CONFLICT (user_id, source, id) DO UPDATE SET {}", sets.join(", "))
 }
 
 async fn write_visits(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<VisitColumns>]) -> Result<()> {
@@ -247,7 +247,7 @@ async fn write_visits(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<Vis
                 .push_bind(c.category_method)
                 .push_bind(c.anonymous_client_id);
         });
-        sql.push(replace(&[COMMON, VISIT], ""));
+        sql.push(replace(&[COMMON, VISIT]));
         sql.build().persistent(false).execute(&mut **tx).await?;
     }
     Ok(())
@@ -264,7 +264,15 @@ async fn write_aggregates(
         sql.push_values(chunk, |mut values, row| {
             push_common(&mut values, batch, version, row);
             let c = row.columns.clone();
+            // the visit's row, if it is here already
             values
+                .push("(SELECT row_id FROM page_visits WHERE user_id = ")
+                .push_bind_unseparated(batch.user.0)
+                .push_unseparated(" AND source = ")
+                .push_bind_unseparated(row.source.clone())
+                .push_unseparated(" AND id = ")
+                .push_bind_unseparated(c.page_visit_id.clone())
+                .push_unseparated(")")
                 .push_bind(c.page_visit_id)
                 .push_bind(c.tab_id)
                 .push_bind(c.started_at)
@@ -283,43 +291,31 @@ async fn write_aggregates(
                 .push_bind(c.is_open)
                 .push_bind(c.anonymous_client_id);
         });
-        sql.push(replace(&[COMMON, AGGREGATE], ", page_visit_row = NULL"));
+        sql.push(replace(&[COMMON, AGGREGATE]));
         sql.build().persistent(false).execute(&mut **tx).await?;
     }
     Ok(())
 }
 
-/// Ties the written aggregates to visits that are here, and the written visits to aggregates that waited for them.
-async fn link(
-    tx: &mut Tx,
-    user: UserId,
-    visits: &[&Row<VisitColumns>],
-    aggregates: &[&Row<AggregateColumns>],
-) -> Result<()> {
-    if !aggregates.is_empty() {
-        sqlx::query(
-            "UPDATE tab_aggregates AS a SET page_visit_row = v.row_id
-             FROM json_each(?1) AS k CROSS JOIN page_visits AS v
-             WHERE a.user_id = ?2 AND a.source = k.value ->> 0 AND a.id = k.value ->> 1
-             AND v.user_id = ?2 AND v.source = a.source AND v.id = a.page_visit_id",
-        )
-        .bind(keys(aggregates.iter().copied()))
-        .bind(user.0)
-        .execute(&mut **tx)
-        .await?;
+/// Ties the written visits to aggregates that waited for them.
+async fn link_waiting(tx: &mut Tx, user: UserId, visits: &[&Row<VisitColumns>]) -> Result<()> {
+    if visits.is_empty() {
+        return Ok(());
     }
-    if !visits.is_empty() {
-        sqlx::query(
-            "UPDATE tab_aggregates AS a SET page_visit_row = v.row_id
-             FROM json_each(?1) AS k CROSS JOIN page_visits AS v
-             WHERE v.user_id = ?2 AND v.source = k.value ->> 0 AND v.id = k.value ->> 1
-             AND a.user_id = ?2 AND a.source = v.source AND a.page_visit_id = v.id AND a.page_visit_row IS NULL",
-        )
-        .bind(keys(visits.iter().copied()))
-        .bind(user.0)
-        .execute(&mut **tx)
-        .await?;
-    }
+    sqlx::query(
+        "UPDATE tab_aggregates SET page_visit_row = (
+             SELECT v.row_id FROM page_visits AS v
+             WHERE v.user_id = tab_aggregates.user_id AND v.source = tab_aggregates.source
+             AND v.id = tab_aggregates.page_visit_id)
+         WHERE row_id IN (
+             SELECT a.row_id FROM json_each(?) AS k CROSS JOIN tab_aggregates AS a
+             ON a.user_id = ? AND a.source = k.value ->> 0 AND a.page_visit_id = k.value ->> 1
+             WHERE a.page_visit_row IS NULL AND a.page_visit_id IS NOT NULL)",
+    )
+    .bind(keys(visits.iter().copied()))
+    .bind(user.0)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
