@@ -13,6 +13,8 @@ pub enum Fault {
     ServerError,
     /// 200 and a page of HTML: a hotel's sign-in page.
     HtmlWith200,
+    /// 200 without a body.
+    Empty200,
     /// The connection is closed without a byte.
     HangUp,
     /// A 200 that stops in the middle of its body.
@@ -72,6 +74,7 @@ async fn serve(mut stream: TcpStream, fault: Fault, seen: Arc<Mutex<Vec<String>>
                 body.len()
             )
         }
+        Fault::Empty200 => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(),
         Fault::CutOff => "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
              Content-Length: 4096\r\n\r\n{\"success\":true,\"data\":{\"page_vis"
             .to_owned(),
