@@ -127,6 +127,7 @@ impl Buffer {
         now: i64,
     ) -> Result<Vec<Appended>> {
         let mut tx = self.write().await?;
+        self.room(&mut tx).await?;
         let source_id = see(&mut tx, source, now).await?;
         let mut known = look_up(&mut tx, source_id, arrivals).await?;
         let mut answers = Vec::with_capacity(arrivals.len());
@@ -398,7 +399,11 @@ fn shortened(raw: &str, hash: &[u8]) -> String {
 }
 
 pub(crate) fn checksum(text: &str) -> i64 {
-    i64::from(crc32fast::hash(text.as_bytes()))
+    checksum_of(text.as_bytes())
+}
+
+pub(crate) fn checksum_of(bytes: &[u8]) -> i64 {
+    i64::from(crc32fast::hash(bytes))
 }
 
 /// The id of a record that was not accepted and has none of its own.

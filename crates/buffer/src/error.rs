@@ -10,6 +10,14 @@ pub enum BufferError {
     /// The disk, or the file system, takes no more.
     #[error("the disk is full")]
     DiskFull,
+    /// As large as the settings allow.
+    #[error(
+        "the buffer is full: {used} bytes of {cap} allowed; nothing new is taken until records are delivered"
+    )]
+    Full { used: u64, cap: u64 },
+    /// The file was set aside, or taken away, since it was opened. Opening again finds the new one.
+    #[error("the buffer's file was replaced; it has to be opened again")]
+    Replaced,
     #[error("the buffer was written by a newer version of HeyHo Companion; update this program")]
     SchemaNewer,
     #[error("this program was built with SQLite {found}; 3.51.3 or later is needed")]
@@ -31,7 +39,8 @@ impl From<sqlx::Error> for BufferError {
         match code {
             Some(5 | 6) => BufferError::Busy,
             Some(13) => BufferError::DiskFull,
-            Some(11 | 26) => BufferError::Damaged(e.to_string()),
+            // 1: a table or a column that should be there is not
+            Some(1 | 11 | 26) => BufferError::Damaged(e.to_string()),
             _ if matches!(e, sqlx::Error::PoolTimedOut) => BufferError::Busy,
             _ => BufferError::Unavailable(e.to_string()),
         }

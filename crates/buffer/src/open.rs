@@ -1,16 +1,18 @@
 //! Opening the file: the SQLite version, the schema, and who may set it up.
 //!
-//! Whoever comes first sets the schema up, under a lock beside the file (`buffer.db.lock`), because sqlx's
-//! own migration lock does nothing on SQLite. `journal_mode` and `auto_vacuum` are set there once and only
+//! Whoever comes first sets the schema up, under the lock beside the file (see `lock`), because sqlx's own
+//! migration lock does nothing on SQLite. `journal_mode` and `auto_vacuum` are set there once and only
 //! there. A file written by a newer version is used as long as it says this version may still write it.
 
 use crate::error::{BufferError, Result};
+use crate::growth::Cap;
+use crate::lock::{self, FileId, Lock};
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, Row, Sqlite, Transaction};
-use std::fs::File;
+use sqlx::{Connection, Sqlite};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +27,50 @@ const OLDEST_SQLITE: i64 = 3_051_003;
 #[derive(Debug, Clone)]
 pub struct Buffer {
     pub(crate) pool: SqlitePool,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) cap: Cap,
+    file: FileId,
+}
+
+/// A transaction that writes, and the lock that says so to whoever would set the file aside.
+///
+/// Not sqlx's own: that counts transactions itself, and when SQLite ends one because the disk is full the
+/// count stays wrong and the connection refuses to write ever after. A connection whose transaction was not
+/// committed is closed instead, which rolls back whatever there is.
+#[derive(Debug)]
+pub(crate) struct WriteTx {
+    connection: PoolConnection<Sqlite>,
+    committed: bool,
+    _lock: Lock,
+}
+
+impl WriteTx {
+    pub async fn commit(mut self) -> Result<()> {
+        sqlx::query("COMMIT").execute(&mut *self.connection).await?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for WriteTx {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+impl std::ops::Deref for WriteTx {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl std::ops::DerefMut for WriteTx {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
 }
 
 impl Buffer {
@@ -35,15 +80,21 @@ impl Buffer {
         match schema(&options).await? {
             Schema::Current => {}
             Schema::Newer => return Err(BufferError::SchemaNewer),
-            Schema::None | Schema::Older => set_up(path, &options).await?,
+            Schema::None | Schema::Older => {
+                let _lock = lock::alone(path).await?;
+                make(path, &options).await?;
+            }
         }
+        // Nobody sets the file aside between our look at which one it is and our opening it.
+        let _lock = lock::shared(path).await?;
+        let file = lock::file_id(path)?;
         // Two: a reader beside the writer. Each is a thread, so the host stays small.
         let pool = SqlitePoolOptions::new()
             .max_connections(2)
             .acquire_timeout(BUSY_TIMEOUT + Duration::from_secs(5))
             .connect_with(options)
             .await?;
-        Ok(Buffer { pool, path: path.to_owned() })
+        Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file })
     }
 
     pub fn path(&self) -> &Path {
@@ -51,9 +102,15 @@ impl Buffer {
     }
 
     /// A transaction that writes: takes the write lock at once, so that it never fails half-way for being
-    /// overtaken.
-    pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    /// overtaken. Refused when the file was set aside since it was opened: what is committed there is gone.
+    pub(crate) async fn write(&self) -> Result<WriteTx> {
+        let lock = lock::shared(&self.path).await?;
+        if lock::file_id(&self.path)? != self.file {
+            return Err(BufferError::Replaced);
+        }
+        let mut tx = WriteTx { connection: self.pool.acquire().await?, committed: false, _lock: lock };
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *tx).await?;
+        Ok(tx)
     }
 
     /// A number that changes whenever another connection has committed. Ask on one connection only.
@@ -63,12 +120,6 @@ impl Buffer {
 
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-
-    /// Moves what the write-ahead log holds into the file and empties the log. False: a reader was in the way.
-    pub async fn checkpoint(&self) -> Result<bool> {
-        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await?;
-        Ok(row.try_get::<i64, _>(0)? == 0)
     }
 }
 
@@ -87,7 +138,7 @@ impl Watch {
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -97,6 +148,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         // fsync on macOS does not reach the disk without it
         .pragma("fullfsync", "1")
         .pragma("temp_store", "MEMORY")
+        // What is deleted is overwritten, so that it cannot be read from the file afterwards
+        .pragma("secure_delete", "ON")
 }
 
 enum Schema {
@@ -111,24 +164,29 @@ async fn schema(options: &SqliteConnectOptions) -> Result<Schema> {
         return Ok(Schema::None);
     }
     let mut connection = SqliteConnection::connect_with(options).await?;
-    check_version(&mut connection).await?;
-    let found = version(&mut connection).await;
+    let schema = schema_of(&mut connection).await;
+    // Closed here in any case, not at some later time: closing touches the files.
+    connection.close().await?;
+    schema
+}
+
+async fn schema_of(connection: &mut SqliteConnection) -> Result<Schema> {
+    check_version(connection).await?;
+    let found = version(connection).await?;
     let newest = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
-    let schema = match found? {
+    Ok(match found {
         None => Schema::None,
         Some(found) if found < newest => Schema::Older,
         Some(found) if found == newest => Schema::Current,
         Some(_) => {
             let oldest: Option<String> =
                 sqlx::query_scalar("SELECT value FROM meta WHERE key = 'oldest_writer'")
-                    .fetch_optional(&mut connection)
+                    .fetch_optional(connection)
                     .await?;
             let may_write = oldest.and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v <= newest);
             if may_write { Schema::Current } else { Schema::Newer }
         }
-    };
-    connection.close().await?;
-    Ok(schema)
+    })
 }
 
 async fn version(connection: &mut SqliteConnection) -> Result<Option<i64>> {
@@ -144,30 +202,69 @@ async fn version(connection: &mut SqliteConnection) -> Result<Option<i64>> {
         .await?)
 }
 
-async fn set_up(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
-    let lock_path = path.with_extension("db.lock");
-    let lock = tokio::task::spawn_blocking(move || -> std::io::Result<File> {
-        let lock = private(&lock_path)?;
-        lock.lock()?;
-        Ok(lock)
-    })
-    .await
-    .map_err(|e| BufferError::Unavailable(e.to_string()))??;
+/// Makes the file, or brings its schema up to date. Under the lock, held alone.
+pub(crate) async fn make(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
+    crate::recover::adopt_left_over_logs(path)?;
     // The file is made here, so that it is this user's alone from the first byte; SQLite gives the
     // write-ahead log the same mode.
-    drop(private(path)?);
+    drop(lock::private(path)?);
     let mut connection = SqliteConnection::connect_with(options).await?;
-    check_version(&mut connection).await?;
-    // In this order: auto_vacuum cannot be changed once the file is in WAL mode.
-    sqlx::query("PRAGMA auto_vacuum = INCREMENTAL").execute(&mut connection).await?;
-    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await?;
-    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(|e| match e {
-        sqlx::migrate::MigrateError::Execute(e) => BufferError::from(e),
-        other => BufferError::Unavailable(format!("its schema cannot be brought up to date: {other}")),
-    })?;
+    let made = migrate(path, &mut connection).await;
     connection.close().await?;
-    drop(lock);
-    Ok(())
+    made
+}
+
+async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<()> {
+    check_version(connection).await?;
+    let newest = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
+    match version(connection).await? {
+        Some(found) if found < newest => crate::recover::back_up(path, connection, newest).await?,
+        // Made half-way by somebody who was killed, or damaged: nothing is written over records.
+        None if has_records(connection).await? => {
+            return Err(BufferError::Damaged("it does not say which schema it has".to_owned()));
+        }
+        _ => {}
+    }
+    // In this order: auto_vacuum cannot be changed once the file is in WAL mode.
+    sqlx::query("PRAGMA auto_vacuum = INCREMENTAL").execute(&mut *connection).await?;
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
+    MIGRATOR.run_direct(None, connection, false).await.map_err(|e| match e {
+        sqlx::migrate::MigrateError::Execute(e) => BufferError::from(e),
+        other => BufferError::Damaged(format!("its schema cannot be brought up to date: {other}")),
+    })
+}
+
+/// A flipped bit in the name of a column passes SQLite's own check: the schema is compared to one made anew.
+/// That of a newer version is its own affair.
+pub(crate) async fn check_schema(pool: &SqlitePool) -> Result<()> {
+    const SCHEMA: &str = "SELECT name || ': ' || ifnull(sql, '') FROM sqlite_schema \
+         WHERE name NOT LIKE '%_sqlx_migrations%' ORDER BY name";
+    let mut connection = pool.acquire().await?;
+    if version(&mut connection).await? > MIGRATOR.iter().map(|m| m.version).max() {
+        return Ok(());
+    }
+    let found: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&mut *connection).await?;
+    let mut model = SqliteConnection::connect("sqlite::memory:").await?;
+    MIGRATOR
+        .run_direct(None, &mut model, false)
+        .await
+        .map_err(|e| BufferError::Unavailable(format!("the schema cannot be made: {e}")))?;
+    let expected: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&mut model).await?;
+    model.close().await?;
+    match found.iter().zip(&expected).find(|(found, expected)| found != expected) {
+        None if found.len() == expected.len() => Ok(()),
+        difference => {
+            let name = difference.map_or("a table", |(_, expected)| expected.split(':').next().unwrap_or(""));
+            Err(BufferError::Damaged(format!("its schema is not what it was: {name}")))
+        }
+    }
+}
+
+async fn has_records(connection: &mut SqliteConnection) -> Result<bool> {
+    let table: Option<i64> = sqlx::query_scalar("SELECT 1 FROM sqlite_schema WHERE name = 'record'")
+        .fetch_optional(connection)
+        .await?;
+    Ok(table.is_some())
 }
 
 async fn check_version(connection: &mut SqliteConnection) -> Result<()> {
@@ -184,21 +281,4 @@ pub fn check_sqlite(version: &str) -> Result<()> {
         return Err(BufferError::OldSqlite { found: version.to_owned() });
     }
     Ok(())
-}
-
-#[cfg(unix)]
-fn private(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn private(path: &Path) -> std::io::Result<File> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
 }

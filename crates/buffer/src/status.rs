@@ -28,7 +28,9 @@ impl Buffer {
         let totals = self.totals(account.as_ref().map(|a| a.id), now).await?;
         let last_run = self.runs(1).await?.into_iter().next();
         let confirmed = self.meta(LAST_CONFIRMED).await?.and_then(|ms| ms.parse::<i64>().ok());
+        let problem = self.problem().await?;
         let facts = Facts {
+            buffer_problem: problem.is_some(),
             signed_in: account.is_some(),
             failed_unkept: totals.failed > totals.failed_kept,
             waiting: totals.waiting() > 0,
@@ -45,7 +47,7 @@ impl Buffer {
         });
         let status = Status {
             state: State::decide(facts),
-            reason: None,
+            reason: problem,
             backlog: Backlog {
                 page_visits: totals.page_visits.records,
                 tab_aggregates: totals.tab_aggregates.records,
@@ -87,6 +89,7 @@ impl Buffer {
         let mut status = self.status(interval, now).await?.status;
         let waiting = status.backlog.records();
         status.reason = Some(match status.state {
+            State::BufferProblem => status.reason.take().unwrap_or_default(),
             State::SignedOut => "Nobody is signed in. Records are kept safely here.".to_owned(),
             State::NeedsAttention => {
                 let failed = status.failed - status.failed_kept;

@@ -27,7 +27,8 @@ pub fn ack(id: Option<RequestId>, appended: Appended) -> Answer {
 pub fn nack(id: Option<RequestId>, error: &BufferError) -> Answer {
     let (code, retry_after_ms) = match error {
         BufferError::Busy => (NackCode::BufferBusy, 1_000),
-        BufferError::DiskFull => (NackCode::BufferFull, 60_000),
+        BufferError::Replaced => (NackCode::BufferBusy, 1_000),
+        BufferError::DiskFull | BufferError::Full { .. } => (NackCode::BufferFull, 60_000),
         BufferError::SchemaNewer => (NackCode::SchemaNewer, 300_000),
         BufferError::OldSqlite { .. } | BufferError::Unavailable(_) | BufferError::Damaged(_) => {
             (NackCode::BufferUnavailable, 30_000)

@@ -208,6 +208,10 @@ impl Session {
         let hold = self.settings.current().map_or(Duration::ZERO, |config| config.sync.hold);
         let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 4);
         let now = self.clock.now_ms();
+        let appended = self.buffer().await?.append(&source, arrivals, hold, now).await;
+        let Err(BufferError::Replaced) = appended else { return appended };
+        // It was damaged and has been made anew: nothing was stored in the old one, so store it here.
+        self.buffer = None;
         self.buffer().await?.append(&source, arrivals, hold, now).await
     }
 
@@ -217,7 +221,8 @@ impl Session {
             Some(buffer) => buffer,
             None => {
                 heyho_local::paths::private_dir(&self.paths.data)?;
-                Buffer::open(&self.paths.buffer()).await?
+                let max_bytes = self.settings.current().ok().and_then(|config| config.buffer_max_bytes);
+                Buffer::open(&self.paths.buffer()).await?.with_cap(max_bytes)
             }
         };
         Ok(self.buffer.insert(buffer))

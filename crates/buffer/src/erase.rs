@@ -1,0 +1,216 @@
+//! Erasing for good: a site, an account, everything.
+//!
+//! What is erased is nowhere afterwards: not among the waiting or the failed, not in the bytes of a batch in
+//! flight (every batch is abandoned; what still waits goes into a new one under a new key), not among
+//! digests, links and anchors, not in backups and set-aside files (which are deleted whole: they cannot be
+//! read record by record with certainty), not in free pages (`secure_delete`) and not in the log, which is
+//! emptied. What cannot be told apart is erased too: a digest does not say which site it is of.
+
+use crate::append::{checksum, kind};
+use crate::error::Result;
+use crate::open::Buffer;
+use heyho_records::record::digest;
+use heyho_records::rules::{self, Action, Dropped, Match, Rule};
+use heyho_records::{Kind, Record};
+use sqlx::{Row, SqliteConnection};
+use std::borrow::Cow;
+
+const PAGE: i64 = 500;
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Records deleted.
+    pub records: u64,
+    /// Records that lost a part: a tab's aggregate that was on other sites too.
+    pub changed: u64,
+    /// Backups and set-aside files.
+    pub copies: u64,
+    /// False: a program that was reading kept the log from being emptied; it is when that ends.
+    pub log_emptied: bool,
+}
+
+impl Buffer {
+    /// A site and everything under it.
+    pub async fn forget(&self, domain: &str) -> Result<Erased> {
+        let domain = domain.trim().trim_start_matches("*.").trim_end_matches('.').to_lowercase();
+        let site = Site {
+            rules: [Rule {
+                id: "forget".to_owned(),
+                r#match: Match::Host,
+                pattern: format!("*.{domain}"),
+                action: Action::Drop,
+            }],
+            domain,
+        };
+        let (mut erased, mut dropped, mut after) = (Erased::default(), Dropped::default(), 0);
+        // Twice: a visit that points to an erased one may stand before it.
+        for _ in 0..2 {
+            loop {
+                let mut tx = self.write().await?;
+                let Some(last) = forget_page(&mut tx, &site, after, &mut dropped, &mut erased).await? else {
+                    break;
+                };
+                after = last;
+                tx.commit().await?;
+            }
+            after = 0;
+        }
+        let mut tx = self.write().await?;
+        forget_anchors(&mut tx, &site).await?;
+        forget_traces(&mut tx).await?;
+        tx.commit().await?;
+        self.leave_no_copy(erased).await
+    }
+
+    /// Everything that is kept for whoever has this address, on whichever backend.
+    pub async fn discard_account(&self, email: &str) -> Result<Erased> {
+        let mut tx = self.write().await?;
+        let records =
+            sqlx::query("DELETE FROM record WHERE account IN (SELECT account FROM account WHERE email = ?)")
+                .bind(email)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+        for statement in [
+            "DELETE FROM anchor WHERE account IN (SELECT account FROM account WHERE email = ?)",
+            "DELETE FROM run WHERE account IN (SELECT account FROM account WHERE email = ?)",
+        ] {
+            sqlx::query(statement).bind(email).execute(&mut *tx).await?;
+        }
+        forget_traces(&mut tx).await?;
+        // Who is signed in stays signed in, with nothing kept.
+        sqlx::query(
+            "DELETE FROM account WHERE email = ? AND account NOT IN \
+             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))",
+        )
+        .bind(email)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        self.leave_no_copy(Erased { records, ..Erased::default() }).await
+    }
+
+    /// All records, of everybody, and all that was known of them. The sign-in and the settings stay.
+    pub async fn erase_everything(&self) -> Result<Erased> {
+        let mut tx = self.write().await?;
+        let records = sqlx::query("DELETE FROM record").execute(&mut *tx).await?.rows_affected();
+        for statement in [
+            "DELETE FROM batch",
+            "DELETE FROM delivered",
+            "DELETE FROM tab_visit",
+            "DELETE FROM tab_life",
+            "DELETE FROM anchor",
+            "DELETE FROM run",
+            "DELETE FROM series",
+            "DELETE FROM source",
+            "DELETE FROM account WHERE account NOT IN \
+             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))",
+        ] {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        self.leave_no_copy(Erased { records, ..Erased::default() }).await
+    }
+
+    async fn leave_no_copy(&self, mut erased: Erased) -> Result<Erased> {
+        erased.copies = self.delete_all_copies()?;
+        erased.log_emptied = self.checkpoint().await?;
+        Ok(erased)
+    }
+}
+
+struct Site {
+    domain: String,
+    rules: [Rule; 1],
+}
+
+/// What becomes of one text.
+enum Fate<'a> {
+    Kept,
+    Changed(Cow<'a, str>),
+    Gone,
+}
+
+impl Site {
+    fn judge<'a>(&self, kind: Kind, text: &'a str, dropped: &mut Dropped) -> Fate<'a> {
+        match rules::apply(&self.rules, kind, text, dropped) {
+            None => Fate::Gone,
+            // What is no acceptable record has no certain address: the name in it is enough.
+            Some(after) if Record::read(kind, &after).is_err() => {
+                if text.to_lowercase().contains(&self.domain) { Fate::Gone } else { Fate::Kept }
+            }
+            Some(Cow::Borrowed(_)) => Fate::Kept,
+            Some(Cow::Owned(after)) => Fate::Changed(Cow::Owned(after)),
+        }
+    }
+}
+
+/// The number of the last row looked at; none: there are no more.
+async fn forget_page(
+    tx: &mut SqliteConnection,
+    site: &Site,
+    after: i64,
+    dropped: &mut Dropped,
+    erased: &mut Erased,
+) -> Result<Option<i64>> {
+    let rows = sqlx::query("SELECT seq, kind, text FROM record WHERE seq > ? ORDER BY seq LIMIT ?")
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(&mut *tx)
+        .await?;
+    let Some(last) = rows.last() else { return Ok(None) };
+    for row in &rows {
+        let (seq, kind, text): (i64, Kind, String) =
+            (row.try_get(0)?, kind(row.try_get(1)?)?, row.try_get(2)?);
+        match site.judge(kind, &text, dropped) {
+            Fate::Kept => {}
+            Fate::Gone => {
+                erased.records += 1;
+                sqlx::query("DELETE FROM record WHERE seq = ?").bind(seq).execute(&mut *tx).await?;
+            }
+            Fate::Changed(text) => {
+                erased.changed += 1;
+                // Another revision: a confirmation of the old text is not one of this.
+                let digest = Record::read(kind, &text).map(|r| digest(&r.tree)).unwrap_or_default();
+                sqlx::query(
+                    "UPDATE record SET text = ?, bytes = ?, checksum = ?, digest = ?, revision = revision + 1 \
+                     WHERE seq = ?",
+                )
+                .bind(&*text)
+                .bind(text.len() as i64)
+                .bind(checksum(&text))
+                .bind(&digest[..])
+                .bind(seq)
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+    }
+    Ok(Some(last.try_get(0)?))
+}
+
+async fn forget_anchors(tx: &mut SqliteConnection, site: &Site) -> Result<()> {
+    for row in sqlx::query("SELECT anchor, text FROM anchor").fetch_all(&mut *tx).await? {
+        let text: String = row.try_get(1)?;
+        if !matches!(site.judge(Kind::PageVisit, &text, &mut Dropped::default()), Fate::Kept) {
+            let anchor: i64 = row.try_get(0)?;
+            sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(anchor).execute(&mut *tx).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What does not say whose or of where it is: batches, digests, and links to visits that are not here.
+async fn forget_traces(tx: &mut SqliteConnection) -> Result<()> {
+    for statement in [
+        "DELETE FROM batch",
+        "DELETE FROM delivered",
+        "DELETE FROM tab_visit WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.source = tab_visit.source \
+         AND r.kind = 1 AND r.id = tab_visit.id) AND NOT EXISTS (SELECT 1 FROM anchor a \
+         WHERE a.source = tab_visit.source AND a.id = tab_visit.id)",
+    ] {
+        sqlx::query(statement).execute(&mut *tx).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! What keeps the file small: a cap, giving pages back, emptying the log; and the ballast, a file that is let
+//! go when the disk is full, because deleting needs room too.
+//!
+//! The cap counts pages in use, so that draining makes room at once. Nothing acknowledged is ever dropped to
+//! make room: beyond the cap, and while the ballast is let go, arrivals are refused.
+
+use crate::error::{BufferError, Result};
+use crate::lock::private;
+use crate::open::Buffer;
+use sqlx::{Row, SqliteConnection};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The default cap is the smaller of this and a tenth of the free disk.
+const LARGEST_CAP: u64 = 2_000_000_000;
+/// A log beyond this means that a reader never ends.
+pub const LOG_ALARM: u64 = 64 << 20;
+/// A few batches' worth of deleting and the checkpoint behind it.
+const BALLAST: u64 = 8 << 20;
+/// Pages given back in one short transaction: others write in between.
+const PAGES_AT_ONCE: i64 = 500;
+
+/// How large the buffer may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cap(Option<u64>);
+
+impl Cap {
+    pub fn none() -> Cap {
+        Cap(None)
+    }
+}
+
+/// What tidying came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tidied {
+    /// Pages given back to the file system.
+    pub pages: u64,
+    /// The length of the log afterwards.
+    pub log_bytes: u64,
+    /// The log is over 64 MB: some program reads and never ends.
+    pub log_alarm: bool,
+}
+
+impl Buffer {
+    /// With the cap of the settings; none there: the smaller of 2 GB and a tenth of the free disk.
+    #[must_use]
+    pub fn with_cap(mut self, max_bytes: Option<u64>) -> Buffer {
+        let free = || platform::free_bytes(&self.path).unwrap_or(u64::MAX);
+        self.cap = Cap(Some(max_bytes.unwrap_or_else(|| LARGEST_CAP.min(free() / 10))));
+        self
+    }
+
+    /// Refuses when there is no room for more.
+    pub(crate) async fn room(&self, tx: &mut SqliteConnection) -> Result<()> {
+        if self.ballast_is_released() {
+            return Err(BufferError::DiskFull);
+        }
+        let Some(cap) = self.cap.0 else { return Ok(()) };
+        let used = used(tx).await?;
+        if used >= cap {
+            return Err(BufferError::Full { used, cap });
+        }
+        Ok(())
+    }
+
+    /// What the user should know of the file, as a sentence.
+    pub async fn problem(&self) -> Result<Option<String>> {
+        if self.ballast_is_released() {
+            return Ok(Some(
+                "The disk is full. What is here is still sent, nothing new is taken: free some space."
+                    .to_owned(),
+            ));
+        }
+        let mut connection = self.pool.acquire().await?;
+        let used = used(&mut connection).await?;
+        Ok(self.cap.0.filter(|cap| used >= *cap).map(|cap| {
+            format!(
+                "The buffer is full: {used} bytes are kept, and {cap} are allowed ([buffer] max_bytes). \
+                 Nothing new is taken until records are delivered."
+            )
+        }))
+    }
+
+    /// Gives free pages back, empties the log and makes the ballast anew. For idle moments: it writes.
+    pub async fn tidy(&self) -> Result<Tidied> {
+        let mut connection = self.pool.acquire().await?;
+        let mut pages = 0;
+        let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;
+        // Bounded: others free pages meanwhile.
+        for _ in 0..=free / PAGES_AT_ONCE {
+            let before: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await?;
+            // Every step of this statement gives one page back: it has to be read to its end.
+            sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})")))
+                .fetch_all(&mut *connection)
+                .await?;
+            let after: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await?;
+            pages += (before - after).max(0) as u64;
+        }
+        drop(connection);
+        self.checkpoint().await?;
+        self.make_ballast()?;
+        let log_bytes = self.log_bytes();
+        Ok(Tidied { pages, log_bytes, log_alarm: log_bytes > LOG_ALARM })
+    }
+
+    /// Moves what the write-ahead log holds into the file and empties the log. False: a reader was in the way.
+    pub async fn checkpoint(&self) -> Result<bool> {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await?;
+        Ok(row.try_get::<i64, _>(0)? == 0)
+    }
+
+    pub fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.path.with_extension("db-wal")).map_or(0, |m| m.len())
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path.with_file_name("ballast")
+    }
+
+    /// An empty ballast stands for one that was let go.
+    pub(crate) fn ballast_is_released(&self) -> bool {
+        std::fs::metadata(self.ballast()).is_ok_and(|m| m.len() == 0)
+    }
+
+    /// Lays room by for the day the disk is full; not on a disk that is nearly full already.
+    pub fn make_ballast(&self) -> Result<()> {
+        let path = self.ballast();
+        if std::fs::metadata(&path).is_ok_and(|m| m.len() >= BALLAST)
+            || platform::free_bytes(&self.path).is_some_and(|free| free < BALLAST * 2)
+        {
+            return Ok(());
+        }
+        let made = (|| -> std::io::Result<()> {
+            let mut file = private(&path)?;
+            // Written, not reserved: a hole takes no room, and noise is not compressed away.
+            let noise: Vec<u8> =
+                (0..1u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_ne_bytes()).collect();
+            for _ in 0..BALLAST / noise.len() as u64 {
+                file.write_all(&noise)?;
+            }
+            file.sync_all()
+        })();
+        if let Err(error) = made {
+            self.release_ballast()?;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// The disk is full: makes room for deleting and for the log. Arrivals are refused until [`Self::tidy`]
+    /// finds room for a new ballast. False: there was none to let go.
+    pub fn release_ballast(&self) -> Result<bool> {
+        let path = self.ballast();
+        let had = std::fs::metadata(&path).is_ok_and(|m| m.len() > 0);
+        private(&path)?.set_len(0)?;
+        Ok(had)
+    }
+
+    /// The kind of network file system the buffer lies on, where it does: locks and the log are not
+    /// trustworthy there.
+    pub fn network_file_system(&self) -> Option<&'static str> {
+        platform::network_file_system(&self.path)
+    }
+}
+
+async fn used(connection: &mut SqliteConnection) -> Result<u64> {
+    let used: i64 = sqlx::query_scalar(
+        "SELECT (page_count - freelist_count) * page_size \
+         FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(used.max(0) as u64)
+}
+
+#[cfg(unix)]
+mod platform {
+    use super::Path;
+
+    pub fn free_bytes(path: &Path) -> Option<u64> {
+        let stat = rustix::fs::statvfs(path.parent()?).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    #[cfg(target_os = "linux")]
+    pub fn network_file_system(path: &Path) -> Option<&'static str> {
+        let found = rustix::fs::statfs(path.parent()?).ok()?.f_type as u32;
+        [(0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB"), (0x517b, "SMB"), (0x0102_1997, "9P")]
+            .iter()
+            .find(|(magic, _)| *magic == found)
+            .map(|(_, name)| *name)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn network_file_system(_path: &Path) -> Option<&'static str> {
+        None
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    use super::Path;
+
+    pub fn free_bytes(_path: &Path) -> Option<u64> {
+        None
+    }
+
+    pub fn network_file_system(_path: &Path) -> Option<&'static str> {
+        None
+    }
+}

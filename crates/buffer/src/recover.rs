@@ -1,0 +1,275 @@
+//! A damaged file: set aside whole, what can be read carried over row by row, and said.
+//!
+//! Invariants:
+//! 1. Nothing of a damaged buffer is deleted or written to by us: file, log and index move together to
+//!    `set-aside/<time>/`, and reading happens on a copy of them. (Where the first page is damaged, SQLite's
+//!    own attempt to open the file may have moved the log into it.)
+//! 2. It happens under the lock held alone, so no host is in the middle of a commit; hosts notice at their
+//!    next write that the path names another file.
+//! 3. A move that a kill cut short is finished before a new file is made: an old log never meets a new file.
+//! 4. A start is not prevented: what could not be saved is a number in [`Recovery`], not an error.
+
+use crate::error::{BufferError, Result};
+use crate::lock;
+use crate::open::{self, Buffer};
+use crate::salvage;
+use heyho_records::time::timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection, SqliteConnection};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// How long copies are kept: set-aside files and backups from before a migration.
+const COPIES_FOR: Duration = Duration::from_secs(30 * 86_400);
+const COPIES: [&str; 2] = ["set-aside", "backups"];
+
+/// What became of a damaged buffer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovery {
+    /// Where the damaged files lie now, untouched.
+    pub set_aside: PathBuf,
+    /// What was wrong.
+    pub why: String,
+    /// How many records there were, as far as the damaged file still says so.
+    pub expected: Option<u64>,
+    /// Records carried over, those with a damaged text among them.
+    pub saved: u64,
+    /// Of the saved, how many are no longer what was stored: they are among the failed.
+    pub damaged: u64,
+}
+
+impl Recovery {
+    /// Records that could not be read, as far as that is known.
+    pub fn lost(&self) -> Option<u64> {
+        self.expected.map(|expected| expected.saturating_sub(self.saved))
+    }
+}
+
+impl Buffer {
+    /// Whether SQLite finds the file sound; in words what is wrong otherwise.
+    pub async fn check_quick(&self) -> Result<()> {
+        self.check("PRAGMA quick_check(10)").await
+    }
+
+    /// The same with every index compared to its table: minutes for a large file.
+    pub async fn check_whole(&self) -> Result<()> {
+        self.check("PRAGMA integrity_check(10)").await
+    }
+
+    /// Sets aside, among the failed, every record whose text is not what was stored. Says how many.
+    pub async fn set_damaged_texts_aside(&self, now: i64) -> Result<u64> {
+        let mut connection = self.pool.acquire().await?;
+        let found = salvage::find_damaged(&mut connection).await?;
+        drop(connection);
+        if found.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.write().await?;
+        let count = salvage::mark_damaged(&mut tx, &found, now).await?;
+        tx.commit().await?;
+        Ok(count)
+    }
+
+    async fn check(&self, pragma: &'static str) -> Result<()> {
+        let found: Vec<String> = sqlx::query_scalar(pragma).fetch_all(&self.pool).await?;
+        if found.iter().all(|line| line == "ok") {
+            return Ok(());
+        }
+        Err(BufferError::Damaged(found.join("; ")))
+    }
+
+    /// Opens the buffer and checks it; one that is damaged is set aside and made anew from what can be read.
+    /// For the agent alone: there is one. Other errors (a newer schema, a full disk, no permission) are the
+    /// caller's: setting the file aside would mend nothing.
+    pub async fn open_or_recover(path: &Path, now: i64) -> Result<(Buffer, Option<Recovery>)> {
+        // The last connection that closes moves the log into the file, which a damaged file does not survive.
+        // This one stays open until the file has its other name; SQLite then leaves both alone.
+        let holding = hold(path).await;
+        let checked = open_checked(path, now).await;
+        let why = match &checked {
+            Err((BufferError::Damaged(why), _)) => why.clone(),
+            _ => {
+                drop(holding);
+                return checked.map(|buffer| (buffer, None)).map_err(|(error, _)| error);
+            }
+        };
+        tracing::error!("the buffer is damaged and is set aside: {why}");
+        let alone = lock::alone(path).await?;
+        let aside = set_aside(path, now)?;
+        if let Err((_, Some(buffer))) = checked {
+            buffer.close().await;
+        }
+        if let Some(holding) = holding {
+            // It is closed one way or another; that it cannot be tidied up is known.
+            let _ = holding.close().await;
+        }
+        let options = open::options(path);
+        open::make(path, &options).await?;
+        let recovery = match salvage::carry_over(&aside, path, now).await {
+            Ok(saved) => Recovery {
+                set_aside: aside,
+                why,
+                expected: saved.expected,
+                saved: saved.saved,
+                damaged: saved.damaged,
+            },
+            Err(error) => {
+                tracing::error!("nothing could be read of the damaged buffer: {error}");
+                // Half of a salvage is not kept: the new file starts empty, the old one is there to be read.
+                remove_all(path)?;
+                open::make(path, &options).await?;
+                Recovery { set_aside: aside, why, expected: None, saved: 0, damaged: 0 }
+            }
+        };
+        drop(alone);
+        Ok((Buffer::open(path).await?, Some(recovery)))
+    }
+
+    /// Deletes set-aside files and backups that are older than 30 days. Says how many.
+    pub fn expire_copies(&self, now: i64) -> Result<u64> {
+        let limit = u64::try_from(now).map_or(UNIX_EPOCH, |ms| UNIX_EPOCH + Duration::from_millis(ms));
+        self.delete_copies(|made| limit.duration_since(made).is_ok_and(|age| age > COPIES_FOR))
+    }
+
+    /// All of them: they hold what is being erased.
+    pub(crate) fn delete_all_copies(&self) -> Result<u64> {
+        self.delete_copies(|_| true)
+    }
+
+    fn delete_copies(&self, old: impl Fn(std::time::SystemTime) -> bool) -> Result<u64> {
+        let mut deleted = 0;
+        for folder in COPIES {
+            let Ok(entries) = std::fs::read_dir(self.path.with_file_name(folder)) else { continue };
+            for entry in entries {
+                let entry = entry?;
+                let metadata = entry.metadata()?;
+                if !old(metadata.modified()?) {
+                    continue;
+                }
+                if metadata.is_dir() {
+                    std::fs::remove_dir_all(entry.path())?;
+                } else {
+                    std::fs::remove_file(entry.path())?;
+                }
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+async fn hold(path: &Path) -> Option<SqliteConnection> {
+    if !path.exists() {
+        return None;
+    }
+    let mut connection = SqliteConnection::connect_with(&open::options(path)).await.ok()?;
+    // Only a read makes it take part in the log.
+    let _ = sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_all(&mut connection).await;
+    Some(connection)
+}
+
+/// On an error with what was opened all the same: it is closed when it does no harm any more.
+async fn open_checked(path: &Path, now: i64) -> std::result::Result<Buffer, (BufferError, Option<Buffer>)> {
+    let buffer = Buffer::open(path).await.map_err(|error| (error, None))?;
+    if let Err(error) = buffer.check_quick().await {
+        return Err((error, Some(buffer)));
+    }
+    // A file can be sound and still not be a buffer, or hold texts that are not what was stored.
+    if let Err(error) = open::check_schema(&buffer.pool).await {
+        return Err((error, Some(buffer)));
+    }
+    match buffer.set_damaged_texts_aside(now).await {
+        Ok(0) => {}
+        Ok(count) => tracing::error!("{count} records are not what was stored; they are among the failed"),
+        Err(error) => return Err((error, Some(buffer))),
+    }
+    Ok(buffer)
+}
+
+/// The file, its log and its index.
+pub(crate) fn parts(path: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|end| {
+        let mut name = OsString::from(path);
+        name.push(end);
+        PathBuf::from(name)
+    })
+}
+
+fn remove_all(path: &Path) -> Result<()> {
+    for part in parts(path).iter().filter(|part| part.exists()) {
+        std::fs::remove_file(part)?;
+    }
+    Ok(())
+}
+
+fn private_dir(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Moves the three files, the main one first: from then on nobody writes, and what is left belongs to it.
+fn set_aside(path: &Path, now: i64) -> Result<PathBuf> {
+    let folder = path.with_file_name(COPIES[0]);
+    private_dir(&folder)?;
+    // No colons: not every system has them in names.
+    let time = timestamp(now).to_string().replace(':', "-");
+    let mut aside = folder.join(&time);
+    let mut n = 1;
+    while aside.exists() {
+        n += 1;
+        aside = folder.join(format!("{time}-{n}"));
+    }
+    private_dir(&aside)?;
+    let name = path.file_name().unwrap_or_default();
+    for (from, to) in parts(path).iter().zip(parts(&aside.join(name))) {
+        rename_if_there(from, &to)?;
+    }
+    Ok(aside)
+}
+
+/// A log may go in between: a connection that closes tidies up.
+fn rename_if_there(from: &Path, to: &Path) -> Result<()> {
+    match std::fs::rename(from, to) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A log without its file: of a file whose setting aside was cut short, or that somebody took away.
+pub(crate) fn adopt_left_over_logs(path: &Path) -> Result<()> {
+    let [file, log, index] = parts(path);
+    if file.exists() || !(log.exists() || index.exists()) {
+        return Ok(());
+    }
+    let folder = path.with_file_name(COPIES[0]);
+    private_dir(&folder)?;
+    let newest = std::fs::read_dir(&folder)?.filter_map(|e| Some(e.ok()?.path())).max();
+    let name = path.file_name().unwrap_or_default();
+    let mut to = newest.unwrap_or_else(|| folder.join("log-without-file"));
+    if parts(&to.join(name))[1].exists() {
+        to = folder.join("log-without-file");
+    }
+    private_dir(&to)?;
+    for (from, to) in [log, index].iter().zip(&parts(&to.join(name))[1..]) {
+        rename_if_there(from, to)?;
+    }
+    Ok(())
+}
+
+/// A copy from before a migration, whole and without a log.
+pub(crate) async fn back_up(path: &Path, connection: &mut SqliteConnection, newest: i64) -> Result<()> {
+    let folder = path.with_file_name(COPIES[1]);
+    private_dir(&folder)?;
+    let copy = folder.join(format!("before-schema-{newest}.db"));
+    // Of an attempt that ended half-way; made here, so that it is this user's alone.
+    lock::private(&copy)?.set_len(0)?;
+    sqlx::query("VACUUM INTO ?").bind(copy.to_string_lossy().into_owned()).execute(connection).await?;
+    Ok(())
+}

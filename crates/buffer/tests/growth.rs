@@ -1,0 +1,163 @@
+//! The file stays small, has a limit, and a full disk does not stop draining.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
+
+mod support;
+
+use heyho_buffer::*;
+use std::path::{Path, PathBuf};
+use support::*;
+
+fn many(from: usize, bytes: usize) -> Vec<String> {
+    let padding = "x".repeat(bytes);
+    (from..from + 100).map(|n| visit(&format!("v{n}"), &format!(r#","p":"{padding}""#))).collect()
+}
+
+#[tokio::test]
+async fn beyond_the_cap_nothing_new_is_taken_nothing_is_dropped_and_draining_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap().with_cap(Some(1 << 20));
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    assert_eq!(buffer.problem().await.unwrap(), None);
+    let mut stored = 0;
+    loop {
+        match append(&buffer, &many(stored, 1_000)).await {
+            Ok(_) => stored += 100,
+            Err(BufferError::Full { used, cap }) => {
+                assert!(used >= cap && cap == 1 << 20);
+                break;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!((500..1_500).contains(&stored), "{stored}");
+    assert_eq!(buffer.totals(Some(account.id), NOW).await.unwrap().waiting(), stored as u64);
+    assert_eq!(export(&buffer).await.len(), stored);
+    let status = buffer.offline_status(std::time::Duration::from_secs(300), NOW).await.unwrap();
+    assert_eq!(status.state, heyho_records::status::State::BufferProblem);
+    assert!(status.reason.unwrap().contains("max_bytes"));
+    let rows = oldest(&buffer, &account).await;
+    buffer.settle(None, &confirm(&rows[..200]), NOW).await.unwrap();
+    assert_eq!(buffer.problem().await.unwrap(), None);
+    append(&buffer, &many(stored, 1_000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_draining_the_file_has_shrunk_and_the_log_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    for n in 0..50 {
+        append(&buffer, &many(n * 100, 1_000)).await.unwrap();
+    }
+    assert!(buffer.checkpoint().await.unwrap());
+    let full = std::fs::metadata(&path).unwrap().len();
+    loop {
+        let rows = oldest(&buffer, &account).await;
+        if rows.is_empty() {
+            break;
+        }
+        buffer.settle(None, &confirm(&rows), NOW).await.unwrap();
+    }
+    // Digests of what was delivered stay for a week.
+    buffer.settle(None, &Settlement::default(), NOW + DELIVERED_FOR_MS + 1).await.unwrap();
+    let tidied = buffer.tidy().await.unwrap();
+    let empty = std::fs::metadata(&path).unwrap().len();
+    assert!(full > 5_000_000 && empty < full / 5, "{full} bytes became {empty}");
+    assert!(tidied.pages > 1_000 && tidied.log_bytes == 0 && !tidied.log_alarm, "{tidied:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_a_reader_keeps_from_shrinking_raises_the_alarm() {
+    use sqlx::Connection;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    let mut reader = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    let _: i64 = sqlx::query_scalar("SELECT count(*) FROM record").fetch_one(&mut *reading).await.unwrap();
+    for n in 0..4 {
+        append(&buffer, &many(n * 100, 200_000)).await.unwrap();
+    }
+    assert!(buffer.log_bytes() > LOG_ALARM);
+    // Checkpointing waits for the reader as long as for a lock.
+    let tidied = buffer.tidy();
+    let (tidied, ()) = tokio::join!(tidied, async {
+        reading.rollback().await.unwrap();
+    });
+    assert!(!tidied.unwrap().log_alarm);
+}
+
+/// A small file system in memory; unmounted at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None where this user may not mount.
+    fn new(at: &Path, bytes: u64) -> Option<SmallDisk> {
+        std::fs::create_dir_all(at).unwrap();
+        let size = format!("size={bytes}");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "heyho-test"])
+            .arg(at)
+            .status()
+            .is_ok_and(|status| status.success());
+        mounted.then(|| SmallDisk(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "why nothing was tested")]
+async fn on_a_full_disk_the_ballast_lets_draining_go_on_and_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::new(&dir.path().join("disk"), 40 << 20) else {
+        eprintln!("skipped: a small disk cannot be mounted here");
+        return;
+    };
+    let path = disk.0.join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    buffer.tidy().await.unwrap();
+    let ballast = disk.0.join("ballast");
+    assert_eq!(std::fs::metadata(&ballast).unwrap().len(), 8 << 20);
+    let mut stored = 0;
+    let full = loop {
+        match append(&buffer, &many(stored, 10_000)).await {
+            Ok(_) => stored += 100,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, BufferError::DiskFull), "{full}");
+    // Somebody else takes what is left, to the last byte.
+    let filler = disk.0.join("filler");
+    let _ = std::fs::write(&filler, vec![1u8; 40 << 20]);
+    let rows = oldest(&buffer, &account).await;
+    let settled = buffer.settle(None, &confirm(&rows), NOW).await;
+    assert!(matches!(settled, Err(BufferError::DiskFull)), "{settled:?}");
+
+    assert!(buffer.release_ballast().unwrap());
+    assert!(buffer.problem().await.unwrap().unwrap().contains("disk is full"));
+    // What was let go is for draining: nothing new comes in.
+    let refused = append(&buffer, &many(stored, 10)).await;
+    assert!(matches!(refused, Err(BufferError::DiskFull)), "{refused:?}");
+    buffer.settle(None, &confirm(&rows), NOW).await.unwrap();
+    let left = buffer.totals(Some(account.id), NOW).await.unwrap().waiting();
+    assert_eq!(left, (stored - rows.len()) as u64, "nothing was lost and nothing is sent twice");
+
+    std::fs::remove_file(&filler).unwrap();
+    while let rows = oldest(&buffer, &account).await
+        && !rows.is_empty()
+    {
+        buffer.settle(None, &confirm(&rows), NOW).await.unwrap();
+    }
+    buffer.tidy().await.unwrap();
+    assert_eq!(std::fs::metadata(&ballast).unwrap().len(), 8 << 20);
+    assert_eq!(buffer.problem().await.unwrap(), None);
+    append(&buffer, &many(stored, 10)).await.unwrap();
+}
