@@ -39,6 +39,21 @@ pub enum Command {
         #[arg(long, value_name = "EMAIL")]
         account: Option<String>,
     },
+    /// Take in what was exported; what is here already stays as it is.
+    Import {
+        /// `-` for standard input.
+        file: PathBuf,
+    },
+    /// Look at records that wait to be sent.
+    #[command(subcommand)]
+    Waiting(Waiting),
+    /// Delete everything that is kept here for an account, waiting and failed.
+    Discard {
+        #[arg(long, value_name = "EMAIL")]
+        account: String,
+    },
+    /// Delete everything that is kept here about a site and its subdomains.
+    Forget { domain: String },
     /// Stop sending for a while; records are still kept safely.
     Pause {
         /// Such as `1h` or `30m`; without it until `heyho resume`.
@@ -79,6 +94,12 @@ pub struct Login {
     /// Whether records captured after another account signed out become this one's.
     #[arg(long, value_parser = ["yes", "no"], default_value = "no")]
     pub claim: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Waiting {
+    /// List them, the oldest first.
+    List,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod args;
 mod browsers;
 mod doctor;
 mod failed;
+mod keeping;
 mod link;
 mod output;
 mod sentence;
@@ -85,6 +86,10 @@ async fn execute(context: Context, command: Command) -> Result<ExitCode, Fault> 
         Command::Logout => settings::logout(&context).await,
         Command::Failed(which) => failed::failed(&context, which).await,
         Command::Export { file, account } => failed::export(&context, &file, account.as_deref(), false).await,
+        Command::Import { file } => keeping::import(&context, &file).await,
+        Command::Waiting(args::Waiting::List) => keeping::waiting(&context).await,
+        Command::Discard { account } => keeping::discard(&context, &account).await,
+        Command::Forget { domain } => keeping::forget(&context, &domain).await,
         Command::Pause { duration } => sync::pause(&context, duration.as_deref()).await,
         Command::Resume => sync::resume(&context).await,
         Command::Browsers(what) => browsers::browsers(&context, &what),
