@@ -227,3 +227,37 @@ async fn copies_are_kept_for_thirty_days() {
     assert_eq!(buffer.expire_copies(made + 31 * DAY).unwrap(), 1);
     assert!(!aside.exists());
 }
+
+#[tokio::test]
+async fn before_a_migration_a_whole_copy_is_made_for_this_user_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    append(&buffer, &[visit("a", "")]).await.unwrap();
+    buffer.close().await;
+    // As the version before left it.
+    let older = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    for statement in [
+        "DROP TABLE anchor",
+        "DROP TABLE tab_life",
+        "DELETE FROM queue WHERE queue = 2",
+        "DELETE FROM _sqlx_migrations WHERE version > 1",
+    ] {
+        sqlx::query(statement).execute(&older).await.unwrap();
+    }
+    older.close().await;
+    let buffer = Buffer::open(&path).await.unwrap();
+    assert_eq!(export(&buffer).await.len(), 1);
+    let copies: Vec<_> =
+        std::fs::read_dir(dir.path().join("backups")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(copies.len(), 1);
+    let copy = sqlx::SqlitePool::connect(&format!("sqlite://{}", copies[0].display())).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM record").fetch_one(&copy).await.unwrap();
+    assert_eq!(count, 1);
+    copy.close().await;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&copies[0]).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
