@@ -83,6 +83,11 @@ impl Arrival {
         }
         Arrival { account_ref, filtered, items }
     }
+
+    /// How many records there are, but for those that were filtered.
+    pub fn records(&self) -> usize {
+        self.items.len()
+    }
 }
 
 type Identity = (Kind, String);
