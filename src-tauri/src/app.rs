@@ -10,7 +10,7 @@ use crate::shell::{Event, Shell};
 use crate::words::Lang;
 use crate::{commands, logging, panel};
 use anyhow::Context;
-use heyho_agent::{StartOptions, start_or_join};
+use heyho_agent::{StartOptions, start_and_stay};
 use heyho_local::clock;
 use heyho_local::config::{Config, ConfigError};
 use heyho_local::paths::{NoHome, Paths};
@@ -76,8 +76,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 
     let (open, opens) = mpsc::channel(QUEUE);
-    let options = StartOptions { paths: paths.clone(), config, clock: clock::system(), open: Some(open) };
-    let started = tauri::async_runtime::block_on(start_or_join(options))?;
+    let options = StartOptions { paths: paths.clone(), config, clock: clock::system(), open: Some(open), first_run: true };
+    let started = tauri::async_runtime::block_on(start_and_stay(options))?;
     app.manage(paths);
     app.manage(Agent(started.companion.clone()));
     app.manage(orders.clone());
@@ -98,7 +98,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 let theme = tokio::spawn(panel::follow(move |strokes| panel.draw_with(strokes)));
                 let controller = Controller {
                     shell: desktop,
-                    companion: Agent(started.companion),
+                    companion: Agent(started.companion.clone()),
                     clock: clock::system(),
                     lang: Lang::of_user(),
                     zone: jiff::tz::TimeZone::system(),
@@ -106,9 +106,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 controller.run(events).await;
                 outside.abort();
                 theme.abort();
-                if let Some(agent) = started.agent {
-                    agent.shutdown().await;
-                }
+                started.shutdown().await;
                 app.exit(0);
             });
         }

@@ -5,7 +5,7 @@
 //! than the buffer means that the session is over. Out: the account out of the buffer, the tokens out of the
 //! store, and then the backend is told.
 
-use crate::tokens::{MemoryStore, StoreError, Stored, TokenStore};
+use crate::tokens::{StoreError, Stored, TokenStore};
 use heyho_buffer::{Account, Buffer, SignedIn};
 use heyho_local::clock::Clock;
 use heyho_local::vocabulary::{Fault, FaultCode, Login};
@@ -18,38 +18,63 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Before an access token ends it is refreshed this much earlier, so that it does not end on the way.
 const REFRESH_EARLY_MS: i64 = 30_000;
 
-/// The tokens, in the store that was asked for, or in memory when that cannot be used.
+/// The tokens, in the store that was asked for, and in memory always.
+///
+/// One write at a time, and each to its end, also when whoever asked for it is gone: the store never ends up
+/// with an earlier session than memory.
 #[derive(Debug, Clone)]
 pub struct Keeper {
     store: Arc<dyn TokenStore>,
-    memory: Arc<MemoryStore>,
+    kept: Arc<tokio::sync::Mutex<Option<Stored>>>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
 impl Keeper {
     pub fn new(store: Arc<dyn TokenStore>) -> Keeper {
-        Keeper { store, memory: Arc::default(), problem: Arc::default() }
+        Keeper { store, kept: Arc::default(), problem: Arc::default() }
     }
 
-    pub async fn load(&self) -> Option<Stored> {
-        if let Ok(Some(stored)) = self.memory.load() {
-            return Some(stored);
+    pub async fn load(&self) -> Result<Option<Stored>, StoreError> {
+        let mut kept = self.kept.clone().lock_owned().await;
+        if kept.is_some() {
+            return Ok(kept.clone());
         }
         let store = self.store.clone();
-        self.blocking(move || store.load()).await.flatten()
+        let loaded = tokio::task::spawn_blocking(move || store.load())
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Keyring("it stopped unexpectedly".to_owned())))?;
+        kept.clone_from(&loaded);
+        Ok(loaded)
     }
 
-    /// Keeps them in memory always, and in the store if it can be used.
+    /// A new session in place of whatever there was.
     pub async fn save(&self, stored: Stored) {
-        let _ = self.memory.save(&stored);
-        let store = self.store.clone();
-        self.blocking(move || store.save(&stored)).await;
+        self.write(move |kept| {
+            *kept = Some(stored);
+            true
+        })
+        .await;
+    }
+
+    /// New tokens of the same session. Where another account has signed in meanwhile, or nobody is signed in
+    /// any more, they are dropped: tokens never come back.
+    pub async fn renew(&self, stored: Stored) {
+        self.write(move |kept| {
+            let same = kept.as_ref().is_some_and(|kept| kept.account_ref == stored.account_ref);
+            if same {
+                *kept = Some(stored);
+            }
+            same
+        })
+        .await;
     }
 
     pub async fn clear(&self) {
-        let _ = self.memory.clear();
-        let store = self.store.clone();
-        self.blocking(move || store.clear()).await;
+        self.write(|kept| {
+            *kept = None;
+            true
+        })
+        .await;
     }
 
     /// Why tokens are kept in memory only.
@@ -57,21 +82,29 @@ impl Keeper {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-    ) -> Option<T> {
-        let done = tokio::task::spawn_blocking(work).await;
-        let problem = match &done {
-            Ok(Ok(_)) => None,
-            Ok(Err(e)) => Some(e.to_string()),
-            Err(_) => Some("the token store stopped unexpectedly".to_owned()),
-        };
-        if let Some(problem) = &problem {
-            tracing::warn!("{problem}; the session lasts until this program ends");
-        }
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
-        done.ok().and_then(Result::ok)
+    async fn write(&self, change: impl FnOnce(&mut Option<Stored>) -> bool + Send + 'static) {
+        let (kept, store, problem) = (self.kept.clone(), self.store.clone(), self.problem.clone());
+        let task = tokio::spawn(async move {
+            let mut kept = kept.lock_owned().await;
+            if !change(&mut kept) {
+                return;
+            }
+            let now = kept.clone();
+            let done = tokio::task::spawn_blocking(move || match now {
+                Some(stored) => store.save(&stored),
+                None => store.clear(),
+            });
+            let failed = match done.await {
+                Ok(Ok(())) => None,
+                Ok(Err(e)) => Some(e.to_string()),
+                Err(_) => Some("the token store stopped unexpectedly".to_owned()),
+            };
+            if let Some(failed) = &failed {
+                tracing::warn!("{failed}; the session lasts until this program ends");
+            }
+            *problem.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        });
+        let _ = task.await;
     }
 }
 
@@ -134,7 +167,7 @@ pub async fn enter(
     session: &Session,
     claim_others: bool,
     typed_email: &str,
-) -> Result<Account, Fault> {
+) -> Result<(Account, Stored), Fault> {
     let now = clock.now_ms();
     let who = SignedIn {
         backend: backend.to_owned(),
@@ -142,20 +175,19 @@ pub async fn enter(
         email: session.user.email.clone().unwrap_or_else(|| typed_email.to_owned()),
         claim_others,
     };
-    keeper
-        .save(Stored {
-            account_ref: who.account_ref(),
-            access_token: session.access_token.clone(),
-            refresh_token: session.refresh_token.clone(),
-            expires_at: session.expires_in.map(|length| ends_at(now, length)),
-        })
-        .await;
+    let stored = Stored {
+        account_ref: who.account_ref(),
+        access_token: session.access_token.clone(),
+        refresh_token: session.refresh_token.clone(),
+        expires_at: session.expires_in.map(|length| ends_at(now, length)),
+    };
+    keeper.save(stored.clone()).await;
     let (account, claimed) = buffer
         .sign_in(&who, now)
         .await
         .map_err(|e| Fault::new(FaultCode::Failed, format!("The sign-in could not be stored: {e}")))?;
     tracing::info!(claimed, "signed in");
-    Ok(account)
+    Ok((account, stored))
 }
 
 fn ends_at(now: i64, length: std::time::Duration) -> i64 {
@@ -203,7 +235,7 @@ impl Tokenholder {
                 self.stored.expires_at = expires_in.map(|length| ends_at(now, length));
                 // The old one is spent. If we die before this is stored, the backend's grace for the
                 // immediately previous token lets the next start refresh again.
-                self.keeper.save(self.stored.clone()).await;
+                self.keeper.renew(self.stored.clone()).await;
                 Refresh::Done
             }
             Err(AuthError::NotNow(why)) => Refresh::NotNow(why),

@@ -103,6 +103,7 @@ impl Carrier {
     }
 
     async fn take(&mut self, limits: &BatchLimits) -> Result<Taken, BufferError> {
+        self.mode = limits.mode;
         if let Some(flight) = self.buffer.in_flight(self.account).await? {
             let batch = self.as_batch(&flight).await?;
             self.flight = Some(flight);
@@ -138,8 +139,7 @@ impl Carrier {
     }
 
     /// The visits that go along with their tabs' aggregates.
-    async fn anchors(&mut self, mode: Mode, rows: &[Waiting]) -> Result<Vec<Anchor>, BufferError> {
-        self.mode = mode;
+    async fn anchors(&self, mode: Mode, rows: &[Waiting]) -> Result<Vec<Anchor>, BufferError> {
         if mode == Mode::Full {
             return Ok(Vec::new());
         }

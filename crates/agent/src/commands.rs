@@ -23,8 +23,9 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Key in the buffer's `meta`: until when syncing is paused, in ms, or `resumed`.
-pub const PAUSED_UNTIL: &str = "paused_until";
+/// How long a sign-out waits for the backend to hear of it.
+const LOGOUT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+/// In `meta`, for a pause without an end.
 const UNTIL_RESUMED: &str = "resumed";
 
 /// The agent, as everyone sees it.
@@ -40,6 +41,8 @@ pub struct Service {
     pub status: watch::Receiver<Option<Status>>,
     /// Asks whoever has a window to show it; none in a headless agent.
     pub open: Option<mpsc::Sender<()>>,
+    /// One sign-in or sign-out at a time: tokens and account change together.
+    pub sessions: tokio::sync::Mutex<()>,
 }
 
 impl Companion for Service {
@@ -155,18 +158,19 @@ impl Service {
             Pause::UntilResumed => UNTIL_RESUMED.to_owned(),
             Pause::Until(at) => at.as_millisecond().to_string(),
         };
-        self.buffer.set_meta(PAUSED_UNTIL, &kept).await.map_err(buffer)?;
+        self.buffer.set_meta(heyho_buffer::PAUSED_UNTIL, &kept).await.map_err(buffer)?;
         self.live.change(|live| live.paused = Some(pause));
         self.tell(Command::PauseChanged).await
     }
 
     async fn resume(&self) -> Result<Value, Fault> {
-        self.buffer.set_meta(PAUSED_UNTIL, "0").await.map_err(buffer)?;
+        self.buffer.set_meta(heyho_buffer::PAUSED_UNTIL, "0").await.map_err(buffer)?;
         self.live.change(|live| live.paused = None);
         self.tell(Command::PauseChanged).await
     }
 
     async fn login(&self, login: Login) -> Result<Account, Fault> {
+        let _one = self.sessions.lock().await;
         let mut config = self.config();
         if let Some(url) = login.backend.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
             config.backend.url = BaseUrl::parse(url, config.backend.allow_http)
@@ -181,7 +185,7 @@ impl Service {
                 .map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
             *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
         }
-        let account = enter(
+        let (account, stored) = enter(
             &self.buffer,
             &self.keeper,
             self.clock.as_ref(),
@@ -191,30 +195,24 @@ impl Service {
             &login.email,
         )
         .await?;
-        let stored = self
-            .keeper
-            .load()
-            .await
-            .ok_or_else(|| Fault::new(FaultCode::Failed, "The session could not be kept; try again."))?;
         let signed = Signed { account: account.clone(), stored, driver };
         self.tell(Command::Session(Box::new(Some(signed)))).await?;
         Ok(Account { r#ref: account.r#ref, email: account.email, backend: account.backend })
     }
 
     async fn logout(&self) -> Result<Value, Fault> {
-        let stored = self.keeper.load().await;
+        let _one = self.sessions.lock().await;
+        let stored = self.keeper.load().await.ok().flatten();
         self.buffer.sign_out().await.map_err(buffer)?;
         self.keeper.clear().await;
         self.tell(Command::Session(Box::new(None))).await?;
-        // The backend is told last: signed out here is signed out, also without a network.
+        // The backend is told last, and not waited for long: signed out here is signed out, also without a
+        // network.
         if let (Some(stored), Ok(driver)) = (stored, driver(&self.config(), &self.device_id)) {
-            tokio::spawn(async move {
-                if driver.logout(&stored.access_token, stored.refresh_token.as_ref()).await.is_err() {
-                    tracing::info!(
-                        "the backend could not be told of the sign-out; its session ends by itself"
-                    );
-                }
-            });
+            let telling = driver.logout(&stored.access_token, stored.refresh_token.as_ref());
+            if !matches!(tokio::time::timeout(LOGOUT_PATIENCE, telling).await, Ok(Ok(()))) {
+                tracing::info!("the backend could not be told of the sign-out; its session ends by itself");
+            }
         }
         Ok(Value::Null)
     }
@@ -235,7 +233,8 @@ impl Service {
     }
 
     async fn history(&self, limit: u32) -> Result<Vec<Run>, Fault> {
-        let runs = self.buffer.runs(limit.min(1_000)).await.map_err(buffer)?;
+        let Some(account) = self.buffer.signed_in().await.map_err(buffer)? else { return Ok(Vec::new()) };
+        let runs = self.buffer.runs(account.id, limit.min(1_000)).await.map_err(buffer)?;
         Ok(runs
             .into_iter()
             .map(|run| Run {

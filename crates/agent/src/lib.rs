@@ -24,9 +24,11 @@ mod lock;
 mod monotonic;
 mod publish;
 mod start;
+mod stay;
 mod tokens;
 
 pub use commands::{driver, shown};
 pub use lock::{AgentLock, LockError};
 pub use start::{Agent, StartOptions, Started, start_or_join};
-pub use tokens::{FileStore, KeyringStore, MemoryStore, StoreError, Stored, TokenStore};
+pub use stay::{Stayed, start_and_stay};
+pub use tokens::{FileStore, KeyringStore, StoreError, Stored, TokenStore};

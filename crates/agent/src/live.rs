@@ -26,6 +26,8 @@ pub struct LiveState {
     pub connected: HashMap<String, usize>,
     /// What is wrong with the buffer.
     pub buffer_problem: Option<String>,
+    /// Settings that keep us from the backend.
+    pub configuration: Option<String>,
     /// Something the user should know that is no failure: tokens that live only in memory.
     pub note: Option<String>,
 }

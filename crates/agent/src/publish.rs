@@ -44,45 +44,18 @@ pub async fn compose(buffer: &Buffer, live: &Live, clock: &dyn Clock, interval: 
             }
             overlay(known.status, known.facts, &state)
         }
-        Err(error) => broken(&state, &error.to_string()),
+        Err(error) => Status::broken(&error.to_string(), true),
     }
-}
-
-/// A status when the buffer itself cannot be asked.
-pub fn broken(state: &LiveState, problem: &str) -> Status {
-    let mut status = Status {
-        state: State::BufferProblem,
-        reason: Some(format!(
-            "The local store of records cannot be used: {problem}. Nothing that was sent is affected."
-        )),
-        backlog: Default::default(),
-        failed: 0,
-        failed_kept: 0,
-        last_sync: None,
-        last_confirmed_at: None,
-        next_attempt_at: state.next_attempt_at,
-        progress: None,
-        account: None,
-        agent_running: true,
-        unclaimed: 0,
-        other_accounts: Vec::new(),
-        browsers: Vec::new(),
-        paused_until: None,
-    };
-    if let Some(known) = &state.buffer_problem {
-        status.reason = Some(known.clone());
-    }
-    status
 }
 
 fn overlay(mut status: Status, mut facts: Facts, live: &LiveState) -> Status {
     let outlook = live.last_end.as_ref().map(|why| why.outlook());
     facts.signed_in = facts.signed_in && live.session != SessionState::SignedOut;
     facts.session_expired = live.session == SessionState::Expired || outlook == Some(Outlook::SessionExpired);
-    facts.buffer_problem = live.buffer_problem.is_some();
+    facts.buffer_problem |= live.buffer_problem.is_some();
     facts.paused = live.paused.is_some();
     facts.syncing = live.running.is_some();
-    facts.blocked = outlook == Some(Outlook::NeedsAttention);
+    facts.blocked = outlook == Some(Outlook::NeedsAttention) || live.configuration.is_some();
     facts.retrying = outlook == Some(Outlook::Retrying);
     status.state = State::decide(facts);
     status.agent_running = true;
@@ -113,11 +86,13 @@ fn eta(done: u64, left: u64, elapsed_ms: i64) -> Option<u64> {
 fn reason(status: &Status, live: &LiveState) -> Option<String> {
     let failed = status.failed - status.failed_kept;
     match status.state {
-        State::BufferProblem => live.buffer_problem.clone(),
+        State::BufferProblem => live.buffer_problem.clone().or_else(|| status.reason.clone()),
+        State::SessionExpired if live.note.is_some() => live.note.clone(),
         State::SessionExpired => Some(
             "The session has ended: sign in again to go on sending. Records are kept safely here.".to_owned(),
         ),
         State::SignedOut => Some("Nobody is signed in. Records are kept safely here.".to_owned()),
+        State::NeedsAttention if live.configuration.is_some() => live.configuration.clone(),
         State::NeedsAttention => match &live.last_end {
             Some(why) if why.outlook() == Outlook::NeedsAttention => Some(why.sentence()),
             _ if failed == 1 => Some("1 record could not be delivered.".to_owned()),

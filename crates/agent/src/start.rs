@@ -1,9 +1,9 @@
 //! Becoming the agent, or a client of the one there is.
 
 use crate::account::Keeper;
-use crate::commands::{PAUSED_UNTIL, Service, driver, kept_pause};
-use crate::engine::{Command, Engine, Signed};
-use crate::live::{Live, SessionState};
+use crate::commands::{Service, kept_pause};
+use crate::engine::{Command, Engine, Parts};
+use crate::live::Live;
 use crate::lock::{AgentLock, LockError};
 use crate::publish::publish;
 use crate::tokens::{FileStore, KeyringStore, TokenStore};
@@ -14,8 +14,6 @@ use heyho_local::config::{Config, TokenStore as Wanted};
 use heyho_local::paths::{Paths, private_dir};
 use heyho_local::socket::{self, Client};
 use heyho_local::vocabulary::Companion;
-use heyho_sync::core::Core;
-use heyho_sync::policy::Policy;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,13 +27,15 @@ const SOCKET_PATIENCE: Duration = Duration::from_secs(5);
 /// safe to leave: it is sent again with the same key.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StartOptions {
     pub paths: Paths,
     pub config: Config,
     pub clock: Arc<dyn Clock>,
     /// Told when somebody asks for the window; none: a headless agent.
     pub open: Option<mpsc::Sender<()>>,
+    /// Sync at once; off for commands that only change something.
+    pub first_run: bool,
 }
 
 /// The agent of this process, or a connection to another's.
@@ -98,7 +98,7 @@ pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
 }
 
 async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started> {
-    let StartOptions { paths, config, clock, open } = options;
+    let StartOptions { paths, config, clock, open, first_run } = options;
     private_dir(&paths.data).context("the data directory cannot be made")?;
     let buffer = Buffer::open(&paths.buffer()).await?;
     let device_id = device_id(&buffer).await?;
@@ -113,7 +113,7 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     };
     let keeper = Keeper::new(store);
     let live = Arc::new(Live::default());
-    let paused = buffer.meta(PAUSED_UNTIL).await?;
+    let paused = buffer.meta(heyho_buffer::PAUSED_UNTIL).await?;
     live.change(|live| live.paused = kept_pause(paused.as_deref(), clock.now()));
 
     let (status_out, status) = watch::channel(None);
@@ -132,66 +132,12 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
         commands: commands.clone(),
         status,
         open,
+        sessions: tokio::sync::Mutex::new(()),
     });
     tasks.spawn(socket::serve(listener, service.clone()));
-    tasks.spawn(engine(buffer.clone(), keeper, live, clock, device_id, config, received));
+    let parts = Parts { buffer: buffer.clone(), keeper, live, clock, device_id, config, first_run };
+    tasks.spawn(Engine::new(parts).run(received));
     Ok(Started { companion: service, agent: Some(Agent { commands, tasks, buffer, _lock: lock }) })
-}
-
-/// A keyring may keep us waiting behind a dialog: the socket and the status are there meanwhile.
-async fn engine(
-    buffer: Buffer,
-    keeper: Keeper,
-    live: Arc<Live>,
-    clock: Arc<dyn Clock>,
-    device_id: String,
-    config: Config,
-    commands: mpsc::Receiver<Command>,
-) {
-    let signed = resume_session(&buffer, &keeper, &config, &device_id, &live).await;
-    let core = Core::new(Policy {
-        batch_page_visits: config.sync.batch_page_visits as usize,
-        batch_tab_aggregates: config.sync.batch_tab_aggregates as usize,
-        batch_bytes: usize::try_from(config.sync.batch_bytes).unwrap_or(usize::MAX),
-        interval: config.sync.interval,
-    });
-    Engine::new(buffer, keeper, live, clock, device_id, core, signed).run(commands).await;
-}
-
-/// The session that was there when the program ended, if its tokens are still here and are its own.
-async fn resume_session(
-    buffer: &Buffer,
-    keeper: &Keeper,
-    config: &Config,
-    device_id: &str,
-    live: &Live,
-) -> Option<Signed> {
-    let account = match buffer.signed_in().await {
-        Ok(account) => account?,
-        Err(error) => {
-            live.change(|live| live.buffer_problem = Some(error.to_string()));
-            return None;
-        }
-    };
-    let expired = |why: &str| {
-        tracing::warn!("the session of the last start cannot go on: {why}");
-        live.change(|live| live.session = SessionState::Expired);
-        None
-    };
-    if account.backend != config.backend.url.as_str() {
-        return expired("the settings name another backend");
-    }
-    let Some(stored) = keeper.load().await else { return expired("its tokens are not there") };
-    if stored.account_ref != account.r#ref {
-        return expired("the tokens are of another account");
-    }
-    match driver(config, device_id) {
-        Ok(driver) => {
-            live.change(|live| live.session = SessionState::SignedIn);
-            Some(Signed { account, stored, driver })
-        }
-        Err(fault) => expired(&fault.text),
-    }
 }
 
 /// Made once for this installation.

@@ -8,7 +8,6 @@ use heyho_local::paths::write_private;
 use heyho_sync::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 const SERVICE: &str = "com.heyho.companion";
 const ENTRY: &str = "session";
@@ -109,26 +108,6 @@ impl TokenStore for FileStore {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::File(e.to_string())),
             _ => Ok(()),
         }
-    }
-}
-
-/// For this process only: where there is no keyring.
-#[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Option<Stored>>);
-
-impl TokenStore for MemoryStore {
-    fn load(&self) -> Result<Option<Stored>, StoreError> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-
-    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stored.clone());
-        Ok(())
-    }
-
-    fn clear(&self) -> Result<(), StoreError> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        Ok(())
     }
 }
 

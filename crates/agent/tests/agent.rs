@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use heyho_agent::{Agent, StartOptions, start_or_join};
+use heyho_agent::{Agent, StartOptions, start_and_stay, start_or_join};
 use heyho_buffer::{Arrival, Buffer, Source};
 use heyho_local::clock;
 use heyho_local::config::Config;
@@ -20,6 +20,7 @@ use heyho_local::vocabulary::{
 use heyho_records::status::{Account, State, Status};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -45,6 +46,11 @@ struct Backend {
     /// Every batch it was sent: user, key, body.
     seen: Mutex<Vec<(String, String, Bytes)>>,
     received: Notify,
+    /// How often tokens were asked for anew, and whether that takes until it is let go.
+    refreshed: AtomicUsize,
+    slow_refresh: AtomicBool,
+    refresh_asked: Notify,
+    let_go: Notify,
 }
 
 impl Backend {
@@ -63,6 +69,10 @@ async fn backend() -> (Arc<Backend>, String) {
         held: Mutex::default(),
         seen: Mutex::default(),
         received: Notify::new(),
+        refreshed: AtomicUsize::new(0),
+        slow_refresh: AtomicBool::new(false),
+        refresh_asked: Notify::new(),
+        let_go: Notify::new(),
     });
     let app = Router::new()
         .route("/api/v1/capabilities", get(capabilities))
@@ -89,7 +99,7 @@ async fn login(Json(body): Json<Value>) -> Response {
         return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
     }
     let email = body["email"].as_str().unwrap();
-    Json(json!({ "success": true, "data": { "access_token": email, "refresh_token": "r", "token_type": "Bearer",
+    Json(json!({ "success": true, "data": { "access_token": email, "refresh_token": format!("refresh of {email}"), "token_type": "Bearer",
         "expires_in": 900, "user": { "id": email, "email": email } } }))
     .into_response()
 }
@@ -103,7 +113,16 @@ async fn me(headers: HeaderMap) -> Json<Value> {
     Json(json!({ "success": true, "data": { "user": { "id": user, "email": user } } }))
 }
 
-async fn refresh() -> Response {
+async fn refresh(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>) -> Response {
+    backend.refreshed.fetch_add(1, Ordering::SeqCst);
+    if backend.slow_refresh.load(Ordering::SeqCst) {
+        backend.refresh_asked.notify_one();
+        backend.let_go.notified().await;
+        let user = body["refresh_token"].as_str().unwrap().trim_start_matches("refresh of ").to_owned();
+        return Json(json!({ "success": true, "data": { "access_token": user,
+            "refresh_token": body["refresh_token"], "token_type": "Bearer", "expires_in": 900 } }))
+        .into_response();
+    }
     let error = json!({ "success": false, "code": "UNAUTHORIZED", "error": "over" });
     (StatusCode::UNAUTHORIZED, Json(error)).into_response()
 }
@@ -180,6 +199,7 @@ impl World {
             config: self.config.clone(),
             clock: clock::system(),
             open: None,
+            first_run: true,
         };
         let started = start_or_join(options).await.unwrap();
         Running { companion: started.companion, agent: started.agent.unwrap() }
@@ -443,6 +463,7 @@ async fn a_second_one_is_a_client_of_the_first_and_becomes_the_agent_when_that_i
         config: world.config.clone(),
         clock: clock::system(),
         open: None,
+        first_run: true,
     };
     let second = start_or_join(options()).await.unwrap();
     assert!(second.agent.is_none());
@@ -467,4 +488,125 @@ async fn a_browser_is_connected_for_as_long_as_its_host_is() {
     drop(host);
     agent.until("gone", |s| !s.browsers[0].connected).await;
     agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_come_late_are_never_used_for_another_account() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("a@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    // a's session has to be refreshed, and that takes a while; meanwhile b signs in
+    backend.slow_refresh.store(true, Ordering::SeqCst);
+    backend.feel(Mood::Expired);
+    world.append(&["of-a"]).await;
+    agent.companion.call(Request::Sync { wait: false }).await.unwrap();
+    backend.refresh_asked.notified().await;
+    let login = tokio::spawn({
+        let companion = agent.companion.clone();
+        async move {
+            let login = Login {
+                email: "b@x".into(),
+                password: "right password".into(),
+                backend: None,
+                register: false,
+                first_name: None,
+                last_name: None,
+                claim: None,
+            };
+            ask::<Account>(companion.as_ref(), Request::Login(login)).await
+        }
+    });
+    backend.let_go.notify_waiters();
+    login.await.unwrap().unwrap();
+    backend.let_go.notify_waiters();
+    backend.feel(Mood::Well);
+    world.append(&["of-b"]).await;
+    agent.sync().await.unwrap();
+    assert_eq!((backend.ids("a@x"), backend.ids("b@x")), (vec![], vec!["of-b".to_owned()]));
+    let stored = std::fs::read_to_string(world.paths().token_file()).unwrap();
+    assert!(stored.contains("refresh of b@x") && !stored.contains("a@x"), "{stored}");
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_over_leaves_the_backend_alone_however_much_waits() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.feel(Mood::Expired);
+    let ids: Vec<String> = (0..250).map(|n| format!("v{n}")).collect();
+    world.append(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    agent.until("session expired", |s| s.state == State::SessionExpired && s.backlog.records() == 250).await;
+    let asked = || (backend.seen.lock().unwrap().len(), backend.refreshed.load(Ordering::SeqCst));
+    let before = asked();
+    // each commit of a host makes the agent look at the buffer
+    for n in 0..5 {
+        world.append(&[&format!("more{n}")]).await;
+        agent.until("seen", |s| s.backlog.records() == 251 + n).await;
+    }
+    assert_eq!(asked(), before);
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_stops_until_the_next_regular_run_which_comes() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.feel(Mood::Fails);
+    let ids: Vec<String> = (0..250).map(|n| format!("v{n}")).collect();
+    world.append(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    backend.received.notified().await;
+    agent.companion.call(Request::Stop).await.unwrap();
+    let stopped = agent.until("stopped", |s| s.state != State::Syncing && s.next_attempt_at.is_some()).await;
+    assert_eq!(stopped.backlog.records(), 250);
+    let before = backend.seen.lock().unwrap().len();
+    world.append(&["one-more"]).await;
+    agent.until("seen", |s| s.backlog.records() == 251).await;
+    assert_eq!(backend.seen.lock().unwrap().len(), before);
+    backend.feel(Mood::Well);
+    assert_eq!(agent.sync().await.unwrap().sent, 251);
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_stays_becomes_the_agent_when_the_one_it_joined_ends() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let first = world.start().await;
+    let options = StartOptions {
+        paths: world.paths(),
+        config: world.config.clone(),
+        clock: clock::system(),
+        open: None,
+        first_run: true,
+    };
+    let stayed = start_and_stay(options).await.unwrap();
+    let mut watch = stayed.companion.watch();
+    let signed_out = |s: &Option<Status>| s.as_ref().is_some_and(|s| s.state == State::SignedOut);
+    watch.wait_for(signed_out).await.unwrap();
+    first.agent.shutdown().await;
+    // whoever holds the companion goes on with the same one
+    world.append(&["a"]).await;
+    watch.wait_for(|s| s.as_ref().is_some_and(|s| s.unclaimed == 1)).await.unwrap();
+    let login = Login {
+        email: "u@x".into(),
+        password: "right password".into(),
+        backend: None,
+        register: false,
+        first_name: None,
+        last_name: None,
+        claim: None,
+    };
+    stayed.companion.call(Request::Login(login)).await.unwrap();
+    watch.wait_for(|s| s.as_ref().is_some_and(|s| s.state == State::UpToDate)).await.unwrap();
+    assert_eq!(backend.ids("u@x"), ["a"]);
+    stayed.shutdown().await;
+    assert!(heyho_agent::AgentLock::take(&world.paths().agent_lock()).is_ok());
 }

@@ -6,6 +6,7 @@
 
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::status::LAST_CONFIRMED;
 use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection};
 
@@ -72,7 +73,8 @@ impl Buffer {
     /// account it is, and how many records it claimed.
     pub async fn sign_in(&self, who: &SignedIn, now: i64) -> Result<(Account, u64)> {
         let mut tx = self.write().await?;
-        let first = session(&mut tx).await?.last_ref.is_none();
+        let before = session(&mut tx).await?;
+        let first = before.last_ref.is_none();
         let r#ref = account_ref(&who.backend, &who.user_id);
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO account (ref, backend, user_id, email, added_at) VALUES (?, ?, ?, ?, ?) \
@@ -96,6 +98,10 @@ impl Buffer {
         .execute(&mut *tx)
         .await?
         .rows_affected();
+        if before.last_ref.as_ref() != Some(&r#ref) {
+            // Another account's confirmation says nothing about this one.
+            sqlx::query("DELETE FROM meta WHERE key = ?").bind(LAST_CONFIRMED).execute(&mut *tx).await?;
+        }
         for key in ["signed_in", "last_signed_in"] {
             sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
                 .bind(key)

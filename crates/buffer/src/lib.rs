@@ -40,7 +40,7 @@ pub use import::{ImportLine, Imported};
 pub use open::{Buffer, Watch, check_sqlite};
 pub use recover::Recovery;
 pub use stats::{Counts, Other, RunRecord, SourceSeen, Totals};
-pub use status::{Known, LAST_CONFIRMED};
+pub use status::{Known, LAST_CONFIRMED, PAUSED_UNTIL};
 
 /// How long the digest of a confirmed record is remembered.
 pub const DELIVERED_FOR_MS: i64 = 7 * 24 * 3_600_000;

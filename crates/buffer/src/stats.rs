@@ -206,12 +206,13 @@ impl Buffer {
         Ok(())
     }
 
-    /// The last runs, newest first.
-    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
+    /// The last runs of an account, newest first.
+    pub async fn runs(&self, account: AccountId, limit: u32) -> Result<Vec<RunRecord>> {
         let rows = sqlx::query(
             "SELECT started_at, ended_at, batches, sent, failed, outcome, why FROM run \
-             ORDER BY run DESC LIMIT ?",
+             WHERE account = ? ORDER BY run DESC LIMIT ?",
         )
+        .bind(account.0)
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Key in `meta`: when a batch, or a signed-in request with nothing to send, was last answered.
 pub const LAST_CONFIRMED: &str = "last_confirmed_at";
 
+/// Key in `meta`: until when syncing is paused, in ms since the epoch; a word: until it is resumed.
+pub const PAUSED_UNTIL: &str = "paused_until";
+
 /// The status, and what its state was decided by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {
@@ -26,15 +29,21 @@ impl Buffer {
     pub async fn status(&self, interval: Duration, now: i64) -> Result<Known> {
         let account = self.signed_in().await?;
         let totals = self.totals(account.as_ref().map(|a| a.id), now).await?;
-        let last_run = self.runs(1).await?.into_iter().next();
+        let last_run = match &account {
+            Some(account) => self.runs(account.id, 1).await?.into_iter().next(),
+            None => None,
+        };
         let confirmed = self.meta(LAST_CONFIRMED).await?.and_then(|ms| ms.parse::<i64>().ok());
         let problem = self.problem().await?;
+        let paused = self.meta(PAUSED_UNTIL).await?;
         let facts = Facts {
             buffer_problem: problem.is_some(),
+            paused: paused.is_some_and(|until| until.parse().map_or(true, |at: i64| at > now)),
             signed_in: account.is_some(),
             failed_unkept: totals.failed > totals.failed_kept,
             waiting: totals.waiting() > 0,
-            confirmed_lately: confirmed.is_some_and(|at| now.saturating_sub(at) <= fresh_within_ms(interval)),
+            confirmed_lately: confirmed
+                .is_some_and(|at| (0..=fresh_within_ms(interval)).contains(&now.saturating_sub(at))),
             ..Facts::default()
         };
         let seen = self.sources().await?;

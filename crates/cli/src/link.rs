@@ -4,8 +4,10 @@ use crate::Context;
 use heyho_agent::{Agent, StartOptions, start_or_join};
 use heyho_local::clock;
 use heyho_local::socket::Client;
-use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request};
+use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, VERSION};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// A connection to the agent; the agent itself where none was running.
 pub struct Link {
@@ -14,12 +16,14 @@ pub struct Link {
 }
 
 impl Link {
-    pub async fn join(context: &Context) -> Result<Link, Fault> {
+    /// With `first_run`, an agent that begins here syncs at once by itself.
+    pub async fn join(context: &Context, first_run: bool) -> Result<Link, Fault> {
         let options = StartOptions {
             paths: context.paths.clone(),
             config: context.config.clone(),
             clock: clock::system(),
             open: None,
+            first_run,
         };
         let started = start_or_join(options)
             .await
@@ -43,14 +47,20 @@ impl Link {
     }
 }
 
-/// The agent that is running, if one is.
+/// An agent that does not answer within this (it was stopped, or hangs) is treated as absent.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The agent that is running, if one is and answers.
 pub async fn running(context: &Context) -> Option<Client> {
-    Client::connect(&context.paths.socket()).await.ok()
+    let client = Client::connect(&context.paths.socket()).await.ok()?;
+    let hello = Request::Hello { version: VERSION, program: "heyho".to_owned() };
+    timeout(PATIENCE, client.call(hello)).await.ok()?.ok()?;
+    Some(client)
 }
 
 /// Tells the agent, if there is one, that the buffer has changed.
 pub async fn nudge(context: &Context) {
     if let Some(client) = running(context).await {
-        let _ = client.call(Request::Nudge).await;
+        let _ = timeout(PATIENCE, client.call(Request::Nudge)).await;
     }
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 pub async fn login(context: &Context, login: Login) -> Result<ExitCode, Fault> {
     let password = password(login.password_stdin)?;
-    let link = Link::join(context).await?;
+    let link = Link::join(context, false).await?;
     let request = LoginRequest {
         email: login.email,
         password,

@@ -24,8 +24,13 @@ async fn current_status(context: &Context) -> Result<Status, Fault> {
     if let Some(client) = running(context).await {
         return ask(&client, Request::Status).await;
     }
-    let buffer = open(context).await?;
-    buffer.offline_status(context.config.sync.interval, clock::SystemClock.now_ms()).await.map_err(failed)
+    let now = clock::SystemClock.now_ms();
+    let status = match open(context).await {
+        Ok(buffer) => buffer.offline_status(context.config.sync.interval, now).await.map_err(failed),
+        Err(fault) => Err(fault),
+    };
+    // Also a store that cannot be used has a status.
+    Ok(status.unwrap_or_else(|fault| Status::broken(&fault.text, false)))
 }
 
 pub async fn open(context: &Context) -> Result<Buffer, Fault> {
@@ -39,7 +44,7 @@ pub fn failed(error: heyho_buffer::BufferError) -> Fault {
 }
 
 pub async fn sync(context: &Context, wait: bool) -> Result<ExitCode, Fault> {
-    let link = Link::join(context).await?;
+    let link = Link::join(context, false).await?;
     // An agent of our own would end with us: it has to be waited for.
     let wait = wait || link.is_agent();
     let result = if wait { sync_and_wait(context, &link).await } else { request(context, &link).await };
@@ -122,7 +127,7 @@ pub async fn resume(context: &Context) -> Result<ExitCode, Fault> {
 }
 
 pub async fn simple(context: &Context, request: Request, said: &str) -> Result<ExitCode, Fault> {
-    let link = Link::join(context).await?;
+    let link = Link::join(context, false).await?;
     let result = link.call(request).await;
     link.end().await;
     result?;
@@ -131,7 +136,7 @@ pub async fn simple(context: &Context, request: Request, said: &str) -> Result<E
 }
 
 pub async fn agent(context: &Context) -> Result<ExitCode, Fault> {
-    let link = Link::join(context).await?;
+    let link = Link::join(context, true).await?;
     if !link.is_agent() {
         return Err(Fault::new(FaultCode::TryLater, "another companion is running already"));
     }

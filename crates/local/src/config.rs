@@ -122,6 +122,7 @@ impl Config {
     pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         let document = document(text, file)?;
         let mut reader = Reader { file, document: &document, warnings: Vec::new() };
+        reader.check_sections()?;
         reader.warn_of_unknown_keys();
         let mut config = Config::default();
         reader.read(&mut config)?;
@@ -135,7 +136,9 @@ impl Config {
 pub fn rules(path: &Path) -> Result<Vec<Rule>, ConfigError> {
     let file = path.display().to_string();
     let document = document(&read(path)?, &file)?;
-    Reader { file: &file, document: &document, warnings: Vec::new() }.rules()
+    let reader = Reader { file: &file, document: &document, warnings: Vec::new() };
+    reader.check_section("privacy", &["rules"])?;
+    reader.rules()
 }
 
 /// Sets one key such as `backend.url`, after checking that the file stays valid with it.
@@ -143,11 +146,15 @@ pub fn set(path: &Path, key: &str, value: toml_edit::Value) -> Result<(), Config
     let file = path.display().to_string();
     let mut document = document(&read(path)?, &file)?;
     let (table, name) = key.split_once('.').unwrap_or(("", key));
-    if table.is_empty() {
-        document[name] = Item::Value(value);
-    } else {
-        document.entry(table).or_insert_with(toml_edit::table)[name] = Item::Value(value);
-    }
+    let section = match table {
+        "" => Some(document.as_table_mut() as &mut dyn TableLike),
+        table => document.entry(table).or_insert_with(toml_edit::table).as_table_like_mut(),
+    };
+    let Some(section) = section else {
+        let (key, accepted) = (table.to_owned(), format!("a section, [{table}] and its keys below it"));
+        return Err(ConfigError::BadValue { file, key, value: "(no section)".to_owned(), accepted });
+    };
+    section.insert(name, Item::Value(value));
     let text = document.to_string();
     Config::parse(&text, &file)?;
     write_private(path, text.as_bytes()).map_err(|error| ConfigError::Unwritable { file, error })
@@ -163,7 +170,16 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 
 fn document(text: &str, file: &str) -> Result<DocumentMut, ConfigError> {
     text.parse::<DocumentMut>()
-        .map_err(|e| ConfigError::Syntax { file: file.to_owned(), error: e.to_string().trim().to_owned() })
+        .map_err(|e| ConfigError::Syntax { file: file.to_owned(), error: without_the_line(text, &e) })
+}
+
+/// What is wrong, and where; not the line itself, which may hold a password.
+fn without_the_line(text: &str, error: &toml_edit::TomlError) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    match line {
+        Some(line) => format!("line {line}: {}", error.message().trim()),
+        None => error.message().trim().to_owned(),
+    }
 }
 
 const KNOWN: [(&str, &[&str]); 7] = [
@@ -189,17 +205,14 @@ impl Reader<'_> {
             backend.allow_http = allow;
         }
         if let Some(text) = self.string("backend.url")? {
-            // An address that holds a password is not repeated.
-            let shown = if text.contains('@') { "…".to_owned() } else { format!("{text:?}") };
             backend.url = BaseUrl::parse(&text, backend.allow_http)
-                .map_err(|error| self.bad("backend.url", &shown, &error.to_string()))?;
+                .map_err(|error| self.bad("backend.url", &shown(&text), &error.to_string()))?;
         }
         backend.ca_file = self.string("backend.ca_file")?.map(PathBuf::from);
         backend.proxy = self.string("backend.proxy")?;
         if let Some(proxy) = &backend.proxy {
-            Url::parse(proxy).map_err(|_| {
-                self.bad("backend.proxy", &format!("{proxy:?}"), "a URL such as \"http://proxy:8080\"")
-            })?;
+            let accepted = "a URL such as \"http://proxy:8080\"";
+            Url::parse(proxy).map_err(|_| self.bad("backend.proxy", &shown(proxy), accepted))?;
         }
         let sync = &mut config.sync;
         if let Some(interval) = self.duration("sync.interval", 10, 86_400)? {
@@ -228,6 +241,26 @@ impl Reader<'_> {
         config.buffer_max_bytes = self.integer("buffer.max_bytes", 1 << 20, 1 << 50)?;
         if let Some(level) = self.word("log.level", &LogLevel::NAMES)? {
             config.log_level = level;
+        }
+        Ok(())
+    }
+
+    /// A section that is no table would be passed over in silence, and a rule under a wrong name would protect
+    /// nobody.
+    fn check_sections(&self) -> Result<(), ConfigError> {
+        KNOWN.iter().try_for_each(|(name, keys)| self.check_section(name, keys))
+    }
+
+    fn check_section(&self, name: &str, keys: &[&str]) -> Result<(), ConfigError> {
+        let Some(item) = self.document.get(name) else { return Ok(()) };
+        let Some(table) = item.as_table_like() else {
+            let accepted = format!("a section, [{name}] and its keys below it");
+            return Err(self.bad(name, &format!("({})", item.type_name()), &accepted));
+        };
+        if name == "privacy"
+            && let Some((key, _)) = table.iter().find(|(key, _)| !keys.contains(key))
+        {
+            return Err(self.bad(&format!("privacy.{key}"), "(unknown)", "[[privacy.rules]] tables"));
         }
         Ok(())
     }
@@ -329,6 +362,11 @@ impl Reader<'_> {
     }
 }
 
+/// An address that may hold a password is not repeated.
+fn shown(address: &str) -> String {
+    if address.contains('@') { "…".to_owned() } else { format!("{address:?}") }
+}
+
 fn read_rule(table: &dyn TableLike) -> Option<Rule> {
     let text = |key: &str| table.get(key).and_then(Item::as_str);
     Some(Rule {
@@ -421,12 +459,17 @@ mod tests {
             ("[tokens]\nstore = \"disk\"", ["tokens.store", "disk", "\"keyring\", \"file\""]),
             ("[log]\nlevel = \"loud\"", ["log.level", "loud", "\"trace\""]),
             ("[[privacy.rules]]\nid = \"r\"\nmatch = \"host\"\n", ["privacy.rules", "id = ", "pattern"]),
+            ("backend = 5", ["backend", "integer", "[backend]"]),
+            ("[[privacy]]\nid = 'r'", ["privacy", "array", "[privacy]"]),
+            ("[[privacy.rule]]\nid = 'r'", ["privacy.rule", "unknown", "privacy.rules"]),
+            ("[backend]\nproxy = 'http://me:geheim@:99999'", ["backend.proxy", "…", "http://proxy"]),
             ("[log\n", ["config.toml", "TOML", "line 1"]),
         ] {
             let error = Config::parse(text, "config.toml").unwrap_err().to_string();
             for word in words {
                 assert!(error.contains(word), "{error} lacks {word}");
             }
+            assert!(!error.contains("geheim"), "{error}");
         }
     }
 
@@ -456,6 +499,9 @@ mod tests {
         assert!(text.contains("# mine") && text.contains("# often"), "{text}");
         assert_eq!(Config::load(&path).unwrap().backend.url.as_str(), "http://127.0.0.1:9");
         assert!(set(&path, "backend.url", "nonsense".into()).is_err());
+        let flat = dir.path().join("flat.toml");
+        std::fs::write(&flat, "backend = 5\n").unwrap();
+        assert!(set(&flat, "backend.url", "http://127.0.0.1:9".into()).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }

@@ -55,12 +55,14 @@ fn name(path: &Path) -> io::Result<Name<'static>> {
     format!("heyho-companion-{:016x}", hasher.finish()).to_ns_name::<GenericNamespaced>()
 }
 
-/// Answers clients until dropped.
+/// Answers clients until dropped; their connections end with it, so that they learn of it.
 pub async fn serve(listener: Listener, companion: Arc<dyn Companion>) {
+    let mut connections = tokio::task::JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok(stream) => {
-                tokio::spawn(connection(stream, companion.clone()));
+                connections.spawn(connection(stream, companion.clone()));
             }
             Err(e) => {
                 tracing::warn!("a client of the local socket could not be accepted: {e}");

@@ -164,12 +164,17 @@ fn records<'a>(envelope: &Envelope<'a>) -> Ask<'a> {
         .and_then(|visits| Ok((visits, split(envelope.tab_aggregates, "tabAggregates")?)));
     match both {
         Ok((page_visits, tab_aggregates)) => Ask::Records {
-            account_ref: envelope.account_ref.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            account_ref: envelope.account_ref.filter(|raw| raw.get() != "null").map(account_ref),
             page_visits,
             tab_aggregates,
         },
         Err((code, error)) => Ask::Refused { code, error },
     }
+}
+
+/// A ref of a wrong type is nobody's: kept unclaimed, like any ref that is not known.
+fn account_ref(raw: &RawValue) -> String {
+    serde_json::from_str(&crate::json::repair(raw.get())).unwrap_or_else(|_| raw.get().to_owned())
 }
 
 /// What the host says.

@@ -111,6 +111,31 @@ pub struct Status {
     pub paused_until: Option<Timestamp>,
 }
 
+impl Status {
+    /// When the buffer itself cannot be asked: nothing is claimed but that.
+    pub fn broken(problem: &str, agent_running: bool) -> Status {
+        Status {
+            state: State::BufferProblem,
+            reason: Some(format!(
+                "The local store of records cannot be used: {problem}. Nothing that was sent is affected."
+            )),
+            backlog: Backlog::default(),
+            failed: 0,
+            failed_kept: 0,
+            last_sync: None,
+            last_confirmed_at: None,
+            next_attempt_at: None,
+            progress: None,
+            account: None,
+            agent_running,
+            unclaimed: 0,
+            other_accounts: Vec::new(),
+            browsers: Vec::new(),
+            paused_until: None,
+        }
+    }
+}
+
 /// What waits for the account that is signed in (held records count as waiting); what is unclaimed or another
 /// account's is counted beside it, never in it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
