@@ -21,6 +21,8 @@ use std::collections::HashMap;
 
 /// Rows in one statement: few enough for every limit of SQLite, enough to pay for the trip.
 const CHUNK: usize = 200;
+/// As [`Reason::code`] has it.
+pub(crate) const REJECTED_AT_CAPTURE: &str = "rejected_at_capture";
 /// What is kept of a record that is too large to keep.
 const KEPT_OF_TOO_LARGE: usize = 4096;
 
@@ -139,7 +141,12 @@ impl Buffer {
         let mut flow = Flow::default();
         for arrival in arrivals {
             let owner = owner(&mut tx, arrival.account_ref.as_deref()).await?;
-            let mut writer = Writer { tx: &mut tx, source: source_id, held_until: now + hold_ms, now };
+            let mut writer = Writer {
+                tx: &mut tx,
+                source: source_id,
+                held_until: if hold_ms > 0 { now + hold_ms } else { 0 },
+                now,
+            };
             let mut answer = Appended::default();
             answer.counts.filtered = arrival.filtered;
             let mut fresh: Vec<(usize, NewRow<'_>)> = Vec::new();
@@ -189,6 +196,11 @@ impl Buffer {
                         known.insert(identity, waiting);
                     }
                     Err((rejection, raw)) => {
+                        if !writer.keep_rejected(item.kind, rejection, raw, &owner, &mut known).await? {
+                            answer.counts.unchanged += 1;
+                            continue;
+                        }
+                        flow.failed += 1;
                         answer.rejected.push(native::Rejected {
                             kind: item.kind,
                             index: item.index,
@@ -196,9 +208,6 @@ impl Buffer {
                             code: rejection.code,
                             error: rejection.message.clone(),
                         });
-                        if writer.keep_rejected(item.kind, rejection, raw, &owner, &mut known).await? {
-                            flow.failed += 1;
-                        }
                     }
                 }
             }
@@ -351,30 +360,34 @@ impl Writer<'_> {
             Some(Known::Nothing) | None => false,
         };
         // Under its own id it is found again when it comes corrected; but never in place of a good version.
-        let mut id = rejection.record_id.clone().filter(|id| !id.is_empty()).unwrap_or_else(by_content);
+        // An id that is none (too long, not a string) is shown, and identifies nothing.
+        let own =
+            rejection.record_id.clone().filter(|id| !id.is_empty() && rejection.code != Code::MissingId);
+        let mut id = own.unwrap_or_else(by_content);
         if is_here(&id) || is_here(&by_content()) {
             return Ok(false);
         }
-        let taken =
-            matches!(known.get(&(kind, id.clone())), Some(Known::Waiting { .. } | Known::Delivered { .. }));
+        let taken = matches!(
+            known.get(&(kind, id.clone())),
+            Some(Known::Waiting { .. } | Known::Delivered { .. } | Known::SetAside { accepted: true, .. })
+        );
         if taken {
             id = by_content();
         }
         let identity = (kind, id.clone());
-        let revision = match known.get(&identity) {
+        let (owner, revision) = match known.get(&identity) {
             Some(Known::SetAside { seq, revision, .. }) => {
                 let (seq, revision) = (*seq, *revision);
-                self.leave(seq).await?;
-                revision + 1
+                (self.leave(seq).await?, revision + 1)
             }
-            _ => 1,
+            _ => (owner.clone(), 1),
         };
         let cut = (rejection.code == Code::RecordTooLarge).then(|| shortened(raw, &hash));
         let row = NewRow {
             kind,
             id,
             id_derived: false,
-            owner: owner.clone(),
+            owner,
             revision,
             text: cut.as_deref().unwrap_or(raw),
             digest: &hash,
@@ -387,7 +400,7 @@ impl Writer<'_> {
             .first()
             .copied()
             .ok_or_else(|| BufferError::Unavailable("a row was not numbered".to_owned()))?;
-        known.insert(identity, Known::SetAside { seq, digest: hash.to_vec(), revision });
+        known.insert(identity, Known::SetAside { seq, digest: hash.to_vec(), revision, accepted: false });
         let reason = Reason::RejectedAtCapture { rule: rejection.code, message: rejection.message.clone() };
         crate::failed::note(self.tx, seq, &reason, 1, self.now).await?;
         Ok(true)
@@ -486,7 +499,8 @@ async fn look_up(
             known.insert((kind(row.try_get(0)?)?, row.try_get(1)?), delivered);
         }
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT kind, id, seq, digest, revision, state, complete_1, complete_2, complete_3 FROM record \
+            "SELECT kind, id, seq, digest, revision, state, complete_1, complete_2, complete_3, \
+             (SELECT f.code FROM failure f WHERE f.queue = 1 AND f.seq = record.seq) FROM record \
              WHERE source = ",
         );
         query.push_bind(source).push(" AND (kind, id) IN ");
@@ -506,7 +520,11 @@ async fn look_up(
                         row.try_get(8)?,
                     ]),
                 },
-                _ => Known::SetAside { seq, digest, revision },
+                _ => {
+                    let why: Option<String> = row.try_get(9)?;
+                    let accepted = why.as_deref() != Some(REJECTED_AT_CAPTURE);
+                    Known::SetAside { seq, digest, revision, accepted }
+                }
             };
             known.insert((kind(row.try_get(0)?)?, row.try_get(1)?), what);
         }

@@ -24,9 +24,23 @@ const NEWER: i64 = if cfg!(feature = "broken-control") { 0 } else { 1 };
 #[derive(Debug, Clone, PartialEq)]
 pub enum Known {
     Nothing,
-    Delivered { digest: Vec<u8>, revision: i64 },
-    Waiting { seq: i64, digest: Vec<u8>, revision: i64, completeness: Completeness },
-    SetAside { seq: i64, digest: Vec<u8>, revision: i64 },
+    Delivered {
+        digest: Vec<u8>,
+        revision: i64,
+    },
+    Waiting {
+        seq: i64,
+        digest: Vec<u8>,
+        revision: i64,
+        completeness: Completeness,
+    },
+    /// `accepted`: it was good when it arrived, and the backend refused it.
+    SetAside {
+        seq: i64,
+        digest: Vec<u8>,
+        revision: i64,
+        accepted: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +77,7 @@ pub fn decide(known: &Known, record: &Record) -> Decision {
                 Decision::Replace { seq: *seq, revision: revision + NEWER }
             }
         }
-        Known::SetAside { seq, digest, revision } => {
+        Known::SetAside { seq, digest, revision, .. } => {
             if *digest == record.digest {
                 Decision::Unchanged
             } else {
@@ -93,7 +107,8 @@ mod tests {
             revision: 3,
             completeness: of.completeness,
         };
-        let aside = |of: &Record| Known::SetAside { seq: 7, digest: of.digest.to_vec(), revision: 3 };
+        let aside =
+            |of: &Record| Known::SetAside { seq: 7, digest: of.digest.to_vec(), revision: 3, accepted: true };
         let delivered = |of: &Record| Known::Delivered { digest: of.digest.to_vec(), revision: 3 };
         for (known, arrives, expected) in [
             (Known::Nothing, &early, Decision::Insert { revision: 1 }),

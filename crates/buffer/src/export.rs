@@ -105,6 +105,8 @@ impl Reader<'_> {
 }
 
 fn raw(text: String) -> Box<RawValue> {
+    // One record, one line: in JSON a raw line break stands between values only, where a blank means the same.
+    let text = text.replace(['\n', '\r'], " ");
     match RawValue::from_string(text.clone()) {
         Ok(raw) => raw,
         Err(_) => serde_json::value::to_raw_value(&text).unwrap_or_else(|_| RawValue::NULL.to_owned()),

@@ -1,6 +1,6 @@
 //! The records that were set aside: looked at, retried, discarded, kept quietly.
 
-use crate::append::kind;
+use crate::append::{REJECTED_AT_CAPTURE, kind};
 use crate::error::{BufferError, Result};
 use crate::open::Buffer;
 use crate::state;
@@ -87,10 +87,16 @@ impl Buffer {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
     }
 
-    /// They wait again, at the end of the queue. Why they failed is remembered until they are confirmed.
+    /// They wait again, at the end of the queue, but for those that were never accepted here. Why they failed is remembered until they are confirmed.
     pub async fn retry_failed(&self, which: &FailedQuery) -> Result<u64> {
         let mut tx = self.write().await?;
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1");
+        // What broke a rule of the companion itself would break it at the backend too, and what is kept of a
+        // record that was too large is not the record.
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT seq FROM record WHERE state > 1 AND NOT EXISTS (SELECT 1 FROM failure f \
+             WHERE f.queue = 1 AND f.seq = record.seq AND f.code = ",
+        );
+        query.push_bind(REJECTED_AT_CAPTURE).push(")");
         which.push(&mut query);
         query.push(" ORDER BY seq");
         let seqs: Vec<i64> = query

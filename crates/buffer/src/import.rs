@@ -195,7 +195,7 @@ async fn known(tx: &mut SqliteConnection, source: i64, line: &ImportLine) -> Res
         let (seq, digest, revision) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         kind(row.try_get(7)?)?;
         if row.try_get::<i64, _>(3)? != state::WAITING {
-            return Ok(Known::SetAside { seq, digest, revision });
+            return Ok(Known::SetAside { seq, digest, revision, accepted: true });
         }
         let measures = [row.try_get(4)?, row.try_get(5)?, row.try_get(6)?];
         let completeness = Completeness::from_columns(measures);

@@ -159,8 +159,6 @@ impl Buffer {
             .await?;
             totals.oldest_at = [totals.oldest_at, oldest].into_iter().flatten().min();
         }
-        // Held rows are the newest: walk back from the end of the queue, no further than the first that is
-        // free.
         totals.held = held(&mut tx, account, now).await?;
         Ok(totals)
     }
@@ -232,26 +230,14 @@ impl Buffer {
     }
 }
 
+/// From the index `record_held`: rows that were never held are not in it.
 async fn held(tx: &mut SqliteConnection, account: AccountId, now: i64) -> Result<u64> {
-    let mut held = 0;
-    for kind in Kind::ALL {
-        let free: Option<i64> = sqlx::query_scalar(
-            "SELECT seq FROM record WHERE state = 1 AND account = ?1 AND kind = ?2 AND held_until <= ?3 \
-             ORDER BY seq DESC LIMIT 1",
-        )
-        .bind(account.0)
-        .bind(kind.number())
-        .bind(now)
-        .fetch_optional(&mut *tx)
-        .await?;
-        held += sqlx::query_scalar::<_, i64>(
-            "SELECT count(*) FROM record WHERE state = 1 AND account = ?1 AND kind = ?2 AND seq > ?3",
-        )
-        .bind(account.0)
-        .bind(kind.number())
-        .bind(free.unwrap_or(0))
-        .fetch_one(&mut *tx)
-        .await? as u64;
-    }
-    Ok(held)
+    let held: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM record WHERE state = 1 AND held_until > 0 AND account = ? AND held_until > ?",
+    )
+    .bind(account.0)
+    .bind(now)
+    .fetch_one(tx)
+    .await?;
+    Ok(held as u64)
 }

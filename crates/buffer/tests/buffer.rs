@@ -114,8 +114,8 @@ async fn each_record_of_a_frame_counts_once_also_when_its_id_stands_twice() {
     let failed = bench.buffer.failed(0, 10, None).await.unwrap();
     assert_eq!(failed.len(), 2);
     assert!(matches!(&failed[0].reason, Reason::RejectedAtCapture { rule: Code::NotAnObject, .. }));
-    // the very same bad records again: named again, kept once
-    assert_eq!(bench.append(&["5", r#"{"id":"x"}"#], &[]).await.rejected.len(), 2);
+    // the very same bad records again, while they are among the failed
+    assert_eq!(bench.append(&["5", r#"{"id":"x"}"#], &[]).await.counts, ack(0, 0, 2));
     assert_eq!(bench.buffer.failed(0, 10, None).await.unwrap().len(), 2);
 }
 
@@ -458,4 +458,47 @@ async fn a_visit_stays_as_an_anchor_until_its_tabs_life_is_over() {
     let done = Settlement { confirm: vec![item(&rows[0])], keep_anchors: true, ..Settlement::default() };
     bench.buffer.settle(Some(batch), &done, NOW).await.unwrap();
     assert!(bench.buffer.anchors(&[anchor]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_stored_record_is_never_lost_to_a_bad_version_of_itself() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[&visit("v", "")], &[]).await;
+    let row = bench.oldest(&account).await.remove(0);
+    let reason = Reason::RejectedByBackend { field: None, message: "no".into(), status: Some(400) };
+    let aside = Settlement { set_aside: vec![(item(&row), reason)], ..Settlement::default() };
+    bench.buffer.settle(None, &aside, NOW).await.unwrap();
+    bench.append(&[r#"{"id":"v","url":"http://a/","startedAt":"soon"}"#], &[]).await;
+    let failed = bench.buffer.failed(0, 10, None).await.unwrap();
+    assert_eq!(failed.iter().map(|f| f.text == visit("v", "")).collect::<Vec<_>>(), [true, false]);
+    // ids that are too long to be ids do not make two records one
+    let long =
+        |tail: &str| format!(r#"{{"id":"{}{tail}","url":"http://a/","startedAt":1}}"#, "x".repeat(128));
+    bench.append(&[&long("1"), &long("2")], &[]).await;
+    assert_eq!(bench.buffer.failed(0, 10, None).await.unwrap().len(), 4);
+    // and what was never accepted is not sent by "retry all"
+    assert_eq!(bench.buffer.retry_failed(&FailedQuery::All).await.unwrap(), 1);
+    assert_eq!(bench.oldest(&account).await[0].text, visit("v", ""));
+}
+
+#[tokio::test]
+async fn held_is_counted_also_behind_a_retried_record_and_an_export_line_is_one_line() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let broken = "{\"id\":\"a\",\n\"url\":\"http://a/\",\r\n\"startedAt\":5}";
+    bench.append(&[broken], &[]).await;
+    let lines = bench.buffer.export(None, false).next().await.unwrap();
+    assert!(!serde_json::to_string(&lines[0]).unwrap().contains('\n'));
+    let row = bench.oldest(&account).await.remove(0);
+    let aside = Settlement {
+        set_aside: vec![(item(&row), Reason::NotConfirmed { attempts: 3 })],
+        ..Settlement::default()
+    };
+    bench.buffer.settle(None, &aside, NOW).await.unwrap();
+    let arrival = Arrival::read(None, &[&visit("held", "")], &[]);
+    bench.buffer.append(&source("p1"), &[arrival], 60_000, NOW).await.unwrap();
+    bench.buffer.retry_failed(&FailedQuery::All).await.unwrap();
+    let totals = bench.buffer.totals(Some(account.id), NOW).await.unwrap();
+    assert_eq!((totals.waiting(), totals.held), (2, 1));
 }

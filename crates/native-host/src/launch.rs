@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// An app that still runs after this is taken to have started.
+const SETTLED: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// The app lies beside the host in every form of installation.
-pub fn app() -> Result<(), String> {
+pub async fn app() -> Result<(), String> {
     let here = std::env::current_exe().map_err(|e| format!("the app was not found: {e}"))?;
     let name = format!("heyho-companion{}", std::env::consts::EXE_SUFFIX);
     let app = here.parent().unwrap_or(Path::new(".")).join(name);
@@ -15,7 +18,13 @@ pub fn app() -> Result<(), String> {
     let mut command = Command::new(app);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     platform::detach(&mut command);
-    command.spawn().map(drop).map_err(|e| format!("the app could not be started: {e}"))
+    let mut app = command.spawn().map_err(|e| format!("the app could not be started: {e}"))?;
+    // One that cannot reach a display ends at once; one that passed the order on to another ends well.
+    tokio::time::sleep(SETTLED).await;
+    match app.try_wait() {
+        Ok(Some(status)) if !status.success() => Err(format!("the app ended at once ({status})")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(unix)]

@@ -7,11 +7,12 @@
 use crate::agent_link::AgentLink;
 use crate::answers;
 use crate::frames::Inbound;
+use crate::push::Pusher;
 use crate::settings::Settings;
 use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
 use heyho_local::clock::Clock;
 use heyho_local::paths::Paths;
-use heyho_local::vocabulary::{Companion, FaultCode, Request as AgentRequest};
+use heyho_local::vocabulary::{FaultCode, Request as AgentRequest};
 use heyho_records::native::{
     AccountRef, Answer, Ask, Client, ErrorCode, HostInfo, Limits, MAX_FROM_BROWSER, MAX_RECORDS, PROTOCOL,
     Request, RequestId,
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 #[cfg(all(feature = "broken-control", not(debug_assertions)))]
 compile_error!("`broken-control` is a fault for tests of tests; it is never part of a release");
@@ -30,10 +31,6 @@ compile_error!("`broken-control` is a fault for tests of tests; it is never part
 /// Of raw frames in one commit: keeps a transaction short beside other writers.
 const GROUP_BYTES: usize = 4 << 20;
 const GROUP_FRAMES: usize = 64;
-/// For the status, while the settings cannot be read.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
-/// Pushes of the status are at least this far apart.
-const PUSH_SPACING: Duration = Duration::from_secs(1);
 /// The stream cannot be trusted further (contract, section 2).
 const DATA_ERROR: u8 = 65;
 
@@ -51,6 +48,7 @@ pub struct Session {
     out: mpsc::UnboundedSender<Vec<u8>>,
     /// End with the session: some hold the way out open.
     tasks: JoinSet<()>,
+    pusher: Option<AbortHandle>,
 }
 
 struct RecordsFrame {
@@ -103,6 +101,7 @@ impl Session {
             dropped: Dropped::default(),
             out,
             tasks: JoinSet::new(),
+            pusher: None,
         }
     }
 
@@ -263,10 +262,10 @@ impl Session {
     async fn other(&mut self, id: Option<RequestId>, other: Other) {
         match other {
             Other::Hello { protocol, client } => self.hello(id, protocol, client).await,
-            Other::Status => match self.status().await {
-                Ok(status) => self.say(&Answer::Status { id, status: Box::new(status) }),
-                Err(error) => self.say(&answers::nack(id, &error)),
-            },
+            Other::Status => {
+                let status = Box::new(self.status().await);
+                self.say(&Answer::Status { id, status });
+            }
             Other::Subscribe => self.subscribe(id).await,
             Other::Sync => {
                 let answer = match self.sync().await {
@@ -305,7 +304,7 @@ impl Session {
             Ok(buffer) => buffer.signed_in().await.ok().flatten(),
             Err(_) => None,
         };
-        let rules = self.settings.current().map(|config| config.rules.clone()).unwrap_or_default();
+        let rules = self.settings.rules();
         self.say(&Answer::Welcome {
             id,
             protocol: PROTOCOL,
@@ -317,26 +316,37 @@ impl Session {
         });
     }
 
-    /// The agent's word, or without one what the buffer knows.
-    async fn status(&mut self) -> Result<Status, BufferError> {
+    /// The agent's word, or without one what the buffer knows; a buffer that cannot be used is a status too.
+    async fn status(&mut self) -> Status {
         if let Some(status) = self.agent.status().await {
-            return Ok(status);
+            return status;
         }
-        let interval = self.settings.current().map_or(DEFAULT_INTERVAL, |config| config.sync.interval);
+        let interval = self.settings.interval();
         let now = self.clock.now_ms();
-        self.buffer().await?.offline_status(interval, now).await
+        let known = match self.buffer().await {
+            Ok(buffer) => buffer.offline_status(interval, now).await,
+            Err(error) => Err(error),
+        };
+        known.unwrap_or_else(|error| Status::broken(&error.to_string(), false))
     }
 
     async fn subscribe(&mut self, id: Option<RequestId>) {
-        match self.status().await {
-            Ok(status) => self.say(&Answer::Status { id: id.clone(), status: Box::new(status) }),
-            Err(error) => {
-                self.say(&answers::nack(id, &error));
-                return;
-            }
+        let said = self.status().await;
+        self.say(&Answer::Status { id: id.clone(), status: Box::new(said.clone()) });
+        let Ok(buffer) = self.buffer().await.cloned() else { return };
+        let pusher = Pusher {
+            agent: self.agent.clone(),
+            buffer,
+            settings: Settings::new(self.paths.config_file()),
+            clock: self.clock.clone(),
+            out: self.out.clone(),
+            id,
+            said: Some(said),
+        };
+        // One for this connection: a second subscription takes the place of the first.
+        if let Some(before) = self.pusher.replace(self.tasks.spawn(pusher.run())) {
+            before.abort();
         }
-        let (agent, out) = (self.agent.clone(), self.out.clone());
-        self.tasks.spawn(push(agent, out, id));
     }
 
     /// None: it was accepted.
@@ -354,33 +364,12 @@ impl Session {
     async fn open(&self, id: Option<RequestId>) {
         let opened = match self.agent.call(AgentRequest::Open).await {
             Ok(_) => Ok(()),
-            Err(fault) if fault.code == FaultCode::AgentNotRunning => crate::launch::app(),
+            // A headless agent has no window, and no agent has none either: the app brings one.
+            Err(fault) if matches!(fault.code, FaultCode::AgentNotRunning | FaultCode::NoWindow) => {
+                crate::launch::app().await
+            }
             Err(fault) => Err(fault.text),
         };
         self.say(&Answer::Opened { id, accepted: opened.is_ok(), reason: opened.err() });
-    }
-}
-
-/// Passes the agent's status on after each change, for as long as there is an agent; waits for the next one.
-async fn push(agent: Arc<AgentLink>, out: mpsc::UnboundedSender<Vec<u8>>, id: Option<RequestId>) {
-    loop {
-        if let Some(client) = agent.client().await {
-            let mut watch = client.watch();
-            if client.call(AgentRequest::Subscribe).await.is_ok() {
-                while watch.changed().await.is_ok() {
-                    let Some(status) = watch.borrow_and_update().clone() else { break };
-                    let answer = Answer::Status { id: id.clone(), status: Box::new(status) };
-                    if out.send(answers::json(&answer)).is_err() {
-                        return;
-                    }
-                    tokio::time::sleep(PUSH_SPACING).await;
-                }
-            }
-        }
-        // No agent, or it has ended: ask for one now and then. A nudge finds a new one at once.
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        if out.is_closed() {
-            return;
-        }
     }
 }

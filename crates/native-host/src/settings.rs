@@ -6,8 +6,9 @@
 //! it has, and what a user wanted kept private is not written down by accident.
 
 use heyho_local::config::{self, Config};
+use heyho_records::rules::Rule;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 #[derive(Debug)]
 pub struct Settings {
@@ -30,6 +31,16 @@ impl Settings {
             self.config = load(&self.file);
         }
         self.config.as_ref().map_err(String::as_str)
+    }
+
+    /// The privacy rules, for the extension to know what it need not even send.
+    pub fn rules(&mut self) -> Vec<Rule> {
+        self.current().map(|config| config.rules.clone()).unwrap_or_default()
+    }
+
+    /// What the status is judged by, also while the settings cannot be read.
+    pub fn interval(&mut self) -> Duration {
+        self.current().map_or_else(|_| Config::default().sync.interval, |config| config.sync.interval)
     }
 }
 

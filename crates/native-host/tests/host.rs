@@ -239,3 +239,25 @@ fn privacy_rules_hold_before_anything_is_written_also_when_they_are_new() {
         }
     }
 }
+
+#[test]
+fn a_subscriber_hears_of_records_and_of_rules_also_without_an_agent() {
+    let world = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(world.path().join("config")).unwrap();
+    let mut host = Host::start(world.path());
+    let first = host.ask(&json!({ "type": "subscribe", "id": "s" }));
+    assert_eq!((&first["id"], &first["unclaimed"]), (&json!("s"), &json!(0)));
+    let ack = host.ask(&json!({ "type": "records", "id": 1, "pageVisits": [visit("a")] }));
+    assert_eq!(ack["stored"], 1);
+    let pushed = host.answer();
+    assert_eq!(
+        (&pushed["type"], &pushed["id"], &pushed["unclaimed"]),
+        (&json!("status"), &json!("s"), &json!(1))
+    );
+    let rule = "[[privacy.rules]]\nid = 'b'\nmatch = 'host'\npattern = 'x.example'\naction = 'drop'\n";
+    std::fs::write(world.path().join("config/config.toml"), rule).unwrap();
+    let pushed = host.answer();
+    assert_eq!(pushed["type"], "rules");
+    assert_eq!(pushed["rules"][0]["pattern"], "x.example");
+    assert_eq!(host.end().0, 0);
+}

@@ -212,6 +212,9 @@ pub enum Answer {
         #[serde(flatten)]
         status: Box<Status>,
     },
+    Rules {
+        rules: Vec<Rule>,
+    },
     SyncRequested {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<RequestId>,

@@ -1,0 +1,114 @@
+//! What a subscribed extension is told without asking: the status after each change, at most one a second, and
+//! the privacy rules when they change. From the agent while there is one; without one from the buffer, whose
+//! file says when another program has written.
+
+use crate::agent_link::AgentLink;
+use crate::answers;
+use crate::settings::Settings;
+use heyho_buffer::Buffer;
+use heyho_local::clock::Clock;
+use heyho_local::vocabulary::{Companion, Request as AgentRequest};
+use heyho_records::native::{Answer, RequestId};
+use heyho_records::status::Status;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+const SPACING: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Pusher {
+    pub agent: Arc<AgentLink>,
+    pub buffer: Buffer,
+    pub settings: Settings,
+    pub clock: Arc<dyn Clock>,
+    pub out: mpsc::UnboundedSender<Vec<u8>>,
+    pub id: Option<RequestId>,
+    /// What the extension was told last.
+    pub said: Option<Status>,
+}
+
+impl Pusher {
+    /// Until the browser is gone.
+    pub async fn run(mut self) {
+        let mut written = self.buffer.watch().await.ok();
+        let mut rules = self.settings.rules();
+        let mut live: Option<watch::Receiver<Option<Status>>> = None;
+        while !self.out.is_closed() {
+            tokio::time::sleep(SPACING).await;
+            let now = self.settings.rules();
+            if now != rules {
+                rules = now;
+                self.say(&Answer::Rules { rules: rules.clone() });
+            }
+            if live.is_none() {
+                live = self.subscribe().await;
+            }
+            let status = live.as_mut().map(|watch| watch.borrow_and_update().clone());
+            match status {
+                Some(Some(status)) => self.tell(status),
+                // The agent has ended: what it said last is no longer so.
+                Some(None) => {
+                    live = None;
+                    self.from_buffer().await;
+                }
+                None => {
+                    let changed = match &mut written {
+                        Some(watch) => watch.changed().await.unwrap_or(true),
+                        None => true,
+                    };
+                    if changed {
+                        self.from_buffer().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn subscribe(&self) -> Option<watch::Receiver<Option<Status>>> {
+        let client = self.agent.client().await?;
+        let mut watch = client.watch();
+        client.call(AgentRequest::Subscribe).await.ok()?;
+        // Before the first change the answer to the subscription is the status; ask for it once.
+        if watch.borrow_and_update().is_none() {
+            let first = self.agent.status().await?;
+            return Some(joined(first, watch));
+        }
+        Some(watch)
+    }
+
+    async fn from_buffer(&mut self) {
+        let interval = self.settings.interval();
+        if let Ok(status) = self.buffer.offline_status(interval, self.clock.now_ms()).await {
+            self.tell(status);
+        }
+    }
+
+    fn tell(&mut self, status: Status) {
+        if self.said.as_ref() == Some(&status) {
+            return;
+        }
+        self.say(&Answer::Status { id: self.id.clone(), status: Box::new(status.clone()) });
+        self.said = Some(status);
+    }
+
+    fn say(&self, answer: &Answer) {
+        let _ = self.out.send(answers::json(answer));
+    }
+}
+
+/// The statuses that follow, with one before them.
+fn joined(first: Status, mut rest: watch::Receiver<Option<Status>>) -> watch::Receiver<Option<Status>> {
+    let (to, watch) = watch::channel(Some(first));
+    tokio::spawn(async move {
+        while rest.changed().await.is_ok() {
+            let status = rest.borrow_and_update().clone();
+            let ended = status.is_none();
+            if to.send(status).is_err() || ended {
+                return;
+            }
+        }
+        to.send_replace(None);
+    });
+    watch
+}
