@@ -60,7 +60,12 @@ impl Carrier {
     }
 
     pub async fn carry(&mut self, task: &Task) -> Outcome {
-        match self.attempt(task).await {
+        let mut attempt = self.attempt(task).await;
+        // A full disk stops deleting too: the ballast makes room for that, and draining for the rest.
+        if matches!(attempt, Err(BufferError::DiskFull)) && self.buffer.release_ballast().is_ok() {
+            attempt = self.attempt(task).await;
+        }
+        match attempt {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::error!("the run ends: {error}");

@@ -11,6 +11,7 @@ use crate::commands::driver;
 use crate::live::{Live, Pause, Running, SessionState};
 use crate::monotonic::Monotonic;
 use crate::tokens::Stored;
+use crate::upkeep::Upkeep;
 use heyho_buffer::{Account, Buffer, RunRecord, Watch};
 use heyho_local::clock::{self, Clock};
 use heyho_local::config::Config;
@@ -92,6 +93,7 @@ pub struct Engine {
     joined: bool,
     waiters: Vec<oneshot::Sender<RunSummary>>,
     ending: Option<oneshot::Sender<()>>,
+    upkeep: Upkeep,
 }
 
 /// What came in while a run was under way and has to wait for its end.
@@ -110,7 +112,9 @@ impl Engine {
             batch_bytes: usize::try_from(config.sync.batch_bytes).unwrap_or(usize::MAX),
             interval: config.sync.interval,
         });
+        let upkeep = Upkeep { buffer: buffer.clone(), live: live.clone() };
         Engine {
+            upkeep,
             buffer,
             keeper,
             live,
@@ -478,6 +482,7 @@ impl Engine {
             }
         }
         self.answer(account, &end, now).await;
+        let delivered = end.totals.confirmed > 0;
         let note = self
             .keeper
             .problem()
@@ -497,6 +502,10 @@ impl Engine {
                 why => live.last_end = Some(why),
             }
         });
+        if delivered {
+            self.upkeep.after_draining().await;
+        }
+        self.upkeep.now_and_then(now).await;
     }
 }
 

@@ -26,6 +26,7 @@ mod publish;
 mod start;
 mod stay;
 mod tokens;
+mod upkeep;
 
 pub use commands::{driver, shown};
 pub use lock::{AgentLock, LockError};

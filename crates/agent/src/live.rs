@@ -28,6 +28,10 @@ pub struct LiveState {
     pub buffer_problem: Option<String>,
     /// Settings that keep us from the backend.
     pub configuration: Option<String>,
+    /// The weekly look found the file damaged: so until the next start, which mends it.
+    pub damage: Option<String>,
+    /// A damaged buffer was set aside when this program started: what was saved.
+    pub recovered: Option<String>,
     /// Something the user should know that is no failure: tokens that live only in memory.
     pub note: Option<String>,
 }

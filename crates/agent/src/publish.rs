@@ -52,7 +52,7 @@ fn overlay(mut status: Status, mut facts: Facts, live: &LiveState) -> Status {
     let outlook = live.last_end.as_ref().map(|why| why.outlook());
     facts.signed_in = facts.signed_in && live.session != SessionState::SignedOut;
     facts.session_expired = live.session == SessionState::Expired || outlook == Some(Outlook::SessionExpired);
-    facts.buffer_problem |= live.buffer_problem.is_some();
+    facts.buffer_problem |= live.buffer_problem.is_some() || live.damage.is_some();
     facts.paused = live.paused.is_some();
     facts.syncing = live.running.is_some();
     facts.blocked = outlook == Some(Outlook::NeedsAttention) || live.configuration.is_some();
@@ -86,7 +86,9 @@ fn eta(done: u64, left: u64, elapsed_ms: i64) -> Option<u64> {
 fn reason(status: &Status, live: &LiveState) -> Option<String> {
     let failed = status.failed - status.failed_kept;
     match status.state {
-        State::BufferProblem => live.buffer_problem.clone().or_else(|| status.reason.clone()),
+        State::BufferProblem => {
+            live.damage.clone().or_else(|| live.buffer_problem.clone()).or_else(|| status.reason.clone())
+        }
         State::SessionExpired if live.note.is_some() => live.note.clone(),
         State::SessionExpired => Some(
             "The session has ended: sign in again to go on sending. Records are kept safely here.".to_owned(),
@@ -99,7 +101,9 @@ fn reason(status: &Status, live: &LiveState) -> Option<String> {
             _ => Some(format!("{failed} records could not be delivered.")),
         },
         State::Retrying => live.last_end.as_ref().map(|why| why.sentence()),
-        State::Paused | State::Syncing | State::Waiting | State::UpToDate => live.note.clone(),
+        State::Paused | State::Syncing | State::Waiting | State::UpToDate => {
+            live.recovered.clone().or_else(|| live.note.clone())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::live::Live;
 use crate::lock::{AgentLock, LockError};
 use crate::publish::publish;
 use crate::tokens::{FileStore, KeyringStore, TokenStore};
+use crate::upkeep::recovered;
 use anyhow::Context;
 use heyho_buffer::Buffer;
 use heyho_local::clock::{self, Clock};
@@ -100,7 +101,8 @@ pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
 async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started> {
     let StartOptions { paths, config, clock, open, first_run } = options;
     private_dir(&paths.data).context("the data directory cannot be made")?;
-    let buffer = Buffer::open(&paths.buffer()).await?;
+    let (buffer, recovery) = Buffer::open_or_recover(&paths.buffer(), clock.now_ms()).await?;
+    let buffer = buffer.with_cap(config.buffer_max_bytes);
     let device_id = device_id(&buffer).await?;
     let store: Arc<dyn TokenStore> = match config.tokens {
         Wanted::Keyring => Arc::new(KeyringStore),
@@ -113,6 +115,11 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     };
     let keeper = Keeper::new(store);
     let live = Arc::new(Live::default());
+    if let Some(recovery) = &recovery {
+        let text = recovered(recovery);
+        tracing::error!(why = recovery.why, "{text}");
+        live.change(|live| live.recovered = Some(text));
+    }
     let paused = buffer.meta(heyho_buffer::PAUSED_UNTIL).await?;
     live.change(|live| live.paused = kept_pause(paused.as_deref(), clock.now()));
 

@@ -610,3 +610,25 @@ async fn a_program_that_stays_becomes_the_agent_when_the_one_it_joined_ends() {
     stayed.shutdown().await;
     assert!(heyho_agent::AgentLock::take(&world.paths().agent_lock()).is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_buffer_never_prevents_the_start_and_what_was_saved_is_said() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    world.append(&["a", "b"]).await;
+    let file = world.paths().buffer();
+    let mut bytes = std::fs::read(&file).unwrap();
+    for byte in bytes.iter_mut().skip(100).take(3_000) {
+        *byte = !*byte;
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let agent = world.start().await;
+    let status = agent.until("a status", |_| true).await;
+    assert_eq!(status.state, State::SignedOut);
+    agent.login("u@x", "right password").await.unwrap();
+    let status = agent.until("up to date", |s| s.state == State::UpToDate).await;
+    assert!(status.reason.as_ref().unwrap().contains("was damaged"), "{status:?}");
+    world.append(&["c"]).await;
+    agent.sync().await.unwrap();
+    agent.agent.shutdown().await;
+}

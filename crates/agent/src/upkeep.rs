@@ -1,0 +1,73 @@
+//! What the buffer needs now and then: space given back after draining, old copies removed, and once a week a
+//! look at the whole file. Done between runs; a fault here is said and changes nothing else.
+
+use crate::live::Live;
+use heyho_buffer::{Buffer, Recovery};
+use std::sync::Arc;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+/// Keys in `meta`: when it was last done, in ms since the epoch.
+const COPIES_EXPIRED: &str = "copies_expired_at";
+const CHECKED_WHOLE: &str = "checked_whole_at";
+
+#[derive(Debug)]
+pub struct Upkeep {
+    pub buffer: Buffer,
+    pub live: Arc<Live>,
+}
+
+impl Upkeep {
+    /// After a run that delivered something.
+    pub async fn after_draining(&self) {
+        match self.buffer.tidy().await {
+            Ok(tidied) if tidied.log_alarm => {
+                tracing::warn!(
+                    bytes = tidied.log_bytes,
+                    "the write-ahead log does not shrink: a program reads and never ends"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("the buffer could not be tidied: {error}"),
+        }
+    }
+
+    pub async fn now_and_then(&self, now: i64) {
+        if self.is_due(COPIES_EXPIRED, DAY_MS, now).await {
+            match self.buffer.expire_copies(now) {
+                Ok(0) => {}
+                Ok(copies) => tracing::info!(copies, "copies of over a month ago were removed"),
+                Err(error) => tracing::warn!("old copies could not be removed: {error}"),
+            }
+        }
+        if self.is_due(CHECKED_WHOLE, 7 * DAY_MS, now).await {
+            if let Err(error) = self.buffer.check_whole().await {
+                let text = format!("{error}. Quit and start HeyHo Companion: it saves what can be read.");
+                tracing::error!("{text}");
+                self.live.change(|live| live.damage = Some(text));
+            } else if let Err(error) = self.buffer.set_damaged_texts_aside(now).await {
+                tracing::warn!("the texts in the buffer could not be checked: {error}");
+            }
+        }
+    }
+
+    /// Whether it is time; it is noted as done now, so that a fault is not repeated at every run.
+    async fn is_due(&self, key: &str, every_ms: i64, now: i64) -> bool {
+        let last = self.buffer.meta(key).await.ok().flatten().and_then(|ms| ms.parse::<i64>().ok());
+        let due = last.is_none_or(|last| !(0..every_ms).contains(&now.saturating_sub(last)));
+        due && self.buffer.set_meta(key, &now.to_string()).await.is_ok()
+    }
+}
+
+/// What to tell people after a damaged file was set aside.
+pub fn recovered(recovery: &Recovery) -> String {
+    let of = recovery.expected.map_or(String::new(), |expected| format!(" of {expected}"));
+    let bad = match recovery.damaged {
+        0 => String::new(),
+        n => format!(" {n} of them are no longer what was stored; they are among the failed."),
+    };
+    format!(
+        "The local store was damaged. {}{of} records were saved.{bad} The damaged files are kept in {}.",
+        recovery.saved,
+        recovery.set_aside.display()
+    )
+}
