@@ -564,7 +564,12 @@ async fn stop_stops_until_the_next_regular_run_which_comes() {
     world.append(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     backend.received.notified().await;
     agent.companion.call(Request::Stop).await.unwrap();
-    let stopped = agent.until("stopped", |s| s.state != State::Syncing && s.next_attempt_at.is_some()).await;
+    let stopped = agent
+        .until("stopped", |s| {
+            let ended = s.last_sync.as_ref().is_some_and(|last| last.outcome == "stopped");
+            ended && s.state != State::Syncing && s.next_attempt_at.is_some()
+        })
+        .await;
     assert_eq!(stopped.backlog.records(), 250);
     let before = backend.seen.lock().unwrap().len();
     world.append(&["one-more"]).await;
