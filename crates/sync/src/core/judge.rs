@@ -8,7 +8,7 @@ use crate::hunt::Cause;
 use crate::names::Named;
 use crate::policy;
 use crate::task::{Batch, BatchFate, BatchItem, Role, RowRef, RunEnd, Settlement, Task, Totals, Trigger};
-use crate::why::Why;
+use crate::why::{Stop, Why};
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
 use std::time::Duration;
@@ -186,6 +186,10 @@ impl Core {
         }
         let away = self.away;
         let Some(run) = &mut self.run else { return self.lost() };
+        // Pressed while the request was under way: no other one is waited for.
+        if run.stop {
+            return self.finish(Why::Stopped { by: Stop::Asked }, now, jitter);
+        }
         if server_fault && run.faults_refuse && matches!(again, Again::Send) {
             return self.fault_refuses(why, jitter);
         }

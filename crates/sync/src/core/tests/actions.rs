@@ -281,6 +281,27 @@ fn stop_ends_after_the_batch_in_flight() {
 }
 
 #[test]
+fn stop_during_a_request_that_fails_waits_for_no_other_one() {
+    let (mut core, mut queue) = (Core::new(Policy::default()), Queue::of(1_000));
+    let mut task = core.begin(Trigger::SyncNow, 0, 0.5);
+    let end = loop {
+        let outcome = match task {
+            Task::LearnCapabilities => Outcome::Reply(Ok(answer(404, ""))),
+            Task::TakeBatch(limits) => Outcome::Taken(queue.take(&limits)),
+            Task::Send { .. } => {
+                core.stop();
+                Outcome::Reply(Ok(answer(500, "")))
+            }
+            Task::Finish(end) => break end,
+            task => panic!("not expected: {task:?}"),
+        };
+        task = core.told(outcome, 0, 0.5);
+    };
+    assert_eq!((end.why, end.next_at_ms), (Why::Stopped { by: Stop::Asked }, None));
+    assert!(queue.confirmed.is_empty());
+}
+
+#[test]
 fn an_outcome_that_answers_no_task_ends_the_run_and_touches_nothing() {
     let mut core = Core::new(Policy::default());
     assert!(matches!(core.told(Outcome::Woken, 0, 0.5), Task::Finish(end) if end.why == Why::Internal));
