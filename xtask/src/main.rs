@@ -6,6 +6,7 @@
 //! - [`stamp`]: is this newer than what was made from it;
 //! - [`build`]: the web parts, and the one way in which cargo is asked to build;
 //! - [`checks`]: what is judged without running it;
+//! - [`controls`]: faults the suites must notice;
 //! - [`suites`]: the test suites, their order, their time;
 //! - [`tally`]: passed and failed, from the runners' own closing lines;
 //! - [`session`]: `cargo xtask run`;
@@ -15,6 +16,7 @@
 
 mod build;
 mod checks;
+mod controls;
 mod machine;
 mod session;
 mod shell;
@@ -29,7 +31,8 @@ cargo xtask run                   build everything and do the whole job once: wi
                                   without one, a scripted browsing session with a summary
 cargo xtask test [SUITE [FILTER]] every check and every test, or one suite, or its tests whose name contains FILTER
 
-Suites: checks, ui, extension, a crate by the name of its folder, companion (the desktop app), end-to-end";
+Suites: checks, ui, extension, a crate by the name of its folder, companion (the desktop app), end-to-end,
+controls";
 
 /// As in sysexits.h: wrong use of the command, and something needed that cannot be had.
 const EX_USAGE: u8 = 64;

@@ -4,13 +4,14 @@
 use crate::build::{self, TestProgram};
 use crate::shell::{self, command, root, say};
 use crate::tally::Tally;
-use crate::{checks, machine};
+use crate::{checks, controls, machine};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Instant;
 
 const END_TO_END: &str = "end-to-end";
+const CONTROLS: &str = "controls";
 const WEB: [&str; 2] = ["ui", "extension"];
 
 /// Runs all suites, or one; true when nothing failed.
@@ -27,7 +28,7 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
     for suite in WEB.into_iter().filter(|suite| wanted(suite)) {
         report.time(suite, || Ok(((), vitest(suite, filter)?)))?;
     }
-    if only.is_none_or(|name| name != "checks" && !WEB.contains(&name)) {
+    if only.is_none_or(|name| !["checks", CONTROLS].contains(&name) && !WEB.contains(&name)) {
         let programs = report.time("build", || {
             build::web()?;
             Ok((build::tests()?, Tally::default()))
@@ -43,6 +44,10 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
         for (suite, programs) in suites.into_iter().chain(last) {
             report.time(suite, || Ok(((), cargo_tests(suite, &programs, filter)?)))?;
         }
+    }
+
+    if wanted(CONTROLS) {
+        report.time(CONTROLS, || Ok(((), controls::run()?)))?;
     }
 
     if let Some(name) = only
