@@ -1,6 +1,6 @@
 //! What the backend keeps, as one trait with one idea per method.
 //!
-//! Invariants every implementation keeps, and `tests/conformance` checks:
+//! Invariants every implementation keeps, and `tests/http` checks over both:
 //!
 //! - a batch is saved whole or not at all, with its idempotency answer in the same transaction;
 //! - identity is (user, source, kind, id); which of two versions stays is decided by [`decide`], never in SQL, so
