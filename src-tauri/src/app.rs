@@ -76,7 +76,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 
     let (open, opens) = mpsc::channel(QUEUE);
-    let options = StartOptions { paths: paths.clone(), config, clock: clock::system(), open: Some(open), first_run: true };
+    let options = StartOptions {
+        paths: paths.clone(),
+        config,
+        clock: clock::system(),
+        open: Some(open),
+        first_run: true,
+    };
     let started = tauri::async_runtime::block_on(start_and_stay(options))?;
     app.manage(paths);
     app.manage(Agent(started.companion.clone()));

@@ -130,18 +130,22 @@ impl Buffer {
         {
             return Ok(());
         }
+        // Under another name until it is whole: an empty ballast stands for one that was let go.
+        let making = path.with_extension("new");
         let made = (|| -> std::io::Result<()> {
-            let mut file = private(&path)?;
+            let mut file = private(&making)?;
+            file.set_len(0)?;
             // Written, not reserved: a hole takes no room, and noise is not compressed away.
             let noise: Vec<u8> =
                 (0..1u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_ne_bytes()).collect();
             for _ in 0..BALLAST / noise.len() as u64 {
                 file.write_all(&noise)?;
             }
-            file.sync_all()
+            file.sync_all()?;
+            std::fs::rename(&making, &path)
         })();
         if let Err(error) = made {
-            self.release_ballast()?;
+            let _ = std::fs::remove_file(&making);
             return Err(error.into());
         }
         Ok(())

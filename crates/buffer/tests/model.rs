@@ -159,6 +159,8 @@ struct Row {
     revision: i64,
     state: State,
     owner: Owner,
+    /// It was good when it arrived.
+    accepted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -219,8 +221,11 @@ impl Model {
                 let identity = (source, version.kind, version.id());
                 let text = version.text();
                 if version.bad {
-                    answer.rejected += 1;
-                    self.reject(identity, text, owner, &fresh);
+                    if self.reject(identity, text, owner, &fresh) {
+                        answer.rejected += 1;
+                    } else {
+                        answer.unchanged += 1;
+                    }
                     continue;
                 }
                 let row = |owner, revision| Row {
@@ -231,6 +236,7 @@ impl Model {
                     revision,
                     state: State::Waiting,
                     owner,
+                    accepted: true,
                 };
                 if let Some(at) = fresh.iter().position(|row| row.identity == identity) {
                     if fresh[at].text == text || fresh[at].end > version.end {
@@ -279,18 +285,19 @@ impl Model {
         answers
     }
 
-    /// Kept once, under its own id where no good version has it, else under one of its own.
-    fn reject(&mut self, mut identity: Identity, text: String, owner: Owner, fresh: &[Row]) {
+    /// Kept once, under its own id where no good version has it, else under one of its own. False: it is here
+    /// already.
+    fn reject(&mut self, mut identity: Identity, text: String, mut owner: Owner, fresh: &[Row]) -> bool {
         let by_content = (identity.0, identity.1, format!("rejected:{text}"));
         for here in [&identity, &by_content] {
             let kept = self.find(here).is_some_and(|at| self.rows[at].text == text);
             let gone = self.find(here).is_none()
                 && self.delivered.get(&delivered_key(here)).is_some_and(|(content, ..)| *content == text);
             if kept || gone {
-                return;
+                return false;
             }
         }
-        let good = |row: &Row| row.identity == identity && row.state == State::Waiting;
+        let good = |row: &Row| row.identity == identity && (row.state == State::Waiting || row.accepted);
         let taken = self.rows.iter().chain(fresh).any(good)
             || (self.find(&identity).is_none() && self.delivered.contains_key(&delivered_key(&identity)));
         if taken {
@@ -298,11 +305,13 @@ impl Model {
         }
         let mut revision = 1;
         if let Some(at) = self.find(&identity) {
-            revision = self.rows.remove(at).revision + 1;
+            let old = self.rows.remove(at);
+            (revision, owner) = (old.revision + 1, old.owner);
         }
         let place = self.place();
         let state = State::Failed;
-        self.rows.push(Row { place, identity, text, end: 0, revision, state, owner });
+        self.rows.push(Row { place, identity, text, end: 0, revision, state, owner, accepted: false });
+        true
     }
 
     fn in_order(&self) -> Vec<&Row> {
@@ -399,7 +408,9 @@ impl Bench {
             Step::Batch { user, visits, aggregates } => self.batch(*user, *visits, *aggregates).await,
             Step::Settle { user, answers, fate } => self.settle(*user, answers, *fate).await,
             Step::Retry(nth) => {
-                let places = self.model.nth_failed(*nth);
+                // What was never accepted is not sent, whoever asks.
+                let mut places = self.model.nth_failed(*nth);
+                places.retain(|place| self.model.rows.iter().any(|row| row.place == *place && row.accepted));
                 let count = self.buffer.retry_failed(&self.failed_query(*nth).await).await.unwrap();
                 assert_eq!(count, places.len() as u64);
                 for old in places {

@@ -50,7 +50,7 @@ impl Pusher {
                 // The agent has ended: what it said last is no longer so.
                 Some(None) => {
                     live = None;
-                    self.from_buffer().await;
+                    self.tell_from_buffer().await;
                 }
                 None => {
                     let changed = match &mut written {
@@ -58,7 +58,7 @@ impl Pusher {
                         None => true,
                     };
                     if changed {
-                        self.from_buffer().await;
+                        self.tell_from_buffer().await;
                     }
                 }
             }
@@ -77,7 +77,7 @@ impl Pusher {
         Some(watch)
     }
 
-    async fn from_buffer(&mut self) {
+    async fn tell_from_buffer(&mut self) {
         let interval = self.settings.interval();
         if let Ok(status) = self.buffer.offline_status(interval, self.clock.now_ms()).await {
             self.tell(status);
