@@ -95,7 +95,9 @@ impl Buffer {
 
     /// What to say when no agent runs.
     pub async fn offline_status(&self, interval: Duration, now: i64) -> Result<Status> {
-        let mut status = self.status(interval, now).await?.status;
+        let Known { mut status, facts, .. } = self.status(interval, now).await?;
+        // Nobody can say now whether the session still holds: no green without an agent.
+        status.state = State::decide(Facts { confirmed_lately: false, ..facts });
         let waiting = status.backlog.records();
         status.reason = Some(match status.state {
             State::BufferProblem => status.reason.take().unwrap_or_default(),

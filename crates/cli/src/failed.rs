@@ -1,7 +1,7 @@
 //! `failed` and `export`. These work on the buffer itself, with or without an agent.
 
 use crate::args::{Failed, Which};
-use crate::link::nudge;
+use crate::link::{nudge, request_sync};
 use crate::sync::{failed as fault_of, open};
 use crate::{Context, sentence};
 use heyho_agent::shown;
@@ -70,6 +70,7 @@ async fn show(context: &Context, id: i64) -> Result<ExitCode, Fault> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[derive(Clone, Copy)]
 enum Change {
     Retry,
     Discard,
@@ -80,13 +81,17 @@ async fn change(context: &Context, which: Which, said: &str, change: Change) -> 
     let asked = which.ids.len() as u64;
     let query = if which.all { FailedQuery::All } else { FailedQuery::Numbers(which.ids.clone()) };
     let buffer = open(context).await?;
-    let done = match change {
+    let done = match &change {
         Change::Retry => buffer.retry_failed(&query).await,
         Change::Discard => buffer.discard_failed(&query).await,
         Change::Keep => buffer.keep_failed(&query).await,
     };
     let count = done.map_err(fault_of)?;
-    nudge(context).await;
+    match change {
+        // Whoever retries wants it tried now; without an agent, or while it cannot be, it waits its turn.
+        Change::Retry => request_sync(context).await,
+        Change::Discard | Change::Keep => nudge(context).await,
+    }
     context.out.say(&serde_json::json!({ "count": count }), |_| match count {
         1 => format!("1 record: {said}."),
         n => format!("{n} records: {said}."),

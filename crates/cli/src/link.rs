@@ -64,3 +64,10 @@ pub async fn nudge(context: &Context) {
         let _ = timeout(PATIENCE, client.call(Request::Nudge)).await;
     }
 }
+
+/// Asks the agent, if there is one, to sync now.
+pub async fn request_sync(context: &Context) {
+    if let Some(client) = running(context).await {
+        let _ = timeout(PATIENCE, client.call(Request::Sync { wait: false })).await;
+    }
+}
