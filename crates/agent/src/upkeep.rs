@@ -32,6 +32,12 @@ impl Upkeep {
     }
 
     pub async fn now_and_then(&self, now: i64) {
+        // While the ballast is let go arrivals are refused, so that nothing may be left to drain: whether there
+        // is room for a new one is looked at after every run, not only after one that delivered.
+        if matches!(self.buffer.problem().await, Ok(Some(_))) {
+            self.after_draining().await;
+            self.live.touch();
+        }
         if self.is_due(COPIES_EXPIRED, DAY_MS, now).await {
             match self.buffer.expire_copies(now) {
                 Ok(0) => {}

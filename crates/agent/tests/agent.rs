@@ -637,3 +637,25 @@ async fn a_damaged_buffer_never_prevents_the_start_and_what_was_saved_is_said() 
     agent.sync().await.unwrap();
     agent.agent.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_there_is_room_again_arrivals_are_taken_also_with_nothing_to_drain() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    world.append(&["a"]).await;
+    // as a full disk left it, which has room by now
+    Buffer::open(&world.paths().buffer()).await.unwrap().release_ballast().unwrap();
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    let buffer = Buffer::open(&world.paths().buffer()).await.unwrap();
+    buffer.release_ballast().unwrap();
+    // the second run begins when all that belongs to the first is done
+    agent.sync().await.unwrap();
+    agent.sync().await.unwrap();
+    assert_eq!(buffer.problem().await.unwrap(), None);
+    world.append(&["b"]).await;
+    agent.sync().await.unwrap();
+    assert_eq!(backend.ids("u@x"), ["a", "b"]);
+    agent.agent.shutdown().await;
+}
