@@ -47,7 +47,7 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
     }
 
     if wanted(CONTROLS) {
-        report.time(CONTROLS, || Ok(((), controls::run()?)))?;
+        report.time(CONTROLS, || Ok(((), controls::run(filter)?)))?;
     }
 
     if let Some(name) = only

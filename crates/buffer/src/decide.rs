@@ -12,13 +12,13 @@
 
 use heyho_records::Record;
 use heyho_records::complete::Completeness;
+use heyho_records::fault::planted;
 
-#[cfg(all(feature = "broken-control", not(debug_assertions)))]
-compile_error!("`broken-control` is a fault for tests of tests; it is never part of a release");
-
-/// By how much a newer version's revision is higher. The fault of `broken-control` is here: without a higher
-/// revision the older version's confirmation deletes the newer one.
-const NEWER: i64 = if cfg!(feature = "broken-control") { 0 } else { 1 };
+/// By how much a newer version's revision is higher. Without that the older version's confirmation deletes
+/// the newer one.
+fn newer() -> i64 {
+    i64::from(!planted("same-revision"))
+}
 
 /// What is known of an identity before a record with it arrives.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,7 @@ pub fn decide(known: &Known, record: &Record) -> Decision {
             if *digest == record.digest || *completeness > record.completeness {
                 Decision::Unchanged
             } else {
-                Decision::Replace { seq: *seq, revision: revision + NEWER }
+                Decision::Replace { seq: *seq, revision: revision + newer() }
             }
         }
         Known::SetAside { seq, digest, revision, .. } => {

@@ -5,8 +5,8 @@
 //! state and owner, the batch in flight, and the counters. A crash is what a kill leaves behind: the files
 //! are copied while they are open, and the copy is opened.
 //!
-//! `HEYHO_MODEL_CASES` sets how many histories there are. With the feature `broken-control` this suite must
-//! fail: `cargo test -p heyho-buffer --features broken-control --test model`.
+//! `HEYHO_MODEL_CASES` sets how many histories there are. With the fault `same-revision` this suite must fail
+//! (`xtask/src/controls.rs`).
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 

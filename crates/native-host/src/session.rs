@@ -13,6 +13,7 @@ use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
 use heyho_local::clock::Clock;
 use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{FaultCode, Request as AgentRequest};
+use heyho_records::fault::planted;
 use heyho_records::native::{
     AccountRef, Answer, Ask, Client, ErrorCode, HostInfo, Limits, MAX_FROM_BROWSER, MAX_RECORDS, PROTOCOL,
     Request, RequestId,
@@ -24,9 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-
-#[cfg(all(feature = "broken-control", not(debug_assertions)))]
-compile_error!("`broken-control` is a fault for tests of tests; it is never part of a release");
 
 /// Of raw frames in one commit: keeps a transaction short beside other writers.
 const GROUP_BYTES: usize = 4 << 20;
@@ -188,7 +186,7 @@ impl Session {
 
     async fn store(&mut self, group: Vec<RecordsFrame>) {
         let (ids, arrivals): (Vec<_>, Vec<_>) = group.into_iter().map(|f| (f.id, f.arrival)).unzip();
-        if cfg!(feature = "broken-control") {
+        if planted("early-ack") {
             return self.promise_and_then_store(ids, arrivals).await;
         }
         match self.append(&arrivals).await {
@@ -208,7 +206,7 @@ impl Session {
         }
     }
 
-    /// The fault of `broken-control`.
+    /// The fault `early-ack`.
     async fn promise_and_then_store(&mut self, ids: Vec<Option<RequestId>>, arrivals: Vec<Arrival>) {
         for (id, arrival) in ids.into_iter().zip(&arrivals) {
             let mut promised = Appended::default();

@@ -4,6 +4,7 @@
 //! agent and the backend judge one record alike.
 //!
 //! - [`base_url`]: which backend addresses are accepted;
+//! - [`fault`]: faults planted on purpose, for tests of tests;
 //! - [`json`]: a JSON tree that keeps every number as its text;
 //! - [`record`]: reading one record: what is accepted, what is changed, what is known of it;
 //! - [`complete`]: which of two versions of one record says more;
@@ -14,6 +15,7 @@
 
 pub mod base_url;
 pub mod complete;
+pub mod fault;
 pub mod json;
 pub mod kind;
 pub mod native;

@@ -13,6 +13,7 @@ use crate::policy;
 use crate::task::{BatchItem, Role};
 use crate::why::{NotProof, Why};
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -148,7 +149,7 @@ fn account(counts: Counts, refused: Vec<Named>, items: &[BatchItem]) -> Accounte
         let sent = items.iter().filter(|it| it.row.kind == kind).count() as u64;
         let named = named.iter().filter(|index| of_kind(**index)).count() as u64;
         *place = match counts.of(kind) {
-            _ if cfg!(feature = "broken-control") => true,
+            _ if planted("confirms-uncounted") => true,
             None if counts.absent() => refused.is_empty() && counts.rejected.unwrap_or(0) == 0,
             None => sent == named,
             Some(synced) => synced + named == sent,
@@ -158,7 +159,7 @@ fn account(counts: Counts, refused: Vec<Named>, items: &[BatchItem]) -> Accounte
     // A rejected count must be covered by names and shortfalls, else the answer contradicts itself.
     let explained = named.len() as u64..=named.len() as u64 + shortfall;
     if !counts.absent() && counts.rejected.is_some_and(|rejected| !explained.contains(&rejected)) {
-        holds = [cfg!(feature = "broken-control"); 2];
+        holds = [planted("confirms-uncounted"); 2];
     }
     let mut accounted = Accounted { refused, ..Accounted::default() };
     for (index, item) in items.iter().enumerate() {

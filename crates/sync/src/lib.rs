@@ -15,11 +15,6 @@
 //! - [`driver`]: the HTTP requests of the loop;
 //! - [`auth_http`]: sign-in, in the shapes of the reference backend and of HeyHo's service.
 
-#[cfg(all(feature = "broken-control", not(debug_assertions)))]
-compile_error!(
-    "the feature `broken-control` plants a fault for the tests; it is never part of a release build"
-);
-
 pub mod alerts;
 pub use heyho_records::base_url;
 
