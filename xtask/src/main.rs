@@ -1,6 +1,7 @@
-//! The repository's two commands: `cargo xtask run` does the whole job once on this machine, `cargo xtask
-//! test` proves all of it. Both first see to what the machine lacks, and both are quick the second time: what
-//! was made is marked in `target/xtask/` with the state of what it was made from.
+//! The repository's commands: `cargo xtask run` does the whole job once on this machine, `cargo xtask test`
+//! proves all of it, `cargo xtask torture` proves it at length. All first see to what the machine lacks, and
+//! are quick the second time: what was made is marked in `target/xtask/` with the state of what it was made
+//! from.
 //!
 //! - [`machine`]: Debian packages, Node, npm packages, crates, cargo-deny;
 //! - [`stamp`]: is this newer than what was made from it;
@@ -8,6 +9,7 @@
 //! - [`checks`]: what is judged without running it;
 //! - [`controls`]: faults the suites must notice;
 //! - [`suites`]: the test suites, their order, their time;
+//! - [`torture`]: the suites that have a size, at their largest;
 //! - [`tally`]: passed and failed, from the runners' own closing lines;
 //! - [`session`]: `cargo xtask run`;
 //! - [`shell`]: starting other programs.
@@ -23,6 +25,7 @@ mod shell;
 mod stamp;
 mod suites;
 mod tally;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -31,8 +34,10 @@ cargo xtask run                   build everything and do the whole job once: wi
                                   without one, a scripted browsing session with a summary
 cargo xtask test [SUITE [FILTER]] every check and every test, or one suite, or its tests whose name contains FILTER
 
-Suites: checks, ui, extension, a crate by the name of its folder, companion (the desktop app), end-to-end,
-controls";
+cargo xtask torture [SUITE]       the suites that have a size at their largest, for hours
+
+Suites of test: checks, ui, extension, a crate by the name of its folder, companion (the desktop app),
+end-to-end, controls";
 
 /// As in sysexits.h: wrong use of the command, and something needed that cannot be had.
 const EX_USAGE: u8 = 64;
@@ -46,8 +51,10 @@ fn main() -> ExitCode {
         ["test"] => suites::test(None, None),
         ["test", suite] => suites::test(Some(suite), None),
         ["test", suite, filter] => suites::test(Some(suite), Some(filter)),
+        ["torture"] => torture::run(None),
+        ["torture", suite] => torture::run(Some(suite)),
         _ => {
-            eprintln!("{USAGE}");
+            eprintln!("{USAGE}\nSuites of torture: {}", torture::names());
             return ExitCode::from(EX_USAGE);
         }
     };

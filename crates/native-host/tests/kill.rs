@@ -278,7 +278,7 @@ fn nothing_acknowledged_is_lost_whenever_hosts_and_the_agent_are_killed() {
     let histogram = histogram.lock().unwrap();
     let total: u64 = histogram.values().sum();
     println!(
-        "{total} hosts and {agents} agents killed in {rounds} rounds; {acked} records acknowledged, \
+        "figures: {total} hosts and {agents} agents killed in {rounds} rounds; {acked} records acknowledged, \
          {delivered} delivered, 0 lost"
     );
     for (landed, n) in histogram.iter() {

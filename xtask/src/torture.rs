@@ -1,0 +1,117 @@
+//! `cargo xtask torture [SUITE]`: the suites of `cargo xtask test` that have a size, at the size that is meant
+//! to find what happens once in thousands of times. Hours, not minutes: it is no part of the ordinary tests.
+//!
+//! A suite takes its size from its own variables; every one sees `HEYHO_TORTURE=1` besides. What it prints
+//! as `figures: …` (or `skipped: …`) stands in the closing table. One that ends badly makes the whole end
+//! badly, after all the others have run.
+
+use crate::shell::{self, command, say};
+use crate::tally::Tally;
+use crate::{build, machine};
+use anyhow::{Result, bail};
+use std::time::Instant;
+
+struct Suite {
+    name: &'static str,
+    package: &'static str,
+    /// Arguments of `cargo test` that choose the test program.
+    target: &'static [&'static str],
+    /// The tests of it that run: those whose name contains this.
+    filter: &'static str,
+    /// The size.
+    env: &'static [(&'static str, &'static str)],
+}
+
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "kills",
+        package: "heyho-host",
+        target: &["--test", "kill"],
+        filter: "",
+        env: &[("HEYHO_KILLS", "10000")],
+    },
+    Suite {
+        name: "model",
+        package: "heyho-buffer",
+        target: &["--test", "model"],
+        filter: "",
+        env: &[("HEYHO_MODEL_CASES", "100000")],
+    },
+    Suite {
+        name: "damage",
+        package: "heyho-buffer",
+        target: &["--test", "damage"],
+        filter: "",
+        env: &[("HEYHO_DAMAGES", "5000")],
+    },
+    Suite {
+        name: "backend-feed",
+        package: "heyho-backend",
+        target: &["--test", "http"],
+        filter: "order::",
+        env: &[],
+    },
+    Suite {
+        name: "backend-slow",
+        package: "heyho-backend",
+        target: &["--test", "http"],
+        filter: "protection::",
+        env: &[],
+    },
+];
+
+pub fn names() -> String {
+    SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ")
+}
+
+/// All of them, or one; true when nothing failed.
+pub fn run(only: Option<&str>) -> Result<bool> {
+    let chosen: Vec<&Suite> = SUITES.iter().filter(|s| only.is_none_or(|name| name == s.name)).collect();
+    if chosen.is_empty() {
+        bail!("{:?} is no suite of torture; there are {}", only.unwrap_or_default(), names());
+    }
+    machine::prepare()?;
+    build::web()?;
+    let mut rows = Vec::new();
+    let mut sound = true;
+    for suite in chosen {
+        say(&format!("torture: {}", suite.name));
+        let start = Instant::now();
+        let (passed, figures) = one(suite)?;
+        sound &= passed;
+        rows.push((suite.name, passed, start.elapsed().as_secs(), figures));
+    }
+    println!("\n suite            minutes  figures");
+    for (name, passed, seconds, figures) in rows {
+        let minutes = seconds as f64 / 60.0;
+        let mark = if passed { ' ' } else { '!' };
+        println!("{mark}{name:16} {minutes:7.1}  {}", figures.join("; "));
+    }
+    println!("\n{}", if sound { "all hold" } else { "those marked ! do not hold: see above" });
+    Ok(sound)
+}
+
+/// Whether it holds, and what it said of itself.
+fn one(suite: &Suite) -> Result<(bool, Vec<String>)> {
+    let mut cargo = command(&["cargo", "test", "--locked", "-p", suite.package]);
+    cargo.args(suite.target).args(["--", "--nocapture"]);
+    if !suite.filter.is_empty() {
+        cargo.arg(suite.filter);
+    }
+    cargo.env("HEYHO_TORTURE", "1").envs(suite.env.iter().copied()).env("RUST_LIB_BACKTRACE", "0");
+    let (mut figures, mut tally) = (Vec::new(), Tally::default());
+    let succeeded = shell::each_line(&mut cargo, |line| {
+        println!("{line}");
+        tally.read(line);
+        // The test's name may stand before it on the same line.
+        for (mark, shown) in [("figures: ", ""), ("skipped: ", "skipped: ")] {
+            if let Some((_, said)) = line.split_once(mark) {
+                figures.push(format!("{shown}{said}"));
+            }
+        }
+    })?;
+    if tally.passed + tally.failed == 0 {
+        figures.push("no test ran".to_owned());
+    }
+    Ok((succeeded && tally.passed > 0, figures))
+}
