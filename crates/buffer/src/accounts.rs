@@ -28,7 +28,7 @@ pub struct SignedIn {
     pub backend: String,
     pub user_id: String,
     pub email: String,
-    /// Claim also what was captured after another account had signed out.
+    /// Claim also what was captured after another account had signed out: see [`Buffer::claim`].
     pub claim_others: bool,
 }
 
@@ -63,6 +63,21 @@ pub(crate) async fn session(connection: &mut SqliteConnection) -> Result<Session
     Ok(session)
 }
 
+/// In the place of a ref: nobody claims it without being asked, whoever is asked may.
+pub(crate) const WHEN_ASKED: &str = "imported";
+
+async fn claim(tx: &mut SqliteConnection, account: i64) -> Result<u64> {
+    Ok(sqlx::query(
+        "UPDATE record SET account = ?1, claim_ref = NULL WHERE account IS NULL AND (claim_ref IS NULL \
+         OR claim_ref = ?2 OR claim_ref IN (SELECT ref FROM account))",
+    )
+    .bind(account)
+    .bind(WHEN_ASKED)
+    .execute(tx)
+    .await?
+    .rows_affected())
+}
+
 fn account_ref(backend: &str, user_id: &str) -> String {
     let digest = Sha256::digest(format!("{backend}\n{user_id}").as_bytes());
     digest.iter().take(12).map(|b| format!("{b:02x}")).collect()
@@ -89,15 +104,15 @@ impl Buffer {
         .await?;
         let claimed = sqlx::query(
             "UPDATE record SET account = ?1, claim_ref = NULL WHERE account IS NULL \
-             AND (claim_ref = ?2 OR (claim_ref IS NULL AND ?3) OR (claim_ref IS NOT NULL AND ?4))",
+             AND (claim_ref = ?2 OR (claim_ref IS NULL AND ?3))",
         )
         .bind(id)
         .bind(&r#ref)
-        .bind(first || who.claim_others)
-        .bind(who.claim_others)
+        .bind(first)
         .execute(&mut *tx)
         .await?
         .rows_affected();
+        let asked = if who.claim_others { claim(&mut tx, id).await? } else { 0 };
         if before.last_ref.as_ref() != Some(&r#ref) {
             // Another account's confirmation says nothing about this one.
             sqlx::query("DELETE FROM meta WHERE key = ?").bind(LAST_CONFIRMED).execute(&mut *tx).await?;
@@ -117,7 +132,34 @@ impl Buffer {
             user_id: who.user_id.clone(),
             email: who.email.clone(),
         };
-        Ok((account, claimed))
+        Ok((account, claimed + asked))
+    }
+
+    /// Gives this account what is unclaimed, because the user says so. What was captured under an account that
+    /// is not known here, or whose account cannot be read any more, stays nobody's.
+    pub async fn claim(&self, account: AccountId) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let claimed = claim(&mut tx, account.0).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Everybody whose records are, or were, here.
+    pub async fn accounts(&self) -> Result<Vec<Account>> {
+        let rows = sqlx::query("SELECT account, ref, backend, user_id, email FROM account ORDER BY account")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Account {
+                    id: AccountId(row.try_get(0)?),
+                    r#ref: row.try_get(1)?,
+                    backend: row.try_get(2)?,
+                    user_id: row.try_get(3)?,
+                    email: row.try_get(4)?,
+                })
+            })
+            .collect()
     }
 
     /// From here on records are unclaimed. Nothing that is bound changes.

@@ -7,8 +7,8 @@
 use crate::decide::{Decision, Known, decide};
 use crate::error::{BufferError, Result};
 use crate::open::Buffer;
+use crate::series::{self, Flow};
 use crate::state;
-use crate::stats::{Flow, count_in_series};
 use futures_util::future::BoxFuture;
 use heyho_records::complete::Completeness;
 use heyho_records::native;
@@ -223,7 +223,7 @@ impl Buffer {
             answers.push(answer);
         }
         note_tabs(&mut tx, source_id, arrivals, now).await?;
-        count_in_series(&mut tx, now, flow).await?;
+        series::add(&mut tx, now, flow).await?;
         tx.commit().await?;
         Ok(answers)
     }

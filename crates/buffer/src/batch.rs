@@ -8,7 +8,7 @@ use crate::accounts::AccountId;
 use crate::append::{checksum_of, kind};
 use crate::error::Result;
 use crate::open::Buffer;
-use crate::stats::{Flow, count_in_series};
+use crate::series::{self, Flow};
 use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, anchor, state};
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
@@ -308,7 +308,7 @@ impl Buffer {
         forget_old(&mut tx, now).await?;
         let confirmed = settlement.confirm.len() as u64;
         let flow = Flow { confirmed: confirmed as i64, failed: failed as i64, ..Flow::default() };
-        count_in_series(&mut tx, now, flow).await?;
+        series::add(&mut tx, now, flow).await?;
         tx.commit().await?;
         Ok((confirmed, failed))
     }

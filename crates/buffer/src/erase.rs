@@ -1,4 +1,4 @@
-//! Erasing for good: a site, an account, everything.
+//! Erasing for good: chosen records, a site, an account, everything.
 //!
 //! What is erased is nowhere afterwards: not among the waiting or the failed, not in the bytes of a batch in
 //! flight (every batch is abandoned; what still waits goes into a new one under a new key), not among
@@ -6,22 +6,29 @@
 //! read record by record with certainty), not in free pages (`secure_delete`) and not in the log, which is
 //! emptied. What cannot be told apart is erased too: a digest does not say which site it is of.
 
+use crate::accounts::WHEN_ASKED;
 use crate::append::{checksum, kind};
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::state;
+use heyho_records::fault::planted;
+use heyho_records::glance::host_name;
 use heyho_records::record::digest;
 use heyho_records::rules::{self, Action, Dropped, Match, Rule};
 use heyho_records::{Kind, Record};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::borrow::Cow;
 
 const PAGE: i64 = 500;
+const CHUNK: usize = 500;
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// Records deleted.
-    pub records: u64,
+    /// Records deleted that waited.
+    pub waiting: u64,
+    /// Records deleted that had failed.
+    pub failed: u64,
     /// Records that lost a part: a tab's aggregate that was on other sites too.
     pub changed: u64,
     /// Backups and set-aside files.
@@ -30,10 +37,18 @@ pub struct Erased {
     pub log_emptied: bool,
 }
 
+impl Erased {
+    /// Records deleted.
+    pub fn records(&self) -> u64 {
+        self.waiting + self.failed
+    }
+}
+
 impl Buffer {
     /// A site and everything under it.
     pub async fn forget(&self, domain: &str) -> Result<Erased> {
-        let domain = domain.trim().trim_start_matches("*.").trim_end_matches('.').to_lowercase();
+        let plain = || domain.trim().trim_start_matches("*.").trim_end_matches('.').to_lowercase();
+        let domain = host_name(domain).unwrap_or_else(plain);
         let site = Site {
             rules: [Rule {
                 id: "forget".to_owned(),
@@ -63,38 +78,49 @@ impl Buffer {
         self.leave_no_copy(erased).await
     }
 
-    /// Everything that is kept for whoever has this address, on whichever backend.
-    pub async fn discard_account(&self, email: &str) -> Result<Erased> {
+    /// Everything that is kept for whoever has this address, on whichever backend, or for the account of this
+    /// ref.
+    pub async fn discard_account(&self, email_or_ref: &str) -> Result<Erased> {
         let mut tx = self.write().await?;
-        let records =
-            sqlx::query("DELETE FROM record WHERE account IN (SELECT account FROM account WHERE email = ?)")
-                .bind(email)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-        for statement in [
-            "DELETE FROM anchor WHERE account IN (SELECT account FROM account WHERE email = ?)",
-            "DELETE FROM run WHERE account IN (SELECT account FROM account WHERE email = ?)",
-        ] {
-            sqlx::query(statement).bind(email).execute(&mut *tx).await?;
+        let mut erased = Erased::default();
+        // Asked anew by each statement: there are few accounts.
+        const THEIRS: &str = "(SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
+        for (state, deleted) in [("state = 1", &mut erased.waiting), ("state > 1", &mut erased.failed)] {
+            let delete = format!("DELETE FROM record WHERE {state} AND account IN {THEIRS}");
+            let delete = sqlx::query(sqlx::AssertSqlSafe(delete)).bind(email_or_ref);
+            *deleted = delete.execute(&mut *tx).await?.rows_affected();
+        }
+        for of_it in ["DELETE FROM anchor", "DELETE FROM run"] {
+            let delete = format!("{of_it} WHERE account IN {THEIRS}");
+            sqlx::query(sqlx::AssertSqlSafe(delete)).bind(email_or_ref).execute(&mut *tx).await?;
         }
         forget_traces(&mut tx).await?;
-        // Who is signed in stays signed in, with nothing kept.
-        sqlx::query(
-            "DELETE FROM account WHERE email = ? AND account NOT IN \
-             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))",
-        )
-        .bind(email)
-        .execute(&mut *tx)
-        .await?;
+        // Who is signed in stays signed in, with nothing kept. What was captured after the sign-out of somebody
+        // who is gone is still for whoever the user says.
+        const GONE: &str = "(email = ?1 OR ref = ?1) AND account NOT IN \
+             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))";
+        let unbind = format!(
+            "UPDATE record SET claim_ref = ?2 WHERE account IS NULL \
+             AND claim_ref IN (SELECT ref FROM account WHERE {GONE})"
+        );
+        let unbind = sqlx::query(sqlx::AssertSqlSafe(unbind)).bind(email_or_ref).bind(WHEN_ASKED);
+        unbind.execute(&mut *tx).await?;
+        let delete = format!("DELETE FROM account WHERE {GONE}");
+        sqlx::query(sqlx::AssertSqlSafe(delete)).bind(email_or_ref).execute(&mut *tx).await?;
         tx.commit().await?;
-        self.leave_no_copy(Erased { records, ..Erased::default() }).await
+        self.leave_no_copy(erased).await
     }
 
     /// All records, of everybody, and all that was known of them. The sign-in and the settings stay.
     pub async fn erase_everything(&self) -> Result<Erased> {
         let mut tx = self.write().await?;
-        let records = sqlx::query("DELETE FROM record").execute(&mut *tx).await?.rows_affected();
+        let mut erased = Erased::default();
+        for (delete, deleted) in [
+            ("DELETE FROM record WHERE state = 1", &mut erased.waiting),
+            ("DELETE FROM record WHERE state > 1", &mut erased.failed),
+        ] {
+            *deleted = sqlx::query(delete).execute(&mut *tx).await?.rows_affected();
+        }
         for statement in [
             "DELETE FROM batch",
             "DELETE FROM delivered",
@@ -110,14 +136,50 @@ impl Buffer {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         tx.commit().await?;
-        self.leave_no_copy(Erased { records, ..Erased::default() }).await
+        self.leave_no_copy(erased).await
     }
 
-    async fn leave_no_copy(&self, mut erased: Erased) -> Result<Erased> {
+    pub(crate) async fn leave_no_copy(&self, mut erased: Erased) -> Result<Erased> {
         erased.copies = self.delete_all_copies()?;
-        erased.log_emptied = self.checkpoint().await?;
+        erased.log_emptied = planted("log-kept") || self.checkpoint().await?;
         Ok(erased)
     }
+}
+
+/// These rows, as far as they are in one of these states, and what else is known of their identities. Says how
+/// many there were.
+pub(crate) async fn rows(tx: &mut SqliteConnection, numbers: &[i64], states: &[i64]) -> Result<u64> {
+    let mut deleted = 0;
+    for chunk in numbers.chunks(CHUNK) {
+        for of_them in [
+            "DELETE FROM delivered WHERE (source, kind, id) IN (SELECT source, kind, id FROM record",
+            "DELETE FROM tab_visit WHERE (source, id) IN (SELECT source, id FROM record",
+            "DELETE FROM anchor WHERE (source, id) IN (SELECT source, id FROM record",
+            "DELETE FROM record WHERE seq IN (SELECT seq FROM record",
+        ] {
+            let mut query = QueryBuilder::<Sqlite>::new(of_them);
+            query.push(" WHERE state IN (");
+            let mut list = query.separated(", ");
+            for state in states {
+                list.push_bind(*state);
+            }
+            query.push(") AND seq IN (");
+            let mut list = query.separated(", ");
+            for number in chunk {
+                list.push_bind(*number);
+            }
+            query.push("))");
+            let count = query.build().execute(&mut *tx).await?.rows_affected();
+            if of_them.starts_with("DELETE FROM record") {
+                deleted += count;
+            }
+        }
+    }
+    if deleted > 0 {
+        // A version that was discarded may stand in any of them, under a number it had before.
+        sqlx::query("DELETE FROM batch").execute(tx).await?;
+    }
+    Ok(deleted)
 }
 
 struct Site {
@@ -154,19 +216,26 @@ async fn forget_page(
     dropped: &mut Dropped,
     erased: &mut Erased,
 ) -> Result<Option<i64>> {
-    let rows = sqlx::query("SELECT seq, kind, text FROM record WHERE seq > ? ORDER BY seq LIMIT ?")
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&mut *tx)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT seq, kind, CAST(text AS BLOB), state FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
+    )
+    .bind(after)
+    .bind(PAGE)
+    .fetch_all(&mut *tx)
+    .await?;
     let Some(last) = rows.last() else { return Ok(None) };
     for row in &rows {
-        let (seq, kind, text): (i64, Kind, String) =
+        let (seq, kind, text): (i64, Kind, Vec<u8>) =
             (row.try_get(0)?, kind(row.try_get(1)?)?, row.try_get(2)?);
+        // A flipped bit may leave no text at all.
+        let text = String::from_utf8_lossy(&text);
         match site.judge(kind, &text, dropped) {
             Fate::Kept => {}
             Fate::Gone => {
-                erased.records += 1;
+                match row.try_get(3)? {
+                    state::WAITING => erased.waiting += 1,
+                    _ => erased.failed += 1,
+                }
                 sqlx::query("DELETE FROM record WHERE seq = ?").bind(seq).execute(&mut *tx).await?;
             }
             Fate::Changed(text) => {
@@ -205,12 +274,14 @@ async fn forget_anchors(tx: &mut SqliteConnection, site: &Site) -> Result<()> {
 async fn forget_traces(tx: &mut SqliteConnection) -> Result<()> {
     for statement in [
         "DELETE FROM batch",
-        "DELETE FROM delivered",
         "DELETE FROM tab_visit WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.source = tab_visit.source \
          AND r.kind = 1 AND r.id = tab_visit.id) AND NOT EXISTS (SELECT 1 FROM anchor a \
          WHERE a.source = tab_visit.source AND a.id = tab_visit.id)",
     ] {
         sqlx::query(statement).execute(&mut *tx).await?;
+    }
+    if !planted("digests-kept") {
+        sqlx::query("DELETE FROM delivered").execute(tx).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The records that were set aside: looked at, retried, discarded, kept quietly.
 
 use crate::append::{REJECTED_AT_CAPTURE, kind};
+use crate::erase::{self, Erased};
 use crate::error::{BufferError, Result};
 use crate::open::Buffer;
 use crate::state;
@@ -128,11 +129,18 @@ impl Buffer {
         Ok(seqs.len() as u64)
     }
 
-    /// Gone for good: the caller has asked the user.
+    /// Gone for good, wherever else it is kept: the caller has asked the user.
     pub async fn discard_failed(&self, which: &FailedQuery) -> Result<u64> {
-        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM record WHERE state > 1");
+        let mut tx = self.write().await?;
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1");
         which.push(&mut query);
-        self.change(query).await
+        let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&mut *tx).await?;
+        let failed = erase::rows(&mut tx, &numbers, &[state::FAILED, state::FAILED_KEPT]).await?;
+        tx.commit().await?;
+        if failed > 0 {
+            self.leave_no_copy(Erased { failed, ..Erased::default() }).await?;
+        }
+        Ok(failed)
     }
 
     /// They stay, and ask for no attention any more.

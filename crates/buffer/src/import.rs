@@ -4,6 +4,7 @@
 //! is decided as for any arrival (`decide`), so that importing twice changes nothing. A record of nobody
 //! stays nobody's: it is claimed when the user says so, not by whoever signs in first.
 
+use crate::accounts::WHEN_ASKED;
 use crate::append::{checksum, kind};
 use crate::decide::{Decision, Known, decide};
 use crate::error::{BufferError, Result};
@@ -17,9 +18,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection};
-
-/// Nobody has this ref.
-const IMPORTED: &str = "imported";
 
 /// A line of an export that can be taken in.
 #[derive(Debug)]
@@ -243,7 +241,7 @@ async fn insert(
     .bind(id_of(line))
     .bind(record.is_some_and(|record| record.id_derived))
     .bind(account)
-    .bind(account.is_none().then_some(IMPORTED))
+    .bind(account.is_none().then_some(WHEN_ASKED))
     .bind(revision.max(line.line.revision))
     .bind(text)
     .bind(text.len() as i64)

@@ -24,8 +24,10 @@ mod lock;
 mod open;
 mod recover;
 mod salvage;
+mod series;
 mod stats;
 mod status;
+mod waiting;
 
 pub use accounts::{Account, AccountId, SignedIn};
 pub use anchor::Anchor;
@@ -39,8 +41,10 @@ pub use growth::{LOG_ALARM, Tidied};
 pub use import::{ImportLine, Imported};
 pub use open::{Buffer, Watch, check_sqlite};
 pub use recover::Recovery;
+pub use series::Point;
 pub use stats::{Counts, Other, RunRecord, SourceSeen, Totals};
 pub use status::{Known, LAST_CONFIRMED, PAUSED_UNTIL};
+pub use waiting::{WaitingPage, WaitingRow};
 
 /// How long the digest of a confirmed record is remembered.
 pub const DELIVERED_FOR_MS: i64 = 7 * 24 * 3_600_000;

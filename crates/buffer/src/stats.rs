@@ -1,5 +1,4 @@
-//! How much there is of what: read from counters, never by counting rows. And what happened: the 24-hour
-//! series and the history of runs.
+//! How much there is of what: read from counters, never by counting rows. And the history of runs.
 
 use crate::accounts::AccountId;
 use crate::error::Result;
@@ -8,9 +7,6 @@ use crate::state;
 use heyho_records::Kind;
 use sqlx::{Row, SqliteConnection};
 
-/// One bucket of the series.
-const BUCKET_MS: i64 = 15 * 60_000;
-const SERIES_FOR_MS: i64 = 48 * 3_600_000;
 const RUNS_KEPT: i64 = 1_000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,35 +63,6 @@ pub struct RunRecord {
     pub failed: u64,
     pub outcome: String,
     pub why: Option<String>,
-}
-
-/// What one transaction adds to the series.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Flow {
-    pub stored: i64,
-    pub confirmed: i64,
-    pub failed: i64,
-}
-
-pub(crate) async fn count_in_series(tx: &mut SqliteConnection, now: i64, flow: Flow) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO series (bucket, stored, confirmed, failed, waiting) \
-         VALUES (?1, ?2, ?3, ?4, (SELECT ifnull(sum(n), 0) FROM counter WHERE state = 1)) \
-         ON CONFLICT DO UPDATE SET stored = stored + excluded.stored, \
-         confirmed = confirmed + excluded.confirmed, failed = failed + excluded.failed, \
-         waiting = excluded.waiting",
-    )
-    .bind(now.div_euclid(BUCKET_MS))
-    .bind(flow.stored)
-    .bind(flow.confirmed)
-    .bind(flow.failed)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("DELETE FROM series WHERE bucket < ?")
-        .bind((now - SERIES_FOR_MS).div_euclid(BUCKET_MS))
-        .execute(tx)
-        .await?;
-    Ok(())
 }
 
 impl Buffer {

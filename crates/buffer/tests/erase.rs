@@ -62,7 +62,7 @@ async fn a_forgotten_site_is_in_no_file_and_the_rest_stays() {
     let (buffer, account) = full(dir.path()).await;
     let before = oldest(&buffer, &account).await;
     let erased = buffer.forget("Canary.example").await.unwrap();
-    assert_eq!(erased, Erased { records: 4, changed: 1, copies: 2, log_emptied: true });
+    assert_eq!(erased, Erased { waiting: 2, failed: 2, changed: 1, copies: 2, log_emptied: true });
     assert_eq!(holds(dir.path(), "canary"), Vec::<std::path::PathBuf>::new());
     assert!(buffer.in_flight(account.id).await.unwrap().is_none(), "made anew under a new key");
     let left = oldest(&buffer, &account).await;
@@ -80,7 +80,7 @@ async fn a_discarded_account_leaves_nothing_and_others_keep_theirs() {
     let other = buffer.sign_in(&who("2"), NOW).await.unwrap().0;
     append(&buffer, &[on("theirs", "a.example")]).await.unwrap();
     let erased = buffer.discard_account("1@x").await.unwrap();
-    assert_eq!((erased.records, erased.log_emptied), (6, true));
+    assert_eq!((erased.records(), erased.log_emptied), (6, true));
     assert_eq!(holds(dir.path(), "canary"), Vec::<std::path::PathBuf>::new());
     assert_eq!(oldest(&buffer, &other).await.len(), 1);
     assert!(buffer.totals(Some(other.id), NOW).await.unwrap().others.is_empty());
@@ -91,7 +91,7 @@ async fn everything_erased_is_everything_but_the_sign_in() {
     let dir = tempfile::tempdir().unwrap();
     let (buffer, account) = full(dir.path()).await;
     let erased = buffer.erase_everything().await.unwrap();
-    assert_eq!((erased.records, erased.copies, erased.log_emptied), (6, 2, true));
+    assert_eq!((erased.records(), erased.copies, erased.log_emptied), (6, 2, true));
     assert_eq!(holds(dir.path(), "canary"), Vec::<std::path::PathBuf>::new());
     assert!(export(&buffer).await.is_empty());
     assert_eq!(buffer.signed_in().await.unwrap().unwrap(), account);

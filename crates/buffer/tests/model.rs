@@ -336,20 +336,33 @@ impl Model {
 
     fn sign_in(&mut self, user: usize, claim: bool) {
         let first = self.last.is_none();
+        self.known[user] = true;
         for row in &mut self.rows {
             let claims = match row.owner {
                 Owner::User(_) => false,
                 Owner::FirstToCome => first || claim,
-                Owner::Only(only) => only == user || claim,
-                Owner::Stranger => claim,
+                // Captured after somebody's sign-out: whoever the user says. Under an account that never signed
+                // in here: that one's alone.
+                Owner::Only(only) => only == user || (claim && self.known[only]),
+                Owner::Stranger => false,
             };
             if claims {
                 row.owner = Owner::User(user);
             }
         }
-        self.known[user] = true;
         self.signed_in = Some(user);
         self.last = Some(user);
+    }
+
+    /// Gone, and with them what is known of them: digests, and every batch, which may hold an older version.
+    fn discard(&mut self, places: &[u64]) {
+        if places.is_empty() {
+            return;
+        }
+        for row in self.rows.extract_if(.., |row| places.contains(&row.place)) {
+            self.delivered.remove(&delivered_key(&row.identity));
+        }
+        self.batches.clear();
     }
 
     fn nth_failed(&self, nth: Option<usize>) -> Vec<u64> {
@@ -421,8 +434,9 @@ impl Bench {
             }
             Step::Discard(nth) => {
                 let places = self.model.nth_failed(*nth);
-                self.buffer.discard_failed(&self.failed_query(*nth).await).await.unwrap();
-                self.model.rows.retain(|row| !places.contains(&row.place));
+                let count = self.buffer.discard_failed(&self.failed_query(*nth).await).await.unwrap();
+                assert_eq!(count, places.len() as u64);
+                self.model.discard(&places);
             }
             Step::Keep(nth) => {
                 let places = self.model.nth_failed(*nth);

@@ -122,10 +122,10 @@ pub async fn forget(context: &Context, domain: &str) -> Result<ExitCode, Fault> 
 
 async fn say(context: &Context, erased: Erased, what: &str) -> Result<ExitCode, Fault> {
     nudge(context).await;
-    let facts = serde_json::json!({ "records": erased.records, "changed": erased.changed,
+    let facts = serde_json::json!({ "records": erased.records(), "changed": erased.changed,
         "copies": erased.copies, "logEmptied": erased.log_emptied });
     context.out.say(&facts, |_| {
-        let mut text = format!("{} records {what} deleted, {} changed.", erased.records, erased.changed);
+        let mut text = format!("{} records {what} deleted, {} changed.", erased.records(), erased.changed);
         if erased.copies > 0 {
             text.push_str(&format!(" {} backups and set-aside files deleted.", erased.copies));
         }

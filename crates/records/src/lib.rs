@@ -8,6 +8,7 @@
 //! - [`json`]: a JSON tree that keeps every number as its text;
 //! - [`record`]: reading one record: what is accepted, what is changed, what is known of it;
 //! - [`complete`]: which of two versions of one record says more;
+//! - [`glance`]: what a list shows of a record;
 //! - [`reason`]: why a record is among the failed, as a typed value that is stored;
 //! - [`rules`]: what the user wants kept nowhere;
 //! - [`native`]: the frames between extension and host;
@@ -16,6 +17,7 @@
 pub mod base_url;
 pub mod complete;
 pub mod fault;
+pub mod glance;
 pub mod json;
 pub mod kind;
 pub mod native;
