@@ -132,9 +132,15 @@ pub enum Browsers {
     /// Every browser this program knows, and how it stands.
     List,
     /// Connect the browsers that are installed.
-    Register,
+    Register {
+        /// Only this one, as `heyho browsers list` names it.
+        browser: Option<String>,
+    },
     /// Take the connection away again.
-    Unregister,
+    Unregister {
+        /// Only this one.
+        browser: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

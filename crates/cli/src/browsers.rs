@@ -1,56 +1,81 @@
-//! `browsers`: which browsers know the host.
+//! `browsers`: which browsers know the host, and which are connected.
 
 use crate::Context;
 use crate::args::Browsers;
-use heyho_local::browsers::{Manifest, Row, Standing, System, list, manifests, register, unregister};
+use heyho_local::browsers::{self, BrowserRow, BrowserState, Form, OptOut, Registration, Roots, System};
+use heyho_local::clock;
 use heyho_local::vocabulary::{Fault, FaultCode};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub fn browsers(context: &Context, command: &Browsers) -> Result<ExitCode, Fault> {
-    let manifests = all(context)?;
-    let failed =
-        |e: std::io::Error| Fault::new(FaultCode::Failed, format!("a manifest cannot be written: {e}"));
-    let rows = match command {
-        Browsers::List => list(&manifests),
-        Browsers::Register => register(&manifests).map_err(failed)?,
-        Browsers::Unregister => unregister(&manifests).map_err(failed)?,
-    };
+pub async fn browsers(context: &Context, command: &Browsers) -> Result<ExitCode, Fault> {
+    let all = all(context)?;
+    match command {
+        Browsers::List => {}
+        Browsers::Register { browser } => {
+            known(&all, browser.as_deref())?;
+            browsers::register(&all, browser.as_deref()).map_err(failed)?;
+        }
+        Browsers::Unregister { browser } => {
+            known(&all, browser.as_deref())?;
+            browsers::unregister(&all, browser.as_deref()).map_err(failed)?;
+        }
+    }
+    let rows = rows(context, &all).await;
     context.out.say(&rows, |rows| table(rows))?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn all(context: &Context) -> Result<Vec<Manifest>, Fault> {
-    let home = directories::BaseDirs::new()
-        .map(|dirs| dirs.home_dir().to_owned())
+pub fn all(context: &Context) -> Result<Vec<Registration>, Fault> {
+    let roots = Roots::of_user()
         .ok_or_else(|| Fault::new(FaultCode::Configuration, "no home directory was found"))?;
-    Ok(manifests(System::here(), &home, &host()?, &context.config.extensions))
+    let host = browsers::host().map_err(|e| Fault::new(FaultCode::Failed, e.to_string()))?;
+    Ok(browsers::registrations(System::here(), &roots, &host, &context.config.extensions))
 }
 
-/// The host lies beside this program, and its path is written down as an absolute one.
-fn host() -> Result<PathBuf, Fault> {
-    let here = std::env::current_exe().and_then(|path| path.canonicalize());
-    let here =
-        here.map_err(|e| Fault::new(FaultCode::Failed, format!("this program cannot find itself: {e}")))?;
-    let host = here.with_file_name(format!("heyho-host{}", std::env::consts::EXE_SUFFIX));
-    if !host.exists() {
-        let text = format!("heyho-host is not beside this program ({})", host.display());
-        return Err(Fault::new(FaultCode::Failed, text));
+/// What lies on the disk, and what the companion has heard, as far as it can be asked.
+pub async fn rows(context: &Context, all: &[Registration]) -> Vec<BrowserRow> {
+    let heard = crate::sync::current_status(context).await.map(|status| status.browsers).unwrap_or_default();
+    browsers::survey(all, &heard, &OptOut::default(), clock::system().now())
+}
+
+fn known(all: &[Registration], browser: Option<&str>) -> Result<(), Fault> {
+    let Some(wanted) = browser else { return Ok(()) };
+    if all.iter().any(|one| one.browser.eq_ignore_ascii_case(wanted)) {
+        return Ok(());
     }
-    Ok(host)
+    let names: Vec<&str> = all.iter().map(|one| one.browser.as_str()).collect();
+    let text = format!("there is no browser {wanted:?}; known are {}", names.join(", "));
+    Err(Fault::new(FaultCode::Usage, text))
 }
 
-fn table(rows: &[Row]) -> String {
-    let lines = rows.iter().map(|row| format!("{:<16} {}", row.browser, words(row.standing)));
-    lines.collect::<Vec<_>>().join("\n")
+fn failed(error: std::io::Error) -> Fault {
+    Fault::new(FaultCode::Failed, format!("a manifest cannot be written: {error}"))
 }
 
-pub fn words(standing: Standing) -> &'static str {
-    match standing {
-        Standing::NotInstalled => "not installed",
-        Standing::NotRegistered => "not registered: heyho browsers register",
-        Standing::Registered => "registered",
-        Standing::Outdated => "registered for another place: heyho browsers register",
-        Standing::Changed => "its manifest was changed by somebody else and is left alone",
+fn table(rows: &[BrowserRow]) -> String {
+    if rows.is_empty() {
+        return "No browser was found on this computer.".to_owned();
     }
+    let mut lines = Vec::new();
+    for row in rows {
+        lines.push(format!("{:<24} {}", name(row), row.sentence));
+        if row.can_register {
+            lines.push(format!("{:<24} heyho browsers register {}", "", row.browser));
+        }
+        lines.extend(row.command.iter().map(|command| format!("{:<24} {command}", "")));
+    }
+    lines.join("\n")
+}
+
+fn name(row: &BrowserRow) -> String {
+    match row.form {
+        Form::Package => row.name.clone(),
+        Form::Flatpak => format!("{} (flatpak)", row.name),
+        Form::Snap => format!("{} (snap)", row.name),
+    }
+}
+
+/// Whether records can come from it, now or when it runs.
+pub fn is_well(row: &BrowserRow) -> bool {
+    matches!(row.state, BrowserState::Connected | BrowserState::Seen | BrowserState::Registered)
 }

@@ -1,11 +1,10 @@
 //! `doctor`: looks at each part, says how it stands and what to do.
 
-use crate::browsers::{all, words};
+use crate::browsers::{all, is_well, rows};
 use crate::link::running;
 use crate::sync::open;
 use crate::{Context, sentence};
 use heyho_agent::{FileStore, KeyringStore, TokenStore, driver};
-use heyho_local::browsers::{Standing, list};
 use heyho_local::config::{Config, TokenStore as Wanted};
 use heyho_local::vocabulary::Fault;
 use serde::Serialize;
@@ -25,7 +24,7 @@ pub async fn doctor(context: &Context) -> Result<ExitCode, Fault> {
     let mut findings =
         vec![settings(context), database(context).await, agent(context).await, tokens(context).await];
     findings.push(backend(context).await);
-    findings.extend(browsers(context));
+    findings.extend(browsers(context).await);
     let all_good = findings.iter().all(|f| f.good);
     context.out.say(&findings, |findings| {
         let lines = findings.iter().map(|f| {
@@ -105,20 +104,19 @@ async fn backend(context: &Context) -> Finding {
     }
 }
 
-fn browsers(context: &Context) -> Vec<Finding> {
-    let rows = match all(context) {
-        Ok(manifests) => list(&manifests),
+async fn browsers(context: &Context) -> Vec<Finding> {
+    let all = match all(context) {
+        Ok(all) => all,
         Err(fault) => return vec![bad("browsers", fault.text, "install heyho-host beside heyho")],
     };
-    rows.into_iter()
-        .filter(|row| row.standing != Standing::NotInstalled)
-        .map(|row| {
-            let text = format!("{}: {}", row.browser, words(row.standing));
-            match row.standing {
-                Standing::Registered => good("browsers", text),
-                Standing::Changed => bad("browsers", text, format!("look at {}", row.path.display())),
-                _ => bad("browsers", text, "heyho browsers register"),
-            }
-        })
-        .collect()
+    let findings = rows(context, &all).await.into_iter().map(|row| {
+        let text = format!("{}: {}", row.name, row.sentence);
+        match (is_well(&row), row.command, row.can_register) {
+            (true, ..) => good("browsers", text),
+            (false, Some(command), _) => bad("browsers", text, command),
+            (false, None, true) => bad("browsers", text, format!("heyho browsers register {}", row.browser)),
+            (false, None, false) => Finding { good: false, ..good("browsers", text) },
+        }
+    });
+    findings.collect()
 }

@@ -92,7 +92,7 @@ async fn execute(context: Context, command: Command) -> Result<ExitCode, Fault> 
         Command::Forget { domain } => keeping::forget(&context, &domain).await,
         Command::Pause { duration } => sync::pause(&context, duration.as_deref()).await,
         Command::Resume => sync::resume(&context).await,
-        Command::Browsers(what) => browsers::browsers(&context, &what),
+        Command::Browsers(what) => browsers::browsers(&context, &what).await,
         Command::Config(what) => settings::config(&context, what),
         Command::Doctor => doctor::doctor(&context).await,
         Command::Agent => sync::agent(&context).await,

@@ -20,7 +20,7 @@ pub async fn status(context: &Context) -> Result<ExitCode, Fault> {
 }
 
 /// From the agent, or from the buffer where none runs.
-async fn current_status(context: &Context) -> Result<Status, Fault> {
+pub async fn current_status(context: &Context) -> Result<Status, Fault> {
     if let Some(client) = running(context).await {
         return ask(&client, Request::Status).await;
     }

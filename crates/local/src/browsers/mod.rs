@@ -1,0 +1,50 @@
+//! The browsers of this user: making the host known to them, and saying how each stands.
+//!
+//! ```text
+//! places (pure: system, roots → where) ─▶ manifest (pure: what it says) ─▶ register (writes) ─▶ survey (says)
+//! ```
+//!
+//! Invariants:
+//! 1. Nothing is written for a browser that is not there, and nothing over what somebody else has written or
+//!    changed: a manifest of ours carries a digest of itself, and only while that is right is it ours.
+//! 2. What [`repair`] does at each start it does in silence and again: it writes only what is missing or
+//!    points to another place, and honours [`OptOut`].
+//! 3. [`unregister`] takes away the files, and the folders that are empty then.
+
+mod manifest;
+mod places;
+mod register;
+mod survey;
+
+pub use places::{Form, Registration, Roots, System, registrations};
+pub use register::{Standing, register, repair, standing, unregister};
+pub use survey::{BrowserProfile, BrowserRow, BrowserState, survey};
+
+/// What the user does not want (`[browsers]` in config.toml).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OptOut {
+    /// Nothing is registered by itself.
+    pub all: bool,
+    /// These are not, by the names of [`Registration::browser`].
+    pub some: Vec<String>,
+}
+
+impl OptOut {
+    pub fn holds_for(&self, browser: &str) -> bool {
+        self.all || self.some.iter().any(|name| name.eq_ignore_ascii_case(browser))
+    }
+}
+
+/// The host lies beside the program that runs, and its path is written down as an absolute one.
+pub fn host() -> std::io::Result<std::path::PathBuf> {
+    let here = std::env::current_exe()?.canonicalize()?;
+    let host = here.with_file_name(format!("heyho-host{}", std::env::consts::EXE_SUFFIX));
+    if !host.is_file() {
+        let text = format!("heyho-host is not beside this program ({})", host.display());
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, text));
+    }
+    Ok(host)
+}
+
+#[cfg(test)]
+mod tests;

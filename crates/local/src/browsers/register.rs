@@ -1,0 +1,193 @@
+//! Writing manifests, mending them, taking them away.
+
+use super::OptOut;
+use super::manifest::{is_ours, serves};
+use super::places::{Registration, Sandbox};
+use crate::paths::write_private;
+use std::io;
+use std::path::Path;
+
+/// How a browser stands by what lies on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    NotInstalled,
+    NotRegistered,
+    Registered,
+    /// Ours, and of another place or version: registering again mends it.
+    Outdated,
+    /// Somebody else's words stand there; they are left alone.
+    Changed,
+    /// Registered, as far as that helps: its sandbox lets nothing out until the user has allowed it.
+    Blocked,
+}
+
+pub fn standing(registration: &Registration) -> Standing {
+    if !registration.presence.iter().any(|path| path.exists()) {
+        return Standing::NotInstalled;
+    }
+    let Some(manifest) = &registration.manifest else { return Standing::Blocked };
+    match std::fs::read_to_string(manifest) {
+        Ok(found) if found == registration.contents => whole(registration),
+        Ok(found) if is_ours(&found) => Standing::Outdated,
+        Ok(_) => Standing::Changed,
+        Err(_) if serves_all_users(registration) => Standing::Registered,
+        Err(_) => Standing::NotRegistered,
+    }
+}
+
+/// With the right manifest: is the rest as it must be?
+fn whole(registration: &Registration) -> Standing {
+    let wrapped = registration
+        .wrapper
+        .as_ref()
+        .is_none_or(|(path, text)| std::fs::read_to_string(path).is_ok_and(|found| found == *text));
+    if !wrapped || !platform::is_pointed(registration) {
+        return Standing::Outdated;
+    }
+    match &registration.sandbox {
+        Sandbox::Flatpak { overrides, .. } if !may_spawn(overrides) => Standing::Blocked,
+        _ => Standing::Registered,
+    }
+}
+
+fn serves_all_users(registration: &Registration) -> bool {
+    let found = registration.system_manifest.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    found.is_some_and(|found| serves(&found, &registration.contents))
+}
+
+/// Whether `flatpak override --user --talk-name=org.freedesktop.Flatpak ID` was said.
+fn may_spawn(overrides: &Path) -> bool {
+    let text = std::fs::read_to_string(overrides).unwrap_or_default();
+    text.lines().map(|line| line.replace(' ', "")).any(|line| line == "org.freedesktop.Flatpak=talk")
+}
+
+/// At each start: writes what is missing or outdated where the browser is installed and the user has not opted
+/// out. Answers the names of those it wrote.
+pub fn repair(all: &[Registration], opt_out: &OptOut) -> io::Result<Vec<String>> {
+    let mut written = Vec::new();
+    for registration in all.iter().filter(|one| !opt_out.holds_for(&one.browser)) {
+        if write(registration)? {
+            written.push(registration.browser.clone());
+        }
+    }
+    Ok(written)
+}
+
+/// What was asked for by name, or all that is installed.
+pub fn register(all: &[Registration], browser: Option<&str>) -> io::Result<()> {
+    chosen(all, browser).try_for_each(|registration| write(registration).map(drop))
+}
+
+/// Takes away what is ours, and leaves nothing behind.
+pub fn unregister(all: &[Registration], browser: Option<&str>) -> io::Result<()> {
+    for registration in chosen(all, browser) {
+        // One that is no longer installed may have left its manifest; another browser may read the same file.
+        let Some(manifest) = &registration.manifest else { continue };
+        if std::fs::read_to_string(manifest).is_ok_and(|found| is_ours(&found)) {
+            take_away(manifest)?;
+            platform::forget(registration)?;
+        }
+        if let Some((wrapper, _)) = &registration.wrapper
+            && wrapper.exists()
+        {
+            take_away(wrapper)?;
+        }
+    }
+    Ok(())
+}
+
+fn chosen<'a>(all: &'a [Registration], browser: Option<&'a str>) -> impl Iterator<Item = &'a Registration> {
+    all.iter().filter(move |one| browser.is_none_or(|name| one.browser.eq_ignore_ascii_case(name)))
+}
+
+fn write(registration: &Registration) -> io::Result<bool> {
+    if !matches!(standing(registration), Standing::NotRegistered | Standing::Outdated) {
+        return Ok(false);
+    }
+    let Some(manifest) = &registration.manifest else { return Ok(false) };
+    // The program first: a manifest must never point to nothing.
+    if let Some((path, text)) = &registration.wrapper {
+        write_private(path, text.as_bytes())?;
+        platform::executable(path)?;
+    }
+    write_private(manifest, registration.contents.as_bytes())?;
+    platform::point(registration)?;
+    Ok(true)
+}
+
+/// The file, and the folders that are empty without it.
+fn take_away(file: &Path) -> io::Result<()> {
+    std::fs::remove_file(file)?;
+    let folders = file.ancestors().skip(1);
+    for folder in folders {
+        // One that is not empty refuses, and so does every folder above it.
+        if std::fs::remove_dir(folder).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+mod platform {
+    use super::Registration;
+    use std::io;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    pub fn executable(path: &Path) -> io::Result<()> {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+    }
+
+    pub fn is_pointed(_registration: &Registration) -> bool {
+        true
+    }
+
+    pub fn point(_registration: &Registration) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn forget(_registration: &Registration) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Not compiled on the machines this is developed on (docs/platforms.md).
+#[cfg(windows)]
+mod platform {
+    use super::Registration;
+    use std::io;
+    use std::path::Path;
+    use std::process::Command;
+
+    pub fn executable(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn is_pointed(registration: &Registration) -> bool {
+        let (Some(key), Some(manifest)) = (&registration.registry_key, &registration.manifest) else {
+            return true;
+        };
+        let asked = Command::new("reg").args(["query", &format!(r"HKCU\{key}"), "/ve"]).output();
+        asked.is_ok_and(|answer| {
+            String::from_utf8_lossy(&answer.stdout).contains(&manifest.display().to_string())
+        })
+    }
+
+    pub fn point(registration: &Registration) -> io::Result<()> {
+        let (Some(key), Some(manifest)) = (&registration.registry_key, &registration.manifest) else {
+            return Ok(());
+        };
+        reg(Command::new("reg").args(["add", &format!(r"HKCU\{key}"), "/ve", "/d"]).arg(manifest).arg("/f"))
+    }
+
+    pub fn forget(registration: &Registration) -> io::Result<()> {
+        let Some(key) = &registration.registry_key else { return Ok(()) };
+        reg(Command::new("reg").args(["delete", &format!(r"HKCU\{key}"), "/f"]))
+    }
+
+    fn reg(command: &mut Command) -> io::Result<()> {
+        let status = command.status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other("reg.exe did not succeed")) }
+    }
+}

@@ -1,0 +1,332 @@
+use super::*;
+use crate::config::Extensions;
+use heyho_records::status::Browser;
+use std::fs;
+use std::path::Path;
+
+struct Made {
+    home: tempfile::TempDir,
+    host: &'static str,
+}
+
+impl Made {
+    fn new() -> Made {
+        Made { home: tempfile::tempdir().unwrap(), host: "/opt/heyho/heyho-host" }
+    }
+
+    fn roots(&self) -> Roots {
+        let home = self.home.path().to_owned();
+        Roots { config: home.join(".config"), root: home.join("root"), home }
+    }
+
+    fn all(&self) -> Vec<Registration> {
+        registrations(System::Linux, &self.roots(), Path::new(self.host), &Extensions::default())
+    }
+
+    fn folder(&self, path: &str) -> &Made {
+        fs::create_dir_all(self.home.path().join(path)).unwrap();
+        self
+    }
+
+    fn file(&self, path: &str, text: &str) -> &Made {
+        let path = self.home.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn stands(&self, browser: &str) -> Standing {
+        standing(self.all().iter().find(|one| one.browser == browser).unwrap())
+    }
+
+    /// Every file and folder below the home.
+    fn tree(&self) -> Vec<String> {
+        fn walk(at: &Path, base: &Path, found: &mut Vec<String>) {
+            for entry in fs::read_dir(at).unwrap() {
+                let path = entry.unwrap().path();
+                found.push(path.strip_prefix(base).unwrap().display().to_string());
+                if path.is_dir() {
+                    walk(&path, base, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(self.home.path(), self.home.path(), &mut found);
+        found.sort();
+        found
+    }
+
+    fn rows(&self, heard: &[Browser]) -> Vec<BrowserRow> {
+        survey(&self.all(), heard, &OptOut::default(), now())
+    }
+}
+
+const MANIFEST: &str = "com.heyho.companion.json";
+
+fn now() -> jiff::Timestamp {
+    "2026-11-21T12:00:00Z".parse().unwrap()
+}
+
+fn heard(name: &str, connected: bool, last_seen_at: &str) -> Browser {
+    Browser {
+        name: name.into(),
+        profile_id: format!("profile of {name}"),
+        last_seen_at: Some(last_seen_at.parse().unwrap()),
+        connected,
+    }
+}
+
+#[test]
+fn every_system_has_its_own_places() {
+    let of = |system, home: &str| {
+        let home = Path::new(home);
+        let roots = Roots { home: home.into(), config: home.join(".config"), root: "/".into() };
+        registrations(system, &roots, Path::new("/opt/heyho-host"), &Extensions::default())
+            .into_iter()
+            .map(|one| {
+                let manifest = one.manifest.map(|path| path.display().to_string());
+                (one.browser, manifest.unwrap_or_default(), one.registry_key.unwrap_or_default())
+            })
+            .collect::<Vec<_>>()
+    };
+    let has = |all: &[(String, String, String)], browser: &str, manifest: &str, key: &str| {
+        let wanted = (browser.to_owned(), manifest.to_owned(), key.to_owned());
+        assert!(all.contains(&wanted), "{wanted:?} in {all:#?}");
+    };
+    let linux = of(System::Linux, "/u");
+    for (browser, folder) in [
+        ("chrome", ".config/google-chrome/NativeMessagingHosts"),
+        ("chromium", ".config/chromium/NativeMessagingHosts"),
+        ("edge", ".config/microsoft-edge/NativeMessagingHosts"),
+        ("vivaldi", ".config/vivaldi/NativeMessagingHosts"),
+        ("brave", ".config/BraveSoftware/Brave-Browser/NativeMessagingHosts"),
+        ("opera", ".config/google-chrome/NativeMessagingHosts"),
+        ("firefox", ".mozilla/native-messaging-hosts"),
+        ("librewolf", ".librewolf/native-messaging-hosts"),
+        ("zen", ".mozilla/native-messaging-hosts"),
+        ("firefox-flatpak", ".var/app/org.mozilla.firefox/.mozilla/native-messaging-hosts"),
+        ("chromium-flatpak", ".var/app/org.chromium.Chromium/config/chromium/NativeMessagingHosts"),
+        ("firefox-snap", ".mozilla/native-messaging-hosts"),
+    ] {
+        has(&linux, browser, &format!("/u/{folder}/{MANIFEST}"), "");
+    }
+    has(&linux, "chromium-snap", "", "");
+    let mac = of(System::MacOs, "/u");
+    for (browser, folder) in [
+        ("chrome", "Google/Chrome"),
+        ("chromium", "Chromium"),
+        ("edge", "Microsoft Edge"),
+        ("vivaldi", "Vivaldi"),
+        ("brave", "BraveSoftware/Brave-Browser"),
+        ("opera", "Google/Chrome"),
+        ("firefox", "Mozilla"),
+        ("librewolf", "librewolf"),
+        ("zen", "Mozilla"),
+    ] {
+        let path = format!("/u/Library/Application Support/{folder}/NativeMessagingHosts/{MANIFEST}");
+        has(&mac, browser, &path, "");
+    }
+    let windows = of(System::Windows, "/u");
+    for (browser, family, key) in [
+        ("chrome", "chromium", r"Google\Chrome"),
+        ("chromium", "chromium", "Chromium"),
+        ("edge", "chromium", r"Microsoft\Edge"),
+        ("brave", "chromium", r"BraveSoftware\Brave-Browser"),
+        ("vivaldi", "chromium", "Vivaldi"),
+        ("firefox", "firefox", "Mozilla"),
+    ] {
+        let path = format!("/u/AppData/Local/heyho-companion/com.heyho.companion.{family}.json");
+        has(&windows, browser, &path, &format!(r"Software\{key}\NativeMessagingHosts\com.heyho.companion"));
+    }
+    assert!(!windows.iter().any(|(browser, ..)| browser == "librewolf"));
+}
+
+#[test]
+fn every_browser_that_is_there_is_registered_and_no_other() {
+    let made = Made::new();
+    for folder in [
+        ".config/google-chrome",
+        ".config/chromium",
+        ".config/microsoft-edge",
+        ".config/vivaldi",
+        ".config/BraveSoftware/Brave-Browser",
+        ".config/opera",
+        ".mozilla",
+        ".librewolf",
+        ".zen",
+        ".local/share/flatpak/app/org.mozilla.firefox",
+        "root/var/lib/flatpak/app/com.brave.Browser",
+        "snap/firefox",
+        "snap/chromium",
+    ] {
+        made.folder(folder);
+    }
+    register(&made.all(), None).unwrap();
+    for registration in made.all() {
+        let wanted = match registration.browser.as_str() {
+            "firefox-flatpak" | "brave-flatpak" | "chromium-snap" => Standing::Blocked,
+            browser if browser.ends_with("-flatpak") || browser.ends_with("-snap") => match browser {
+                "firefox-snap" => Standing::Registered,
+                _ => Standing::NotInstalled,
+            },
+            _ => Standing::Registered,
+        };
+        assert_eq!(standing(&registration), wanted, "{}", registration.browser);
+    }
+    assert!(!made.home.path().join(".var/app/com.google.Chrome").exists());
+}
+
+#[test]
+fn a_browser_that_was_never_started_is_there_all_the_same() {
+    let made = Made::new();
+    assert_eq!(made.stands("chromium"), Standing::NotInstalled);
+    made.file("root/usr/bin/chromium", "").file("root/usr/bin/firefox-esr", "");
+    assert_eq!(made.stands("chromium"), Standing::NotRegistered);
+    register(&made.all(), None).unwrap();
+    assert_eq!(
+        (made.stands("chromium"), made.stands("firefox")),
+        (Standing::Registered, Standing::Registered)
+    );
+}
+
+#[test]
+fn unregistering_leaves_nothing_behind() {
+    let made = Made::new();
+    made.folder(".config/other");
+    made.file("root/usr/bin/chromium", "").folder("root/usr/bin").folder(".mozilla/firefox");
+    made.folder("root/var/lib/flatpak/app/org.mozilla.firefox").folder(".var/app/org.mozilla.firefox/cache");
+    let before = made.tree();
+    register(&made.all(), None).unwrap();
+    assert_ne!(made.tree(), before);
+    unregister(&made.all(), None).unwrap();
+    assert_eq!(made.tree(), before);
+}
+
+#[test]
+fn what_somebody_else_wrote_or_changed_is_left_alone() {
+    let made = Made::new();
+    let theirs = format!(".config/vivaldi/NativeMessagingHosts/{MANIFEST}");
+    made.folder(".config/chromium").file(&theirs, "{\"name\":\"mine\"}");
+    register(&made.all(), None).unwrap();
+    assert_eq!((made.stands("chromium"), made.stands("vivaldi")), (Standing::Registered, Standing::Changed));
+
+    // A person's own wrapper around our host, in our manifest.
+    let path = made.home.path().join(format!(".config/chromium/NativeMessagingHosts/{MANIFEST}"));
+    let changed = fs::read_to_string(&path).unwrap().replace("/heyho-host", "/my-heyho-host");
+    fs::write(&path, &changed).unwrap();
+    assert_eq!(made.stands("chromium"), Standing::Changed);
+    repair(&made.all(), &OptOut::default()).unwrap();
+    register(&made.all(), Some("chromium")).unwrap();
+    unregister(&made.all(), None).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), changed);
+    assert_eq!(fs::read_to_string(made.home.path().join(theirs)).unwrap(), "{\"name\":\"mine\"}");
+}
+
+#[test]
+fn a_moved_program_is_followed_at_the_next_start() {
+    let mut made = Made::new();
+    made.folder(".config/chromium").folder("root/var/lib/flatpak/app/org.mozilla.firefox");
+    assert_eq!(repair(&made.all(), &OptOut::default()).unwrap(), ["chromium", "firefox-flatpak"]);
+    assert!(repair(&made.all(), &OptOut::default()).unwrap().is_empty(), "nothing is written twice");
+    made.host = "/usr/bin/heyho-host";
+    assert_eq!(made.stands("chromium"), Standing::Outdated);
+    assert_eq!(repair(&made.all(), &OptOut::default()).unwrap(), ["chromium", "firefox-flatpak"]);
+    assert_eq!(made.stands("chromium"), Standing::Registered);
+}
+
+#[test]
+fn an_opt_out_is_honoured_for_all_or_for_one() {
+    let made = Made::new();
+    made.folder(".config/chromium").folder(".mozilla");
+    let none = OptOut { all: true, some: vec![] };
+    assert!(repair(&made.all(), &none).unwrap().is_empty());
+    let some = OptOut { all: false, some: vec!["Firefox".into()] };
+    assert_eq!(repair(&made.all(), &some).unwrap(), ["chromium"]);
+    let rows = survey(&made.all(), &[], &some, now());
+    let firefox = rows.iter().find(|row| row.browser == "firefox").unwrap();
+    assert_eq!((firefox.state, firefox.can_register), (BrowserState::OptedOut, true));
+}
+
+#[test]
+fn a_package_of_the_system_registers_for_everyone() {
+    let made = Made::new();
+    made.folder(".config/chromium");
+    let all = made.all();
+    let chromium = all.iter().find(|one| one.browser == "chromium").unwrap();
+    let system = chromium.system_manifest.as_ref().unwrap();
+    fs::create_dir_all(system.parent().unwrap()).unwrap();
+    fs::write(system, &chromium.contents).unwrap();
+    assert_eq!(standing(chromium), Standing::Registered);
+    assert!(repair(&all, &OptOut::default()).unwrap().is_empty(), "no second one for this user");
+    // One that points elsewhere does not help this program.
+    fs::write(system, chromium.contents.replace("/opt/heyho/", "/elsewhere/")).unwrap();
+    assert_eq!(standing(chromium), Standing::NotRegistered);
+}
+
+#[test]
+fn a_flatpak_is_blocked_until_the_user_has_allowed_it() {
+    let made = Made::new();
+    made.folder("root/var/lib/flatpak/app/org.mozilla.firefox");
+    register(&made.all(), None).unwrap();
+    let row = made.rows(&[]).remove(0);
+    assert_eq!((row.state, row.form), (BrowserState::Blocked, Form::Flatpak));
+    let command = "flatpak override --user --talk-name=org.freedesktop.Flatpak org.mozilla.firefox";
+    assert_eq!(row.command.as_deref(), Some(command));
+    let wrapper = made.home.path().join(".var/app/org.mozilla.firefox/heyho-companion/heyho-host");
+    let text = fs::read_to_string(&wrapper).unwrap();
+    assert!(text.contains("exec flatpak-spawn --host '/opt/heyho/heyho-host' \"$@\""), "{text}");
+    made.file(
+        ".local/share/flatpak/overrides/org.mozilla.firefox",
+        "[Session Bus Policy]\norg.freedesktop.Flatpak=talk\n",
+    );
+    assert_eq!(made.rows(&[])[0].state, BrowserState::Registered);
+    // Without its program the manifest helps nobody.
+    fs::remove_file(&wrapper).unwrap();
+    assert_eq!(made.stands("firefox-flatpak"), Standing::Outdated);
+}
+
+#[test]
+fn each_browser_says_how_it_stands() {
+    let made = Made::new();
+    for folder in
+        [".config/google-chrome", ".config/chromium", ".config/vivaldi", ".mozilla", "snap/chromium"]
+    {
+        made.folder(folder);
+    }
+    register(&made.all(), Some("chrome")).unwrap();
+    register(&made.all(), Some("firefox")).unwrap();
+    register(&made.all(), Some("vivaldi")).unwrap();
+    let rows = made.rows(&[
+        heard("Chrome", true, "2026-11-21T11:59:00Z"),
+        heard("Firefox", false, "2026-11-16T12:00:00Z"),
+        heard("Ladybird", false, "2026-11-21T11:00:00Z"),
+    ]);
+    let said: Vec<_> = rows.iter().map(|row| (row.browser.as_str(), row.state, row.can_register)).collect();
+    assert_eq!(
+        said,
+        [
+            ("chrome", BrowserState::Connected, false),
+            ("chromium", BrowserState::NotRegistered, true),
+            ("chromium-snap", BrowserState::Blocked, false),
+            ("vivaldi", BrowserState::Registered, false),
+            ("firefox", BrowserState::Quiet, false),
+            ("ladybird", BrowserState::Seen, false),
+        ]
+    );
+    assert_eq!(rows[4].quiet_days, Some(5));
+    assert!(rows[4].sentence.contains("5 days"), "{}", rows[4].sentence);
+    assert_eq!(rows[0].profiles[0].profile_id, "profile of Chrome");
+}
+
+#[test]
+fn one_quiet_profile_beside_a_living_one_is_said_of_the_profile_only() {
+    let made = Made::new();
+    made.folder(".config/chromium");
+    register(&made.all(), None).unwrap();
+    let rows = made.rows(&[
+        heard("Chromium", false, "2026-11-01T12:00:00Z"),
+        heard("Chromium", false, "2026-11-21T11:00:00Z"),
+    ]);
+    assert_eq!(rows[0].state, BrowserState::Seen);
+    assert_eq!(rows[0].profiles.iter().map(|p| p.quiet).collect::<Vec<_>>(), [true, false]);
+}
