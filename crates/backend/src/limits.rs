@@ -19,6 +19,12 @@ pub const REFRESH_GRACE: Millis = 30 * SECOND;
 /// How long a 200 is kept to be replayed (contract).
 pub const IDEMPOTENCY_LIFE: Millis = 24 * 60 * MINUTE;
 
+/// A code sent by e-mail: time to find the message, not to forget it.
+pub const CODE_LIFE: Millis = 15 * MINUTE;
+/// Eight digits and five attempts: one chance in twenty million.
+pub const CODE_DIGITS: usize = 8;
+pub const CODE_ATTEMPTS: i64 = 5;
+
 /// The longest idempotency key and device id: room for any UUID or hash, none for abuse.
 pub const MAX_KEY_CHARS: usize = 255;
 pub const MAX_DEVICE_CHARS: usize = 128;

@@ -116,6 +116,7 @@ pub async fn register(
         first_name,
         last_name,
         feed_epoch: clock::new_id(now)?.to_string(),
+        confirmed_at: Some(now),
         now,
     };
     match app.store.create_user(user).await? {

@@ -1,5 +1,6 @@
 //! Records in the shape of the tables: identity, what decides between versions, the text, the typed columns.
 
+use super::{Result, fixed};
 use crate::clock::Millis;
 use heyho_records::complete::Completeness;
 
@@ -25,6 +26,30 @@ pub struct Rank {
     pub revision: i64,
     /// Equal for equal content.
     pub checksum: [u8; 32],
+}
+
+/// An identity that is held, with what decides.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct HeldRow {
+    source: String,
+    id: String,
+    checksum: Vec<u8>,
+    revision: i64,
+    complete_1: Option<f64>,
+    complete_2: Option<f64>,
+    complete_3: Option<f64>,
+}
+
+impl HeldRow {
+    pub fn read(self) -> Result<((String, String), Rank)> {
+        let columns = [self.complete_1, self.complete_2, self.complete_3];
+        let rank = Rank {
+            completeness: Completeness::from_columns(columns),
+            revision: self.revision,
+            checksum: fixed(self.checksum, "a checksum")?,
+        };
+        Ok(((self.source, self.id), rank))
+    }
 }
 
 /// What can be asked of visits. Null where the record says nothing, or what it says does not fit.
@@ -63,8 +88,8 @@ pub struct AggregateColumns {
     pub current_domain: Option<String>,
     /// The object as JSON text.
     pub domain_durations: Option<String>,
-    /// Every domain the record mentions, in lower case: what deletion by domain looks at.
-    pub domains: Vec<String>,
+    /// JSON array of every domain the record mentions, in lower case: what deletion by domain looks at.
+    pub domains: String,
     pub total_time_seconds: Option<f64>,
     pub active_time_seconds: Option<f64>,
     pub scroll_depth_percent: Option<f64>,

@@ -48,7 +48,7 @@ pub fn aggregate(record: Record) -> Row<AggregateColumns> {
         current_url,
         current_domain: text(tree, "currentDomain"),
         domain_durations: tree.get("domainDurations").map(Json::canonical),
-        domains: domains(tree),
+        domains: serde_json::json!(domains(tree)).to_string(),
         total_time_seconds: real(tree, "total_time_seconds"),
         active_time_seconds: real(tree, "active_time_seconds"),
         scroll_depth_percent: real(tree, "scroll_depth_percent"),

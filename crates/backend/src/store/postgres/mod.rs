@@ -8,19 +8,34 @@
 //!
 //! [`Limits::twin_wait`]: crate::limits::Limits
 
-mod account;
 mod delete;
-mod page;
+mod rows;
 mod save;
+
+#[path = "../both/answers.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod answers;
+#[path = "../both/codes.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod codes;
+#[path = "../both/feed.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod feed;
+#[path = "../both/sessions.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod sessions;
+#[path = "../both/users.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod users;
 
 use super::*;
-use crate::limits::IDEMPOTENCY_LIFE;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use PostgresStore as This;
+type Connection = sqlx::PgConnection;
 type Tx = sqlx::Transaction<'static, sqlx::Postgres>;
 
 #[derive(Debug, Clone)]
@@ -44,6 +59,38 @@ impl PostgresStore {
         sqlx::migrate!("migrations/postgres").run(&pool).await?;
         Ok(PostgresStore { pool, twin_wait })
     }
+
+    /// A transaction that writes.
+    async fn begin(&self) -> Result<Tx> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// One that may take longer than any other: a large account's end.
+    async fn begin_long(&self) -> Result<Tx> {
+        let mut tx = self.begin().await?;
+        sqlx::query("SET LOCAL statement_timeout = '10min'").execute(&mut *tx).await?;
+        Ok(tx)
+    }
+
+    /// Reads of one moment.
+    async fn snapshot(&self) -> Result<Tx> {
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    }
+
+    fn reader(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// In a statement of its own: what is read after it is what the last one wrote.
+async fn lock_session(tx: &mut Tx, token: &TokenHash) -> Result<()> {
+    sqlx::query(
+        "SELECT 1 FROM sessions WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = $1) FOR UPDATE",
+    )
+    .bind(&token[..])
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 #[async_trait]
@@ -53,83 +100,11 @@ impl Store for PostgresStore {
         Ok(())
     }
 
-    async fn create_user(&self, user: NewUser) -> Result<Created> {
-        self.create_user(user).await
-    }
-
-    async fn credentials(&self, email: &str) -> Result<Option<Credentials>> {
-        self.credentials(email).await
-    }
-
-    async fn open_session(&self, session: NewSession) -> Result<()> {
-        self.open_session(session).await
-    }
-
-    async fn session_user(&self, session: SessionId, now: Millis) -> Result<Option<User>> {
-        self.session_user(session, now).await
-    }
-
-    async fn rotate(&self, presented: Presented) -> Result<Rotation> {
-        self.rotate(presented).await
-    }
-
-    async fn end_session(&self, session: SessionId, why: SessionEnd, now: Millis) -> Result<()> {
-        self.end_session(session, why, now).await
-    }
-
-    async fn end_all_sessions(&self, user: UserId, now: Millis) -> Result<()> {
-        self.end_all_sessions(user, now).await
-    }
-
-    async fn change_password(
-        &self,
-        user: UserId,
-        new: PasswordHash,
-        keep: SessionId,
-        now: Millis,
-    ) -> Result<()> {
-        self.change_password(user, new, keep, now).await
-    }
-
-    async fn delete_user(&self, user: UserId) -> Result<()> {
-        self.delete_user(user).await
-    }
-
-    async fn answered(&self, key: &IdempotencyKey, now: Millis) -> Result<Option<Answered>> {
-        let mut connection = self.pool.acquire().await?;
-        save::answered(&mut connection, key, now).await
-    }
-
-    async fn save(&self, batch: Batch) -> Result<Saved> {
-        self.save(batch).await
-    }
-
-    async fn page(&self, query: PageQuery) -> Result<Page> {
-        self.page(query).await
-    }
-
-    async fn delete_records(&self, deletion: Deletion) -> Result<u64> {
-        self.delete_records(deletion).await
-    }
-
-    async fn account(&self, user: UserId) -> Result<Option<AccountData>> {
-        self.account(user).await
-    }
-
-    async fn tombstones(&self, query: PageQuery) -> Result<Vec<Tombstone>> {
-        self.tombstones(query).await
-    }
-
     async fn purge(&self, now: Millis) -> Result<u64> {
-        let answers = sqlx::query("DELETE FROM idempotency_keys WHERE answered_at <= $1")
-            .bind(now - IDEMPOTENCY_LIFE)
-            .execute(&self.pool)
-            .await?;
-        let sessions = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1 OR ended_at <= $1")
-            .bind(now)
-            .execute(&self.pool)
-            .await?;
-        Ok(answers.rows_affected() + sessions.rows_affected())
+        let mut tx = self.begin().await?;
+        let gone = answers::forget(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(gone)
     }
 
     async fn close(&self) {

@@ -4,11 +4,13 @@
 
 use super::save::next_version;
 use super::*;
-
-type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
+use crate::store::columns::Table as _;
+use crate::store::rows::{AggregateColumns, VisitColumns};
+use heyho_records::Kind;
+use sqlx::AssertSqlSafe;
 
 impl SqliteStore {
-    pub(super) async fn delete_records(&self, deletion: Deletion) -> Result<u64> {
+    pub(super) async fn delete(&self, deletion: Deletion) -> Result<u64> {
         let mut tx = self.begin().await?;
         for sql in [
             "CREATE TEMP TABLE IF NOT EXISTS gone_visits (row_id INTEGER PRIMARY KEY) STRICT",
@@ -27,32 +29,25 @@ impl SqliteStore {
             return Ok(0);
         }
         let version = next_version(&mut tx, deletion.user).await?;
-        for (kind, leave, delete) in [
-            (
-                Kind::PageVisit,
-                "INSERT INTO tombstones (user_id, kind, source, id, version, device_id, captured_at, received_at,
-                                         deleted_at, checksum, checksum_algorithm)
-                 SELECT user_id, ?, source, id, ?, ?, captured_at, received_at, ?, checksum, checksum_algorithm
-                 FROM page_visits WHERE row_id IN (SELECT row_id FROM gone_visits)",
-                "DELETE FROM page_visits WHERE row_id IN (SELECT row_id FROM gone_visits)",
-            ),
-            (
-                Kind::TabAggregate,
-                "INSERT INTO tombstones (user_id, kind, source, id, version, device_id, captured_at, received_at,
-                                         deleted_at, checksum, checksum_algorithm)
-                 SELECT user_id, ?, source, id, ?, ?, captured_at, received_at, ?, checksum, checksum_algorithm
-                 FROM tab_aggregates WHERE row_id IN (SELECT row_id FROM gone_aggregates)",
-                "DELETE FROM tab_aggregates WHERE row_id IN (SELECT row_id FROM gone_aggregates)",
-            ),
+        for (kind, table, gone) in [
+            (Kind::PageVisit, VisitColumns::NAME, "gone_visits"),
+            (Kind::TabAggregate, AggregateColumns::NAME, "gone_aggregates"),
         ] {
-            sqlx::query(leave)
+            let leave = format!(
+                "INSERT INTO tombstones (user_id, kind, source, id, version, device_id, captured_at, received_at,
+                                         deleted_at, checksum, checksum_algorithm)
+                 SELECT user_id, $1, source, id, $2, $3, captured_at, received_at, $4, checksum, checksum_algorithm
+                 FROM {table} WHERE row_id IN (SELECT row_id FROM {gone})"
+            );
+            sqlx::query(AssertSqlSafe(leave))
                 .bind(kind.number())
                 .bind(version)
                 .bind(&deletion.device)
                 .bind(deletion.now)
                 .execute(&mut *tx)
                 .await?;
-            sqlx::query(delete).execute(&mut *tx).await?;
+            let delete = format!("DELETE FROM {table} WHERE row_id IN (SELECT row_id FROM {gone})");
+            sqlx::query(AssertSqlSafe(delete)).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(marked)
@@ -68,7 +63,7 @@ async fn mark_domain(tx: &mut Tx, user: UserId, domain: &str) -> Result<u64> {
          WHERE user_id = ?1 AND EXISTS (SELECT 1 FROM json_each(domains) AS d
                                         WHERE d.value = ?2 OR substr(d.value, -length(?2) - 1) = '.' || ?2)",
     ] {
-        marked += sqlx::query(sql).bind(user.0).bind(domain).execute(&mut **tx).await?.rows_affected();
+        marked += sqlx::query(sql).bind(user).bind(domain).execute(&mut **tx).await?.rows_affected();
     }
     Ok(marked)
 }
@@ -81,7 +76,7 @@ async fn mark_between(tx: &mut Tx, user: UserId, from: Millis, to: Millis) -> Re
         "INSERT INTO gone_aggregates SELECT row_id FROM tab_aggregates
          WHERE user_id = ?1 AND started_at < ?3 AND max(started_at, coalesce(last_active_at, started_at)) >= ?2",
     ] {
-        marked += sqlx::query(sql).bind(user.0).bind(from).bind(to).execute(&mut **tx).await?.rows_affected();
+        marked += sqlx::query(sql).bind(user).bind(from).bind(to).execute(&mut **tx).await?.rows_affected();
     }
     Ok(marked)
 }

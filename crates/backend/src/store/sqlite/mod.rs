@@ -6,14 +6,26 @@
 //! - Another process may share the file (a copy for a backup, `sqlite3`): `busy_timeout` covers it. The migration
 //!   runs under a file lock, because SQLite has none of its own for that.
 
-mod account;
 mod delete;
-mod page;
 mod save;
+
+#[path = "../both/answers.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod answers;
+#[path = "../both/codes.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod codes;
+#[path = "../both/feed.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod feed;
+#[path = "../both/sessions.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod sessions;
+#[path = "../both/users.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod users;
 
 use super::*;
-use crate::limits::IDEMPOTENCY_LIFE;
 use crate::secret::private;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -34,6 +46,10 @@ pub struct SqliteStore {
     write: SqlitePool,
     read: SqlitePool,
 }
+
+use SqliteStore as This;
+type Connection = sqlx::SqliteConnection;
+type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 impl SqliteStore {
     /// Opens the database, making it and its folder where they are missing.
@@ -64,9 +80,29 @@ impl SqliteStore {
         Ok(SqliteStore { write, read })
     }
 
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>> {
+    /// A transaction that writes. Nobody else writes meanwhile.
+    async fn begin(&self) -> Result<Tx> {
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
+
+    /// One that may take long: here there is no bound on any.
+    async fn begin_long(&self) -> Result<Tx> {
+        self.begin().await
+    }
+
+    /// Reads of one moment.
+    async fn snapshot(&self) -> Result<Tx> {
+        Ok(self.read.begin().await?)
+    }
+
+    fn reader(&self) -> &SqlitePool {
+        &self.read
+    }
+}
+
+/// A transaction that writes is alone already.
+async fn lock_session(_tx: &mut Tx, _token: &TokenHash) -> Result<()> {
+    Ok(())
 }
 
 fn make_file(path: &Path) -> Result<()> {
@@ -130,85 +166,9 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn create_user(&self, user: NewUser) -> Result<Created> {
-        self.create_user(user).await
-    }
-
-    async fn credentials(&self, email: &str) -> Result<Option<Credentials>> {
-        self.credentials(email).await
-    }
-
-    async fn open_session(&self, session: NewSession) -> Result<()> {
-        self.open_session(session).await
-    }
-
-    async fn session_user(&self, session: SessionId, now: Millis) -> Result<Option<User>> {
-        self.session_user(session, now).await
-    }
-
-    async fn rotate(&self, presented: Presented) -> Result<Rotation> {
-        self.rotate(presented).await
-    }
-
-    async fn end_session(&self, session: SessionId, why: SessionEnd, now: Millis) -> Result<()> {
-        self.end_session(session, why, now).await
-    }
-
-    async fn end_all_sessions(&self, user: UserId, now: Millis) -> Result<()> {
-        self.end_all_sessions(user, now).await
-    }
-
-    async fn change_password(
-        &self,
-        user: UserId,
-        new: PasswordHash,
-        keep: SessionId,
-        now: Millis,
-    ) -> Result<()> {
-        self.change_password(user, new, keep, now).await
-    }
-
-    async fn delete_user(&self, user: UserId) -> Result<()> {
-        self.delete_user(user).await
-    }
-
-    async fn delete_records(&self, deletion: Deletion) -> Result<u64> {
-        self.delete_records(deletion).await
-    }
-
-    async fn account(&self, user: UserId) -> Result<Option<AccountData>> {
-        self.account(user).await
-    }
-
-    async fn tombstones(&self, query: PageQuery) -> Result<Vec<Tombstone>> {
-        self.tombstones(query).await
-    }
-
-    async fn answered(&self, key: &IdempotencyKey, now: Millis) -> Result<Option<Answered>> {
-        self.answered(key, now).await
-    }
-
-    async fn save(&self, batch: Batch) -> Result<Saved> {
-        self.save(batch).await
-    }
-
-    async fn page(&self, query: PageQuery) -> Result<Page> {
-        self.page(query).await
-    }
-
     async fn purge(&self, now: Millis) -> Result<u64> {
         let mut tx = self.begin().await?;
-        let mut gone = 0;
-        gone += sqlx::query("DELETE FROM idempotency_keys WHERE answered_at <= ?")
-            .bind(now - IDEMPOTENCY_LIFE)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-        gone += sqlx::query("DELETE FROM sessions WHERE expires_at <= ?1 OR ended_at <= ?1")
-            .bind(now)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
+        let gone = answers::forget(&mut tx, now).await?;
         tx.commit().await?;
         // gives what deletions freed back to the file system, a little at a time; must be stepped to its end
         sqlx::query("PRAGMA incremental_vacuum(1000)").fetch_all(&self.write).await?;
