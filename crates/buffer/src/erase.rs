@@ -7,9 +7,9 @@
 //! emptied. What cannot be told apart is erased too: a digest does not say which site it is of.
 
 use crate::accounts::WHEN_ASKED;
-use crate::append::{checksum, kind};
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::rows::{checksum, kind};
 use crate::state;
 use heyho_records::fault::planted;
 use heyho_records::glance::host_name;
@@ -248,7 +248,7 @@ async fn forget_page(
                 )
                 .bind(&*text)
                 .bind(text.len() as i64)
-                .bind(checksum(&text))
+                .bind(checksum(text.as_bytes()))
                 .bind(&digest[..])
                 .bind(seq)
                 .execute(&mut *tx)

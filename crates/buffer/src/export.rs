@@ -1,8 +1,8 @@
 //! Everything that is kept here, as NDJSON lines (contract, section 4), read page by page.
 
-use crate::append::kind;
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::rows::kind;
 use crate::state;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;

@@ -1,9 +1,10 @@
 //! The records that were set aside: looked at, retried, discarded, kept quietly.
 
-use crate::append::{REJECTED_AT_CAPTURE, kind};
 use crate::erase::{self, Erased};
 use crate::error::{BufferError, Result};
+use crate::known::REJECTED_AT_CAPTURE;
 use crate::open::Buffer;
+use crate::rows::kind;
 use crate::state;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;

@@ -5,19 +5,20 @@
 //! stays nobody's: it is claimed when the user says so, not by whoever signs in first.
 
 use crate::accounts::WHEN_ASKED;
-use crate::append::{checksum, kind};
 use crate::decide::{Decision, Known, decide};
-use crate::error::{BufferError, Result};
+use crate::error::Result;
+use crate::known::look_up;
 use crate::open::Buffer;
-use crate::{SignedIn, state};
-use heyho_records::complete::Completeness;
+use crate::rows::{self, NewRow, Origin, Owner};
+use crate::series::{self, Flow};
+use crate::{SignedIn, state, tabs};
 use heyho_records::json::Json;
 use heyho_records::reason::Reason;
 use heyho_records::{Code, Kind, Record, time};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 /// A line of an export that can be taken in.
 #[derive(Debug)]
@@ -106,29 +107,44 @@ impl Buffer {
         for line in lines {
             let source = source(&mut tx, line, now).await?;
             let account = account(&mut tx, line, now).await?;
-            let known = known(&mut tx, source, line).await?;
-            let decision = match (&line.record, line.line.state, &known) {
-                (Some(record), State::Waiting, _) => decide(&known, record),
-                (_, State::Failed, Known::Nothing) => Decision::Insert { revision: 1 },
-                _ => Decision::Unchanged,
-            };
-            match decision {
-                Decision::Unchanged => imported.unchanged += 1,
-                Decision::Insert { revision } => {
+            let identity = (line.line.kind, id_of(line).to_owned());
+            let known = look_up(&mut tx, source, std::slice::from_ref(&identity)).await?;
+            let known = known.get(&identity).unwrap_or(&Known::Nothing);
+            let owner = Owner { account, claim_ref: account.is_none().then(|| WHEN_ASKED.to_owned()) };
+            match (&line.record, line.line.state) {
+                (Some(record), State::Waiting) => {
+                    let origin = Origin { source, held_until: 0, captured_at: line.captured_at };
+                    let row = |owner, revision: i64| {
+                        NewRow::waiting(record, origin, owner, revision.max(line.line.revision))
+                    };
+                    // A row keeps its place and its account also here.
+                    match decide(known, record) {
+                        Decision::Unchanged => imported.unchanged += 1,
+                        Decision::Insert { revision } => {
+                            imported.stored += 1;
+                            rows::insert(&mut tx, &[row(&owner, revision)]).await?;
+                        }
+                        Decision::Replace { seq, revision } => {
+                            imported.updated += 1;
+                            rows::replace(&mut tx, seq, revision.max(line.line.revision), record).await?;
+                        }
+                        Decision::Revive { seq, revision } => {
+                            imported.updated += 1;
+                            let kept = rows::leave(&mut tx, seq).await?;
+                            rows::insert(&mut tx, &[row(&kept, revision)]).await?;
+                        }
+                    }
+                    tabs::note(&mut tx, source, std::iter::once(record), now).await?;
+                }
+                _ if *known == Known::Nothing => {
                     imported.stored += 1;
-                    insert(&mut tx, line, source, account, revision, now).await?;
+                    insert_failed(&mut tx, line, source, owner, now).await?;
                 }
-                // In its place or anew: a row keeps its account also here.
-                Decision::Replace { seq, revision } | Decision::Revive { seq, revision } => {
-                    imported.updated += 1;
-                    let kept = sqlx::query_scalar("DELETE FROM record WHERE seq = ? RETURNING account")
-                        .bind(seq)
-                        .fetch_one(&mut *tx)
-                        .await?;
-                    insert(&mut tx, line, source, kept, revision, now).await?;
-                }
+                _ => imported.unchanged += 1,
             }
         }
+        let flow = Flow { stored: imported.stored as i64, ..Flow::default() };
+        series::add(&mut tx, now, flow).await?;
         tx.commit().await?;
         Ok(imported)
     }
@@ -179,101 +195,33 @@ fn id_of(line: &ImportLine) -> &str {
     }
 }
 
-async fn known(tx: &mut SqliteConnection, source: i64, line: &ImportLine) -> Result<Known> {
-    let row = sqlx::query(
-        "SELECT seq, digest, revision, state, complete_1, complete_2, complete_3, kind FROM record \
-         WHERE source = ? AND kind = ? AND id = ?",
-    )
-    .bind(source)
-    .bind(line.line.kind.number())
-    .bind(id_of(line))
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some(row) = row {
-        let (seq, digest, revision) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        kind(row.try_get(7)?)?;
-        if row.try_get::<i64, _>(3)? != state::WAITING {
-            return Ok(Known::SetAside { seq, digest, revision, accepted: true });
-        }
-        let measures = [row.try_get(4)?, row.try_get(5)?, row.try_get(6)?];
-        let completeness = Completeness::from_columns(measures);
-        return Ok(Known::Waiting { seq, digest, revision, completeness });
-    }
-    let row = sqlx::query("SELECT digest, revision FROM delivered WHERE source = ? AND kind = ? AND id = ?")
-        .bind(source)
-        .bind(line.line.kind.number())
-        .bind(id_of(line))
-        .fetch_optional(tx)
-        .await?;
-    Ok(match row {
-        Some(row) => Known::Delivered { digest: row.try_get(0)?, revision: row.try_get(1)? },
-        None => Known::Nothing,
-    })
-}
-
-async fn insert(
+async fn insert_failed(
     tx: &mut SqliteConnection,
     line: &ImportLine,
     source: i64,
-    account: Option<i64>,
-    revision: i64,
+    owner: Owner,
     now: i64,
 ) -> Result<()> {
-    let record = line.record.as_ref();
+    let reason = line.reason();
     // What was rejected is known by its text, what was accepted by its content.
-    let rejected =
-        matches!((line.line.state, line.reason()), (State::Failed, Reason::RejectedAtCapture { .. }));
-    let digest = match record.filter(|_| !rejected) {
-        Some(record) => record.digest.to_vec(),
-        None => Sha256::digest(line.text.as_bytes()).to_vec(),
+    let rejected = matches!(reason, Reason::RejectedAtCapture { .. });
+    let record = line.record.as_ref().filter(|_| !rejected);
+    let by_text = Sha256::digest(line.text.as_bytes());
+    let row = NewRow {
+        kind: line.line.kind,
+        source,
+        id: id_of(line).to_owned(),
+        owner,
+        revision: line.line.revision.max(1),
+        text: record.map_or(&line.text, |record| &record.text),
+        digest: record.map_or(&by_text[..], |record| &record.digest[..]),
+        record,
+        state: state::FAILED,
+        held_until: 0,
+        captured_at: line.captured_at,
     };
-    let text = record.filter(|_| !rejected).map_or(&line.text, |record| &record.text);
-    let complete = record.map_or([None; 3], |record| record.completeness.to_columns());
-    let facts = record.map(|record| &record.facts);
-    let failed = line.line.state == State::Failed;
-    let seq: i64 = sqlx::query_scalar(
-        "INSERT INTO record (kind, source, id, id_derived, account, claim_ref, revision, text, bytes, checksum, \
-         digest, complete_1, complete_2, complete_3, tab, start_time, last_time, state, captured_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
-    )
-    .bind(line.line.kind.number())
-    .bind(source)
-    .bind(id_of(line))
-    .bind(record.is_some_and(|record| record.id_derived))
-    .bind(account)
-    .bind(account.is_none().then_some(WHEN_ASKED))
-    .bind(revision.max(line.line.revision))
-    .bind(text)
-    .bind(text.len() as i64)
-    .bind(checksum(text))
-    .bind(digest)
-    .bind(complete[0])
-    .bind(complete[1])
-    .bind(complete[2])
-    .bind(facts.and_then(|f| f.tab.as_deref()))
-    .bind(facts.and_then(|f| f.start_time))
-    .bind(facts.and_then(|f| f.last_active))
-    .bind(if failed { state::FAILED } else { state::WAITING })
-    .bind(line.captured_at)
-    .fetch_optional(&mut *tx)
-    .await?
-    .ok_or_else(|| BufferError::Unavailable("a row was not numbered".to_owned()))?;
-    if failed {
-        crate::failed::note(tx, seq, &line.reason(), 1, now).await?;
+    for seq in rows::insert(tx, &[row]).await? {
+        crate::failed::note(tx, seq, &reason, 1, now).await?;
     }
-    if let (Kind::PageVisit, Some(facts)) = (line.line.kind, facts)
-        && let (Some(tab), Some(visited_at)) = (&facts.tab, facts.visited_at)
-    {
-        sqlx::query(
-            "INSERT OR IGNORE INTO tab_visit (source, tab, visited_at, id, noted_at) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(source)
-        .bind(tab)
-        .bind(visited_at)
-        .bind(id_of(line))
-        .bind(now)
-        .execute(tx)
-        .await?;
-    }
-    Ok(())
+    tabs::note(tx, source, record.into_iter(), now).await
 }

@@ -5,10 +5,10 @@
 //! row that is gone (an account, a source) is replaced by something that says so; nobody gets records whose
 //! account cannot be read. A record whose text does not have its checksum any more is kept among the failed.
 
-use crate::append::checksum_of;
 use crate::error::Result;
 use crate::open::options;
 use crate::recover::parts;
+use crate::rows::checksum;
 use crate::state;
 use heyho_records::reason::Reason;
 use sqlx::sqlite::SqliteConnection;
@@ -208,7 +208,7 @@ pub(crate) async fn find_damaged(connection: &mut SqliteConnection) -> Result<Ve
             let tab: Option<Vec<u8>> = row.try_get(5)?;
             let readable =
                 [&text, &id].into_iter().chain(&tab).all(|bytes| std::str::from_utf8(bytes).is_ok());
-            let changed = row.try_get::<i64, _>(2)? != checksum_of(&text) || !readable;
+            let changed = row.try_get::<i64, _>(2)? != checksum(&text) || !readable;
             if changed || row.try_get::<bool, _>(3)? {
                 let id = String::from_utf8(id).unwrap_or_else(|_| format!("damaged:{seq}"));
                 let text = String::from_utf8_lossy(&text).into_owned();

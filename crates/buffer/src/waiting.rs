@@ -3,10 +3,10 @@
 //! A page is read by number, so its cost does not grow with the backlog. A search looks at so many records and
 //! then says where to go on: nobody waits for a search through a million.
 
-use crate::append::kind;
 use crate::erase::{self, Erased};
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::rows::kind;
 use crate::state;
 use heyho_records::Kind;
 use heyho_records::glance::Glance;

@@ -1,0 +1,162 @@
+//! The queue: rows that wait, oldest first, read for a batch. Every read ends before its caller does anything
+//! else, and finds its place by an index, however long the queue is.
+
+use crate::accounts::AccountId;
+use crate::error::Result;
+use crate::open::Buffer;
+use crate::rows::{CHUNK, checksum, kind};
+use heyho_records::Kind;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+/// How much may be read for one batch. The bytes are of the records alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub page_visits: usize,
+    pub tab_aggregates: usize,
+    pub bytes: usize,
+}
+
+/// A row that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub seq: i64,
+    pub revision: i64,
+    pub kind: Kind,
+    pub id: String,
+    pub id_derived: bool,
+    pub source: String,
+    pub text: String,
+    /// The visit an aggregate belongs to, as far as it is known by now.
+    pub page_visit_id: Option<String>,
+    /// How often the backend left it unconfirmed.
+    pub attempts: u32,
+    pub captured_at: i64,
+    pub tab: Option<String>,
+    /// When this life of the tab began, as far as it is known.
+    pub life: Option<i64>,
+    /// The visit to send along in baseline mode.
+    pub anchor: Option<i64>,
+    /// False: what is stored is not what was stored.
+    pub intact: bool,
+}
+
+const WAITING: &str = "SELECT r.seq, r.revision, r.kind, r.id, r.id_derived, s.name, r.text, r.checksum, \
+     r.attempts, r.captured_at, CASE WHEN r.kind = 2 THEN (SELECT v.id FROM tab_visit v \
+       WHERE v.source = r.source AND v.tab = r.tab AND v.visited_at BETWEEN r.start_time AND r.last_time \
+       ORDER BY v.visited_at DESC LIMIT 1) END, r.tab, \
+     CASE WHEN r.kind = 2 THEN r.start_time ELSE (SELECT max(l.start_time) FROM tab_life l \
+       JOIN tab_visit v ON v.source = l.source AND v.tab = l.tab AND v.visited_at >= l.start_time \
+       WHERE l.source = r.source AND l.tab = r.tab AND v.id = r.id) END, \
+     CASE WHEN r.kind = 2 THEN (SELECT a.anchor FROM anchor a \
+       WHERE a.source = r.source AND a.tab = r.tab AND a.visited_at BETWEEN r.start_time AND r.last_time \
+       ORDER BY a.visited_at DESC LIMIT 1) END \
+     FROM record r JOIN source s USING (source) ";
+
+impl Buffer {
+    /// The oldest rows of an account that may be sent now, in one order over both kinds.
+    pub async fn oldest(
+        &self,
+        account: AccountId,
+        limits: Limits,
+        skip: &[i64],
+        now: i64,
+    ) -> Result<Vec<Waiting>> {
+        let mut rows = Vec::new();
+        for (kind, most) in
+            [(Kind::PageVisit, limits.page_visits), (Kind::TabAggregate, limits.tab_aggregates)]
+        {
+            let mut query = QueryBuilder::<Sqlite>::new(WAITING);
+            query.push("WHERE r.state = 1 AND r.account = ").push_bind(account.0);
+            query.push(" AND r.kind = ").push_bind(kind.number());
+            query.push(" AND r.held_until <= ").push_bind(now);
+            if !skip.is_empty() {
+                query.push(" AND r.seq NOT IN (");
+                let mut list = query.separated(", ");
+                for seq in skip {
+                    list.push_bind(*seq);
+                }
+                query.push(")");
+            }
+            query.push(" ORDER BY r.seq LIMIT ").push_bind(most as i64);
+            rows.append(&mut self.read_waiting(query, limits.bytes).await?);
+        }
+        rows.sort_by_key(|row| row.seq);
+        Ok(rows)
+    }
+
+    /// Of these rows, the ones that still wait for this account, in the order of the queue.
+    pub async fn waiting(&self, account: AccountId, seqs: &[i64]) -> Result<Vec<Waiting>> {
+        let mut rows = Vec::new();
+        for chunk in seqs.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Sqlite>::new(WAITING);
+            query.push("WHERE r.state = 1 AND r.account = ").push_bind(account.0).push(" AND r.seq IN (");
+            let mut list = query.separated(", ");
+            for seq in chunk {
+                list.push_bind(*seq);
+            }
+            query.push(") ORDER BY r.seq");
+            rows.append(&mut self.read_waiting(query, usize::MAX).await?);
+        }
+        rows.sort_by_key(|row| row.seq);
+        Ok(rows)
+    }
+
+    /// Reads until so many bytes are together; always at least one row.
+    async fn read_waiting(&self, mut query: QueryBuilder<Sqlite>, bytes: usize) -> Result<Vec<Waiting>> {
+        use futures_util::TryStreamExt;
+        let mut connection = self.pool.acquire().await?;
+        let mut stream = query.build().fetch(&mut *connection);
+        let (mut rows, mut total) = (Vec::new(), 0usize);
+        while let Some(row) = stream.try_next().await? {
+            let row = read_row(&row)?;
+            total = total.saturating_add(row.text.len());
+            if total > bytes && !rows.is_empty() {
+                break;
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    /// How often each of these rows was left unconfirmed; rows that are gone are left out.
+    pub async fn attempts(&self, seqs: &[i64]) -> Result<Vec<(i64, u32, String)>> {
+        let mut found = Vec::new();
+        for chunk in seqs.chunks(CHUNK) {
+            let mut query =
+                QueryBuilder::<Sqlite>::new("SELECT seq, attempts, id FROM record WHERE seq IN (");
+            let mut list = query.separated(", ");
+            for seq in chunk {
+                list.push_bind(*seq);
+            }
+            query.push(")");
+            for row in query.build().fetch_all(&self.pool).await? {
+                found.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn read_row(row: &SqliteRow) -> Result<Waiting> {
+    // A flipped bit may leave no text at all: that must cost this row only.
+    let bytes: Vec<u8> = row.try_get(6)?;
+    let intact = row.try_get::<i64, _>(7)? == checksum(&bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Waiting {
+        seq: row.try_get(0)?,
+        revision: row.try_get(1)?,
+        kind: kind(row.try_get(2)?)?,
+        id: row.try_get(3)?,
+        id_derived: row.try_get(4)?,
+        source: row.try_get(5)?,
+        intact,
+        text,
+        attempts: row.try_get(8)?,
+        captured_at: row.try_get(9)?,
+        page_visit_id: row.try_get(10)?,
+        tab: row.try_get(11)?,
+        life: row.try_get(12)?,
+        anchor: row.try_get(13)?,
+    })
+}
