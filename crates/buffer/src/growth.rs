@@ -10,6 +10,8 @@ use crate::open::Buffer;
 use sqlx::{Row, SqliteConnection};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The default cap is the smaller of this and a tenth of the free disk.
 const LARGEST_CAP: u64 = 2_000_000_000;
@@ -20,13 +22,19 @@ const BALLAST: u64 = 8 << 20;
 /// Pages given back in one short transaction: others write in between.
 const PAGES_AT_ONCE: i64 = 500;
 
-/// How large the buffer may grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cap(Option<u64>);
+const NO_CAP: u64 = u64::MAX;
+
+/// How large the buffer may grow; shared by all clones of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cap(Arc<AtomicU64>);
 
 impl Cap {
     pub fn none() -> Cap {
-        Cap(None)
+        Cap(Arc::new(AtomicU64::new(NO_CAP)))
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|cap| *cap != NO_CAP)
     }
 }
 
@@ -44,10 +52,16 @@ pub struct Tidied {
 impl Buffer {
     /// With the cap of the settings; none there: the smaller of 2 GB and a tenth of the free disk.
     #[must_use]
-    pub fn with_cap(mut self, max_bytes: Option<u64>) -> Buffer {
-        let free = || platform::free_bytes(&self.path).unwrap_or(u64::MAX);
-        self.cap = Cap(Some(max_bytes.unwrap_or_else(|| LARGEST_CAP.min(free() / 10))));
+    pub fn with_cap(self, max_bytes: Option<u64>) -> Buffer {
+        self.set_cap(max_bytes);
         self
+    }
+
+    /// From now on, for all clones of this buffer.
+    pub fn set_cap(&self, max_bytes: Option<u64>) {
+        let free = || platform::free_bytes(&self.path).unwrap_or(u64::MAX);
+        let cap = max_bytes.unwrap_or_else(|| LARGEST_CAP.min(free() / 10));
+        self.cap.0.store(cap, Ordering::Relaxed);
     }
 
     /// Refuses when there is no room for more.
@@ -55,7 +69,7 @@ impl Buffer {
         if self.ballast_is_released() {
             return Err(BufferError::DiskFull);
         }
-        let Some(cap) = self.cap.0 else { return Ok(()) };
+        let Some(cap) = self.cap.bytes() else { return Ok(()) };
         let used = used(tx).await?;
         if used >= cap {
             return Err(BufferError::Full { used, cap });
@@ -73,7 +87,7 @@ impl Buffer {
         }
         let mut connection = self.pool.acquire().await?;
         let used = used(&mut connection).await?;
-        Ok(self.cap.0.filter(|cap| used >= *cap).map(|cap| {
+        Ok(self.cap.bytes().filter(|cap| used >= *cap).map(|cap| {
             format!(
                 "The buffer is full: {used} bytes are kept, and {cap} are allowed ([buffer] max_bytes). \
                  Nothing new is taken until records are delivered."

@@ -39,6 +39,7 @@ impl Totals {
 /// What is kept here for an account that is not signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
+    pub r#ref: String,
     pub email: String,
     pub backend: String,
     pub waiting: u64,
@@ -73,7 +74,7 @@ impl Buffer {
         let own = account.map_or(-1, |a| a.0);
         let mut totals = Totals::default();
         let rows = sqlx::query(
-            "SELECT c.account, c.kind, c.state, c.n, c.bytes, a.email, a.backend FROM counter c \
+            "SELECT c.account, c.kind, c.state, c.n, c.bytes, a.email, a.backend, a.ref FROM counter c \
              LEFT JOIN account a ON a.account = c.account WHERE c.n > 0 ORDER BY c.account",
         )
         .fetch_all(&mut *tx)
@@ -99,10 +100,11 @@ impl Buffer {
                 totals.unclaimed += n;
             }
             if of != 0 && of != own {
-                let (email, backend): (String, String) = (row.try_get(5)?, row.try_get(6)?);
-                let known = totals.others.iter().position(|o| o.email == email && o.backend == backend);
+                let (email, backend, r#ref): (String, String, String) =
+                    (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+                let known = totals.others.iter().position(|o| o.r#ref == r#ref);
                 let at = known.unwrap_or_else(|| {
-                    totals.others.push(Other { email, backend, waiting: 0, failed: 0 });
+                    totals.others.push(Other { r#ref, email, backend, waiting: 0, failed: 0 });
                     totals.others.len() - 1
                 });
                 if let Some(other) = totals.others.get_mut(at) {

@@ -4,7 +4,8 @@
 use crate::error::Result;
 use crate::open::Buffer;
 use heyho_records::status::{
-    Account, Backlog, Browser, Facts, LastSync, OtherAccount, State, Status, fresh_within_ms,
+    Account, Args, Backlog, Browser, Facts, LastSync, OtherAccount, Said, State, Status, failed_records,
+    fresh_within_ms,
 };
 use heyho_records::time::timestamp;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub const PAUSED_UNTIL: &str = "paused_until";
 pub struct Known {
     pub status: Status,
     pub facts: Facts,
+    /// What there is to say of the file itself.
+    pub said: Vec<Said>,
     /// The sources of `status.browsers`, in the same order.
     pub sources: Vec<String>,
 }
@@ -56,7 +59,10 @@ impl Buffer {
         });
         let status = Status {
             state: State::decide(facts),
-            reason: problem,
+            reason: None,
+            reason_code: None,
+            reason_args: Args::new(),
+            also: Vec::new(),
             backlog: Backlog {
                 page_visits: totals.page_visits.records,
                 tab_aggregates: totals.tab_aggregates.records,
@@ -81,6 +87,7 @@ impl Buffer {
                 .others
                 .into_iter()
                 .map(|o| OtherAccount {
+                    r#ref: o.r#ref,
                     email: o.email,
                     backend: o.backend,
                     waiting: o.waiting,
@@ -89,31 +96,30 @@ impl Buffer {
                 .collect(),
             browsers: browsers.collect(),
             paused_until: None,
+            metrics: None,
+            short_session: false,
         };
-        Ok(Known { status, facts, sources })
+        let said = problem.map(|text| Said::new("buffer_problem", text)).into_iter().collect();
+        Ok(Known { status, facts, said, sources })
     }
 
     /// What to say when no agent runs.
     pub async fn offline_status(&self, interval: Duration, now: i64) -> Result<Status> {
-        let Known { mut status, facts, .. } = self.status(interval, now).await?;
+        let Known { mut status, facts, mut said, .. } = self.status(interval, now).await?;
         // Nobody can say now whether the session still holds: no green without an agent.
         status.state = State::decide(Facts { confirmed_lately: false, ..facts });
-        let waiting = status.backlog.records();
-        status.reason = Some(match status.state {
-            State::BufferProblem => status.reason.take().unwrap_or_default(),
-            State::SignedOut => "Nobody is signed in. Records are kept safely here.".to_owned(),
-            State::NeedsAttention => {
-                let failed = status.failed - status.failed_kept;
-                format!(
-                    "{failed} {} not be delivered.",
-                    if failed == 1 { "record could" } else { "records could" }
-                )
-            }
-            _ if waiting > 0 => {
-                "The companion is not running. What waits is safe and is sent when it starts.".to_owned()
-            }
-            _ => "The companion is not running.".to_owned(),
+        if status.state == State::SignedOut {
+            said.push(Said::new("signed_out", "Nobody is signed in. Records are kept safely here."));
+        }
+        said.extend(failed_records(&status));
+        said.push(match status.backlog.records() {
+            0 => Said::new("not_running", "The companion is not running."),
+            _ => Said::new(
+                "not_running_waiting",
+                "The companion is not running. What waits is safe and is sent when it starts.",
+            ),
         });
+        status.say(said);
         Ok(status)
     }
 }

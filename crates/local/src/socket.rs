@@ -3,7 +3,8 @@
 //! Only this user can reach it: it lies in a directory of mode 0700 (a named pipe of this user on Windows).
 //! The server is whoever holds `agent.lock`, so a socket file found when binding is stale and is replaced.
 //! Requests of one connection are answered as they finish, matched by id: a `sync` that waits does not hold
-//! up a `status`. A line over [`MAX_LINE`] ends the connection.
+//! up a `status`. Events go to whoever has attached or subscribed; the status to whoever has subscribed. A line
+//! over [`MAX_LINE`] ends the connection.
 
 use crate::paths::private_dir;
 use crate::vocabulary::{Answering, Companion, Event, Fault, FaultCode, Message, Numbered, Request};
@@ -17,12 +18,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::codec::{FramedRead, FramedWrite, LinesCodec};
 
 const MAX_LINE: usize = 16 << 20;
 /// Status events to one client are at least this far apart; the last one always comes.
 const EVENT_SPACING: Duration = Duration::from_millis(250);
+/// Events a client may be behind; they are few, and each stands for itself.
+const EVENTS_BEHIND: usize = 64;
 
 /// Takes the socket. The caller holds `agent.lock`.
 pub fn bind(path: &Path) -> io::Result<Listener> {
@@ -86,6 +89,7 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
     });
     let mut tasks = tokio::task::JoinSet::new();
     let mut attached = Vec::new();
+    let mut hears_events = false;
     while let Some(Ok(line)) = lines.next().await {
         let numbered: Numbered = match serde_json::from_str(&line) {
             Ok(numbered) => numbered,
@@ -103,6 +107,12 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
         if let Request::Attach { source } = &numbered.request {
             attached.extend(companion.attach(source));
         }
+        if matches!(numbered.request, Request::Attach { .. } | Request::Subscribe) && !hears_events {
+            hears_events = true;
+            if let Some(events) = companion.events() {
+                tasks.spawn(push_events(out.clone(), events));
+            }
+        }
         let (out, companion) = (out.clone(), companion.clone());
         tasks.spawn(async move {
             let Numbered { id, request } = numbered;
@@ -113,7 +123,7 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
             };
             send(&out, &answer).await;
             if subscribing {
-                push_events(&out, companion.watch()).await;
+                push_statuses(&out, companion.watch()).await;
             }
         });
         while tasks.try_join_next().is_some() {}
@@ -146,7 +156,21 @@ async fn send(out: &mpsc::Sender<String>, message: &Message) -> bool {
     }
 }
 
-async fn push_events(out: &mpsc::Sender<String>, mut status: watch::Receiver<Option<Status>>) {
+async fn push_events(out: mpsc::Sender<String>, mut events: broadcast::Receiver<Event>) {
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => if !send(&out, &Message::Event(event)).await { return },
+                // Too slow: the oldest are missed.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+            () = out.closed() => return,
+        }
+    }
+}
+
+async fn push_statuses(out: &mpsc::Sender<String>, mut status: watch::Receiver<Option<Status>>) {
     loop {
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
@@ -169,6 +193,7 @@ pub struct Client {
     pending: Pending,
     out: mpsc::Sender<String>,
     status: watch::Receiver<Option<Status>>,
+    events: broadcast::Sender<Event>,
     reader: tokio::task::AbortHandle,
 }
 
@@ -201,6 +226,8 @@ impl Client {
         });
         let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
         let (latest, status) = watch::channel(None);
+        let (events, _) = broadcast::channel(EVENTS_BEHIND);
+        let heard = events.clone();
         let waiting = pending.clone();
         let reading = tokio::spawn(async move {
             let mut lines = FramedRead::new(reader, LinesCodec::new_with_max_length(MAX_LINE));
@@ -210,6 +237,10 @@ impl Client {
                     Ok(Message::Refusal { id, error }) => (id, Err(error)),
                     Ok(Message::Event(Event::Status(status))) => {
                         latest.send_replace(Some(*status));
+                        continue;
+                    }
+                    Ok(Message::Event(event)) => {
+                        let _ = heard.send(event);
                         continue;
                     }
                     // A later agent may push what this client does not know.
@@ -223,7 +254,7 @@ impl Client {
             latest.send_replace(None);
             *locked(&waiting) = None;
         });
-        Ok(Client { next: AtomicU64::new(1), pending, out, status, reader: reading.abort_handle() })
+        Ok(Client { next: AtomicU64::new(1), pending, out, status, events, reader: reading.abort_handle() })
     }
 
     /// The agent at the other end is gone.
@@ -258,6 +289,10 @@ impl Companion for Client {
 
     fn watch(&self) -> watch::Receiver<Option<Status>> {
         self.status.clone()
+    }
+
+    fn events(&self) -> Option<broadcast::Receiver<Event>> {
+        Some(self.events.subscribe())
     }
 }
 

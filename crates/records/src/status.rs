@@ -3,8 +3,11 @@
 //! It never says more than is known: a field that is not known is null, and `upToDate` is only said by
 //! [`State::decide`], in one place.
 
+use crate::words;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The first that holds, in this order (contract, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +89,16 @@ pub struct Status {
     pub state: State,
     /// One plain sentence, or null when the state says it all.
     pub reason: Option<String>,
+    /// The stable word for `reason`, by which the window says it in another language.
+    #[serde(default)]
+    pub reason_code: Option<String>,
+    /// The numbers, times and names that stand in that sentence.
+    #[cfg_attr(feature = "ts", ts(type = "Record<string, string | number>"))]
+    #[serde(default)]
+    pub reason_args: Args,
+    /// What is true besides and does not decide the state: records failed, and the backend is down too.
+    #[serde(default)]
+    pub also: Vec<Said>,
     pub backlog: Backlog,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub failed: u64,
@@ -109,9 +122,60 @@ pub struct Status {
     #[cfg_attr(feature = "ts", ts(type = "string | null"))]
     #[serde(default)]
     pub paused_until: Option<Timestamp>,
+    /// How delivering went in the last day; null without an agent.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
+    /// This backend ends sessions and cannot renew them: keeping the password may be offered.
+    #[serde(default)]
+    pub short_session: bool,
+}
+
+/// What stands in a sentence, by name.
+pub type Args = BTreeMap<String, Value>;
+
+/// One plain sentence, with a stable word for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+pub struct Said {
+    pub code: String,
+    #[cfg_attr(feature = "ts", ts(type = "Record<string, string | number>"))]
+    #[serde(default)]
+    pub args: Args,
+    pub text: String,
+}
+
+impl Said {
+    pub fn new(code: &str, text: impl Into<String>) -> Said {
+        Said { code: code.to_owned(), args: Args::new(), text: text.into() }
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Said {
+        self.args.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// What to say of failed records that ask for attention; nothing where there are none.
+pub fn failed_records(status: &Status) -> Option<Said> {
+    let loud = status.failed.saturating_sub(status.failed_kept);
+    (loud > 0).then(|| {
+        let text = format!("{} could not be delivered.", words::count(loud, "record"));
+        Said::new("failed_records", text).with("count", loud)
+    })
 }
 
 impl Status {
+    /// The first is the reason, the rest is said besides.
+    pub fn say(&mut self, said: impl IntoIterator<Item = Said>) {
+        let mut said = said.into_iter();
+        (self.reason, self.reason_code, self.reason_args) = match said.next() {
+            Some(Said { code, args, text }) => (Some(text), Some(code), args),
+            None => (None, None, Args::new()),
+        };
+        self.also = said.collect();
+    }
+
     /// When the buffer itself cannot be asked: nothing is claimed but that.
     pub fn broken(problem: &str, agent_running: bool) -> Status {
         Status {
@@ -119,6 +183,9 @@ impl Status {
             reason: Some(format!(
                 "The local store of records cannot be used: {problem}. Nothing that was sent is affected."
             )),
+            reason_code: Some("buffer_unusable".to_owned()),
+            reason_args: Args::from([("problem".to_owned(), problem.into())]),
+            also: Vec::new(),
             backlog: Backlog::default(),
             failed: 0,
             failed_kept: 0,
@@ -132,8 +199,25 @@ impl Status {
             other_accounts: Vec::new(),
             browsers: Vec::new(),
             paused_until: None,
+            metrics: None,
+            short_session: false,
         }
     }
+}
+
+/// How delivering went in the last day (S2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub runs: u64,
+    /// From 0 to 1; null before there was any run.
+    #[cfg_attr(feature = "ts", ts(type = "number | null"))]
+    pub success_rate: Option<f64>,
+    pub average_seconds: f64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub pending: u64,
 }
 
 /// What waits for the account that is signed in (held records count as waiting); what is unclaimed or another
@@ -196,6 +280,9 @@ pub struct Account {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[serde(rename_all = "camelCase")]
 pub struct OtherAccount {
+    /// What `discard.account` takes.
+    #[serde(default)]
+    pub r#ref: String,
     pub email: String,
     pub backend: String,
     #[cfg_attr(feature = "ts", ts(type = "number"))]

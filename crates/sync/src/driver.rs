@@ -18,6 +18,7 @@ use std::time::Duration;
 
 const SYNC: &str = "/api/v1/data/sync";
 const CAPABILITIES: &str = "/api/v1/capabilities";
+const BROWSING_DATA: &str = "/api/v1/browsing_data";
 const ME: &str = "/api/v1/auth/me";
 /// HeyHo's published service has no `/auth/me`.
 const ME_HEYHO: &str = "/api/v1/users/me";
@@ -138,6 +139,13 @@ impl Driver {
             Ok(answer) if answer.status == 404 => self.get(ME_HEYHO, token).await,
             _ => reply,
         }
+    }
+
+    pub(crate) async fn delete_browsing_data(&self, site: &str, token: &Secret) -> Reply {
+        let mut url = self.base_url.join(BROWSING_DATA);
+        url.query_pairs_mut().append_pair("domain", site);
+        let request = self.client.delete(url).bearer_auth(token.reveal());
+        self.exchange(request, BROWSING_DATA, self.timeouts.request).await
     }
 
     pub(crate) async fn get(&self, route: &'static str, token: &Secret) -> Reply {

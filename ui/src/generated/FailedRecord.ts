@@ -13,7 +13,11 @@ number: number, kind: Kind,
 /**
  * The record's own id.
  */
-id: string, title: string | null, host: string | null, reason: Reason, 
+id: string, title: string | null, host: string | null, 
+/**
+ * The whole address.
+ */
+url: string | null, reason: Reason, 
 /**
  * The reason as a sentence.
  */

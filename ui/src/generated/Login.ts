@@ -11,4 +11,9 @@ backend?: string, register: boolean, firstName?: string, lastName?: string,
 /**
  * What becomes of records captured after a sign-out of another account: claimed by this one or not.
  */
-claim?: boolean, };
+claim?: boolean, 
+/**
+ * Keep the password in the keyring and sign in again silently when the session ends: for backends whose
+ * sessions cannot be renewed (`status.shortSession`). Off until asked for.
+ */
+keepPassword?: boolean, };

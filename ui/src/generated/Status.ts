@@ -3,15 +3,29 @@ import type { Account } from "./Account";
 import type { Backlog } from "./Backlog";
 import type { Browser } from "./Browser";
 import type { LastSync } from "./LastSync";
+import type { Metrics } from "./Metrics";
 import type { OtherAccount } from "./OtherAccount";
 import type { Progress } from "./Progress";
+import type { Said } from "./Said";
 import type { State } from "./State";
 
 export type Status = { state: State, 
 /**
  * One plain sentence, or null when the state says it all.
  */
-reason: string | null, backlog: Backlog, failed: number, 
+reason: string | null, 
+/**
+ * The stable word for `reason`, by which the window says it in another language.
+ */
+reasonCode: string | null, 
+/**
+ * The numbers, times and names that stand in that sentence.
+ */
+reasonArgs: Record<string, string | number>, 
+/**
+ * What is true besides and does not decide the state: records failed, and the backend is down too.
+ */
+also: Array<Said>, backlog: Backlog, failed: number, 
 /**
  * Of those, the ones the user chose to keep quietly.
  */
@@ -23,4 +37,12 @@ unclaimed: number, otherAccounts: Array<OtherAccount>, browsers: Array<Browser>,
 /**
  * Until when syncing is paused; null also when it is paused until resumed.
  */
-pausedUntil: string | null, };
+pausedUntil: string | null, 
+/**
+ * How delivering went in the last day; null without an agent.
+ */
+metrics: Metrics | null, 
+/**
+ * This backend ends sessions and cannot renew them: keeping the password may be offered.
+ */
+shortSession: boolean, };

@@ -1,0 +1,208 @@
+//! Every key of `config.toml`, once: what it accepts, where it goes, and how it is shown. Reading, listing and
+//! changing settings all ask this table.
+
+use super::{Appearance, Config, Language, LogLevel, MIN_BATCH_BYTES, TokenStore};
+use heyho_records::base_url::BaseUrl;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+use toml_edit::Item;
+use url::Url;
+
+/// One key, such as `sync.interval`.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    /// In words: what a value has to be.
+    pub accepted: &'static str,
+    /// It holds only after the next start of the companion.
+    pub restart: bool,
+    /// Where it goes; otherwise what would have been accepted.
+    pub(super) put: fn(&mut Config, &Item) -> Result<(), String>,
+    pub(super) get: fn(&Config) -> Value,
+}
+
+impl Key {
+    pub fn find(name: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+}
+
+/// Makes one row: the place in [`Config`], how it is read, how it is shown.
+macro_rules! key {
+    ($name:literal, $accepted:literal, |$config:ident| $place:expr, $read:expr, $show:expr) => {
+        Key {
+            name: $name,
+            accepted: $accepted,
+            restart: false,
+            put: |$config, item| {
+                $place = $read(item).ok_or($accepted)?;
+                Ok(())
+            },
+            get: |$config| $show(&$place),
+        }
+    };
+}
+
+const STORES: [(&str, TokenStore); 2] = [("keyring", TokenStore::Keyring), ("file", TokenStore::File)];
+const LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+const APPEARANCES: [(&str, Appearance); 3] =
+    [("system", Appearance::System), ("light", Appearance::Light), ("dark", Appearance::Dark)];
+const LANGUAGES: [(&str, Language); 3] =
+    [("system", Language::System), ("en", Language::En), ("de", Language::De)];
+
+/// In the order in which they are read: what `backend.url` may be depends on `backend.allow_http`.
+pub static KEYS: [Key; 20] = [
+    key!("backend.allow_http", "true or false", |c| c.backend.allow_http, Item::as_bool, plain),
+    Key {
+        name: "backend.url",
+        accepted: "an https:// address, or http:// on this computer; others with backend.allow_http = true",
+        restart: false,
+        put: |config, item| {
+            let text = item.as_str().ok_or("an address in quotes")?;
+            config.backend.url =
+                BaseUrl::parse(text, config.backend.allow_http).map_err(|e| e.to_string())?;
+            Ok(())
+        },
+        get: |config| config.backend.url.as_str().into(),
+    },
+    key!(
+        "backend.ca_file",
+        "a path in quotes",
+        |c| c.backend.ca_file,
+        |item: &Item| item.as_str().map(|text| Some(PathBuf::from(text))),
+        plain
+    ),
+    key!("backend.proxy", "a URL such as \"http://proxy:8080\"", |c| c.backend.proxy, proxy, plain),
+    key!(
+        "sync.interval",
+        "a duration in quotes from 10s to 1d, such as \"90s\" or \"5m\"",
+        |c| c.sync.interval,
+        |item| length(item, 10, 86_400),
+        spoken
+    ),
+    key!(
+        "sync.batch_page_visits",
+        "a whole number from 1 to 1000",
+        |c| c.sync.batch_page_visits,
+        |item| integer(item, 1, 1_000).map(|n| n as u32),
+        plain
+    ),
+    key!(
+        "sync.batch_tab_aggregates",
+        "a whole number from 1 to 1000",
+        |c| c.sync.batch_tab_aggregates,
+        |item| integer(item, 1, 1_000).map(|n| n as u32),
+        plain
+    ),
+    key!(
+        "sync.batch_bytes",
+        "a whole number from 307200 to 67108864",
+        |c| c.sync.batch_bytes,
+        |item| integer(item, MIN_BATCH_BYTES, 64 << 20),
+        plain
+    ),
+    key!(
+        "sync.hold",
+        "a duration in quotes from 0s to 30d, such as \"10m\" or \"1h\"",
+        |c| c.sync.hold,
+        |item| length(item, 0, 30 * 86_400),
+        spoken
+    ),
+    key!("sync.pause_on_metered", "true or false", |c| c.sync.pause_on_metered, Item::as_bool, plain),
+    key!("sync.pause_on_battery", "true or false", |c| c.sync.pause_on_battery, Item::as_bool, plain),
+    key!(
+        "tokens.store",
+        "\"keyring\" or \"file\"",
+        |c| c.tokens,
+        |item| word(item, &STORES),
+        |value: &TokenStore| name(*value, &STORES)
+    ),
+    key!("extensions.chromium", "an array of strings", |c| c.extensions.chromium, strings, plain),
+    key!("extensions.firefox", "an array of strings", |c| c.extensions.firefox, strings, plain),
+    key!("browsers.register", "true or false", |c| c.register_browsers, Item::as_bool, plain),
+    key!(
+        "window.appearance",
+        "\"system\", \"light\" or \"dark\"",
+        |c| c.window.appearance,
+        |item| word(item, &APPEARANCES),
+        |value: &Appearance| name(*value, &APPEARANCES)
+    ),
+    key!(
+        "window.language",
+        "\"system\", \"en\" or \"de\"",
+        |c| c.window.language,
+        |item| word(item, &LANGUAGES),
+        |value: &Language| name(*value, &LANGUAGES)
+    ),
+    key!("window.notifications", "true or false", |c| c.window.notifications, Item::as_bool, plain),
+    key!(
+        "buffer.max_bytes",
+        "a whole number from 1048576 to 1125899906842624",
+        |c| c.buffer_max_bytes,
+        |item| integer(item, 1 << 20, 1 << 50).map(Some),
+        plain
+    ),
+    Key {
+        restart: true,
+        ..key!(
+            "log.level",
+            "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+            |c| c.log_level,
+            |item| word(item, &LEVELS),
+            |value: &LogLevel| name(*value, &LEVELS)
+        )
+    },
+];
+
+/// `90s`, `5m`, `1h`, `2d`, or several of them.
+pub fn duration(text: &str) -> Option<Duration> {
+    Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok()
+}
+
+fn length(item: &Item, min_s: u64, max_s: u64) -> Option<Duration> {
+    let length = duration(item.as_str()?)?;
+    (min_s..=max_s).contains(&length.as_secs()).then_some(length)
+}
+
+fn integer(item: &Item, min: u64, max: u64) -> Option<u64> {
+    item.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| (min..=max).contains(n))
+}
+
+fn strings(item: &Item) -> Option<Vec<String>> {
+    item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+fn proxy(item: &Item) -> Option<Option<String>> {
+    let text = item.as_str()?;
+    Url::parse(text).ok().map(|_| Some(text.to_owned()))
+}
+
+fn word<T: Copy>(item: &Item, words: &[(&str, T)]) -> Option<T> {
+    let given = item.as_str()?;
+    words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value)
+}
+
+fn name<T: Copy + PartialEq>(value: T, words: &[(&str, T)]) -> Value {
+    words.iter().find(|(_, it)| *it == value).map_or(Value::Null, |(word, _)| json!(word))
+}
+
+fn plain<T: serde::Serialize>(value: &T) -> Value {
+    json!(value)
+}
+
+/// As a file would say it.
+fn spoken(length: &Duration) -> Value {
+    json!(match length.as_secs() {
+        s if s % 86_400 == 0 && s > 0 => format!("{}d", s / 86_400),
+        s if s % 3_600 == 0 && s > 0 => format!("{}h", s / 3_600),
+        s if s % 60 == 0 && s > 0 => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    })
+}

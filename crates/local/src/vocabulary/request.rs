@@ -1,0 +1,231 @@
+//! What is asked. Each variant names the type of its answer.
+
+use super::session::Login;
+use super::{Selection, VERSION};
+use heyho_records::rules::Rule;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// One request to the agent.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all_fields = "camelCase")]
+pub enum Request {
+    /// First of all. Answer: `{"version","program"}`.
+    #[serde(rename = "hello")]
+    Hello { version: u32, program: String },
+    /// Answer: [`heyho_records::status::Status`].
+    #[serde(rename = "status")]
+    Status,
+    /// Answer: [`heyho_records::status::Status`]; then a `status` event after each change, and all other events.
+    #[serde(rename = "subscribe")]
+    Subscribe,
+    /// "A browser is connected through me": holds until this connection ends. Answer: null; then all events but
+    /// `status`.
+    #[serde(rename = "attach")]
+    Attach { source: String },
+    /// "I have committed records": the agent looks at the buffer. Answer: null.
+    #[serde(rename = "nudge")]
+    Nudge,
+    /// Start a run now, or join the one that is running. With `wait`, answers when it has ended with
+    /// [`super::RunSummary`]; else at once with null.
+    #[serde(rename = "sync")]
+    Sync {
+        #[serde(default)]
+        wait: bool,
+    },
+    /// End the run after the batch in flight. Answer: null.
+    #[serde(rename = "stop")]
+    Stop,
+    /// Without a length until resumed. Answer: null.
+    #[serde(rename = "pause")]
+    Pause { seconds: Option<u64> },
+    /// Answer: null.
+    #[serde(rename = "resume")]
+    Resume,
+    /// Answer: [`heyho_records::status::Account`].
+    #[serde(rename = "login")]
+    Login(Login),
+    /// Answer: null.
+    #[serde(rename = "logout")]
+    Logout,
+    /// Confirms an e-mail address by the code that was sent to it. Answer: null; then `login` works.
+    #[serde(rename = "verify")]
+    Verify { email: String, code: String },
+    /// Asks for another code. Answer: null, whether the address is known or not.
+    #[serde(rename = "verify.resend")]
+    VerifyResend { email: String },
+    /// Asks for a message with which a forgotten password is set anew. Answer: null, whether the address is
+    /// known or not.
+    #[serde(rename = "password.reset")]
+    PasswordReset { email: String },
+    /// Sets a new password by the code of that message. Answer: null; then `login` works. `not_found` where the
+    /// backend does this on its own pages only.
+    #[serde(rename = "password.set")]
+    PasswordSet { email: String, code: String, password: String },
+    /// Records captured while nobody was signed in become the signed-in account's. Answer: [`super::Count`].
+    #[serde(rename = "claim")]
+    Claim,
+
+    /// Answer: [`super::WaitingPage`].
+    #[serde(rename = "waiting.list")]
+    WaitingList {
+        /// Only numbers greater than this one.
+        #[serde(default)]
+        after: i64,
+        #[serde(default = "page")]
+        limit: u32,
+        /// Only where the title or the address has this in it.
+        #[serde(default)]
+        search: Option<String>,
+    },
+    /// Deleted before sending: by number, or all. Answer: [`super::Count`].
+    #[serde(rename = "waiting.discard")]
+    WaitingDiscard { which: Selection },
+    /// Answer: array of [`super::Delivered`], newest first.
+    #[serde(rename = "delivered")]
+    Delivered,
+
+    /// Answer: [`super::FailedPage`].
+    #[serde(rename = "failed.list")]
+    FailedList {
+        /// Only numbers greater than this one.
+        #[serde(default)]
+        after: i64,
+        #[serde(default = "page")]
+        limit: u32,
+        /// Only this reason code.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Answer: [`super::FailedRecord`], with `record`.
+    #[serde(rename = "failed.show")]
+    FailedShow { number: i64 },
+    /// Answer: [`super::Count`].
+    #[serde(rename = "failed.retry")]
+    FailedRetry { which: Selection },
+    /// Answer: [`super::Count`].
+    #[serde(rename = "failed.discard")]
+    FailedDiscard { which: Selection },
+    /// Answer: [`super::Count`].
+    #[serde(rename = "failed.keep")]
+    FailedKeep { which: Selection },
+
+    /// Answer: array of [`super::Run`], newest first.
+    #[serde(rename = "history")]
+    History {
+        #[serde(default = "page")]
+        limit: u32,
+    },
+    /// Answer: [`super::Timeline`].
+    #[serde(rename = "timeline")]
+    Timeline,
+
+    /// Answer: [`super::Settings`].
+    #[serde(rename = "config.get")]
+    ConfigGet,
+    /// Null takes the key out of the file, so that its default holds. Answer: [`super::Settings`].
+    #[serde(rename = "config.set")]
+    ConfigSet { key: String, value: Value },
+    /// All privacy rules anew. Answer: [`super::Settings`].
+    #[serde(rename = "rules.set")]
+    RulesSet { rules: Vec<Rule> },
+    /// Asks a backend what it is, before it is used. Answer: [`super::BackendTest`].
+    #[serde(rename = "backend.test")]
+    BackendTest { url: String },
+
+    /// Everything that is kept, or only what failed, as `heyho export` writes it. Answer: [`super::Count`].
+    #[serde(rename = "export")]
+    Export {
+        /// Absolute.
+        path: PathBuf,
+        #[serde(default)]
+        failed: bool,
+        /// An account's ref or e-mail address.
+        #[serde(default)]
+        account: Option<String>,
+        /// Write over a file that is there.
+        #[serde(default)]
+        force: bool,
+    },
+    /// A site and everything under it, for good. Answer: [`super::Forgotten`].
+    #[serde(rename = "forget")]
+    Forget {
+        domain: String,
+        /// At the backend too, where it can.
+        #[serde(default)]
+        backend: bool,
+    },
+    /// Everything that is kept for an account, by its ref or e-mail address. Answer: [`super::Count`].
+    #[serde(rename = "discard.account")]
+    DiscardAccount { account: String },
+    /// Every record here, of everybody, and all that is known of them. Sign-in and settings stay. Answer:
+    /// [`super::Count`].
+    #[serde(rename = "erase")]
+    Erase,
+
+    /// For a report: versions, counts, states, last errors; no addresses, tokens or e-mail. Answer: text.
+    #[serde(rename = "diagnostics")]
+    Diagnostics,
+    /// Brings the app's window up. Answer: null, or the fault `no_window` from a headless agent.
+    #[serde(rename = "open")]
+    Open,
+}
+
+fn page() -> u32 {
+    100
+}
+
+impl Request {
+    pub fn hello(program: &str) -> Request {
+        Request::Hello { version: VERSION, program: program.to_owned() }
+    }
+
+    /// The command word, for logs: a request itself may hold a password and is never logged.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Request::Hello { .. } => "hello",
+            Request::Status => "status",
+            Request::Subscribe => "subscribe",
+            Request::Attach { .. } => "attach",
+            Request::Nudge => "nudge",
+            Request::Sync { .. } => "sync",
+            Request::Stop => "stop",
+            Request::Pause { .. } => "pause",
+            Request::Resume => "resume",
+            Request::Login(_) => "login",
+            Request::Logout => "logout",
+            Request::Verify { .. } => "verify",
+            Request::VerifyResend { .. } => "verify.resend",
+            Request::PasswordReset { .. } => "password.reset",
+            Request::PasswordSet { .. } => "password.set",
+            Request::Claim => "claim",
+            Request::WaitingList { .. } => "waiting.list",
+            Request::WaitingDiscard { .. } => "waiting.discard",
+            Request::Delivered => "delivered",
+            Request::FailedList { .. } => "failed.list",
+            Request::FailedShow { .. } => "failed.show",
+            Request::FailedRetry { .. } => "failed.retry",
+            Request::FailedDiscard { .. } => "failed.discard",
+            Request::FailedKeep { .. } => "failed.keep",
+            Request::History { .. } => "history",
+            Request::Timeline => "timeline",
+            Request::ConfigGet => "config.get",
+            Request::ConfigSet { .. } => "config.set",
+            Request::RulesSet { .. } => "rules.set",
+            Request::BackendTest { .. } => "backend.test",
+            Request::Export { .. } => "export",
+            Request::Forget { .. } => "forget",
+            Request::DiscardAccount { .. } => "discard.account",
+            Request::Erase => "erase",
+            Request::Diagnostics => "diagnostics",
+            Request::Open => "open",
+        }
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}

@@ -1,0 +1,37 @@
+//! Signing in.
+
+use serde::{Deserialize, Serialize};
+
+/// Sign in, or register and sign in.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export, optional_fields))]
+#[serde(rename_all = "camelCase")]
+pub struct Login {
+    pub email: String,
+    pub password: String,
+    /// Another backend than the configured one; it is written into `config.toml` once the sign-in worked.
+    #[serde(default)]
+    pub backend: Option<String>,
+    #[serde(default)]
+    pub register: bool,
+    #[serde(default)]
+    pub first_name: Option<String>,
+    #[serde(default)]
+    pub last_name: Option<String>,
+    /// What becomes of records captured after a sign-out of another account: claimed by this one or not.
+    #[serde(default)]
+    pub claim: Option<bool>,
+    /// Keep the password in the keyring and sign in again silently when the session ends: for backends whose
+    /// sessions cannot be renewed (`status.shortSession`). Off until asked for.
+    #[serde(default)]
+    pub keep_password: Option<bool>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("backend", &self.backend)
+            .field("register", &self.register)
+            .finish_non_exhaustive()
+    }
+}
