@@ -3,8 +3,11 @@
 use crate::live::{Live, LiveState, Pause, SessionState};
 use heyho_buffer::Buffer;
 use heyho_local::clock::Clock;
-use heyho_records::status::{Facts, Progress, State, Status};
-use heyho_sync::why::Outlook;
+use heyho_local::config::Config;
+use heyho_records::status::{Args, Facts, Progress, Said, State, Status, failed_records};
+use heyho_sync::why::{Outlook, Why};
+use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -17,10 +20,11 @@ pub async fn publish(
     buffer: Buffer,
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
-    interval: Duration,
+    settings: watch::Receiver<Config>,
     to: watch::Sender<Option<Status>>,
 ) {
     loop {
+        let interval = settings.borrow().sync.interval;
         let status = compose(&buffer, &live, clock.as_ref(), interval).await;
         to.send_if_modified(|current| {
             let changed = current.as_ref() != Some(&status);
@@ -42,18 +46,18 @@ pub async fn compose(buffer: &Buffer, live: &Live, clock: &dyn Clock, interval: 
             for (browser, source) in known.status.browsers.iter_mut().zip(&known.sources) {
                 browser.connected = state.connected.contains_key(source);
             }
-            overlay(known.status, known.facts, &state)
+            overlay(known.status, known.facts, known.said, &state)
         }
         Err(error) => Status::broken(&error.to_string(), true),
     }
 }
 
-fn overlay(mut status: Status, mut facts: Facts, live: &LiveState) -> Status {
+fn overlay(mut status: Status, mut facts: Facts, known: Vec<Said>, live: &LiveState) -> Status {
     let outlook = live.last_end.as_ref().map(|why| why.outlook());
     facts.signed_in = facts.signed_in && live.session != SessionState::SignedOut;
     facts.session_expired = live.session == SessionState::Expired || outlook == Some(Outlook::SessionExpired);
     facts.buffer_problem |= live.buffer_problem.is_some() || live.damage.is_some();
-    facts.paused = live.paused.is_some();
+    facts.paused = live.paused.is_some() || (live.held_back.is_some() && live.running.is_none());
     facts.syncing = live.running.is_some();
     facts.blocked = outlook == Some(Outlook::NeedsAttention) || live.configuration.is_some();
     facts.retrying = outlook == Some(Outlook::Retrying);
@@ -64,15 +68,15 @@ fn overlay(mut status: Status, mut facts: Facts, live: &LiveState) -> Status {
         Some(Pause::Until(at)) => Some(at),
         _ => None,
     };
-    status.progress = live.running.map(|run| {
-        let left = status.backlog.records().saturating_sub(status.backlog.held);
-        Progress {
-            done: run.done,
-            total: run.done + left,
-            eta_seconds: eta(run.done, left, run.now_ms - run.started_ms),
-        }
+    status.progress = live.running.map(|run| Progress {
+        done: run.done,
+        total: run.total,
+        eta_seconds: eta(run.done, run.total.saturating_sub(run.done), run.now_ms - run.started_ms),
     });
-    status.reason = reason(&status, live);
+    status.metrics = live.metrics.clone();
+    status.short_session = live.short_session;
+    let said = said(&status, known, live);
+    status.say(said);
     status
 }
 
@@ -82,29 +86,65 @@ fn eta(done: u64, left: u64, elapsed_ms: i64) -> Option<u64> {
     (done > 0).then(|| (left as u128 * elapsed as u128).div_ceil(done as u128 * 1_000) as u64)
 }
 
-/// One plain sentence on why it is not simply well.
-fn reason(status: &Status, live: &LiveState) -> Option<String> {
-    let failed = status.failed - status.failed_kept;
+/// Why it is not simply well: the sentence of the state first, then whatever is true besides. Failed records do
+/// not hide that the backend is down, and a store that was damaged is not hidden by a pause.
+fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
+    let mut said = Vec::new();
+    let outlook = live.last_end.as_ref().map(|why| why.outlook());
+    let in_the_way = live.last_end.as_ref().filter(|_| {
+        matches!(outlook, Some(Outlook::NeedsAttention | Outlook::Retrying)) && live.running.is_none()
+    });
     match status.state {
         State::BufferProblem => {
-            live.damage.clone().or_else(|| live.buffer_problem.clone()).or_else(|| status.reason.clone())
+            said.extend(live.damage.clone().or_else(|| live.buffer_problem.clone()));
+            said.extend(known);
         }
-        State::SessionExpired if live.note.is_some() => live.note.clone(),
-        State::SessionExpired => Some(
-            "The session has ended: sign in again to go on sending. Records are kept safely here.".to_owned(),
-        ),
-        State::SignedOut => Some("Nobody is signed in. Records are kept safely here.".to_owned()),
-        State::NeedsAttention if live.configuration.is_some() => live.configuration.clone(),
-        State::NeedsAttention => match &live.last_end {
-            Some(why) if why.outlook() == Outlook::NeedsAttention => Some(why.sentence()),
-            _ if failed == 1 => Some("1 record could not be delivered.".to_owned()),
-            _ => Some(format!("{failed} records could not be delivered.")),
-        },
-        State::Retrying => live.last_end.as_ref().map(|why| why.sentence()),
-        State::Paused | State::Syncing | State::Waiting | State::UpToDate => {
-            live.recovered.clone().or_else(|| live.note.clone())
+        State::SessionExpired => said.push(live.note.clone().unwrap_or_else(|| {
+            Said::new(
+                "session_expired",
+                "The session has ended: sign in again to go on sending. Records are kept safely here.",
+            )
+        })),
+        State::SignedOut => {
+            said.push(Said::new("signed_out", "Nobody is signed in. Records are kept safely here."));
+        }
+        State::NeedsAttention if live.configuration.is_some() => said.extend(live.configuration.clone()),
+        State::NeedsAttention if outlook == Some(Outlook::NeedsAttention) => {}
+        State::NeedsAttention => said.extend(failed_records(status)),
+        _ => {}
+    }
+    if !matches!(status.state, State::SessionExpired | State::SignedOut) {
+        said.extend(in_the_way.map(why_said));
+        said.extend(failed_records(status));
+        said.extend(live.note.clone());
+    }
+    said.extend(live.held_back.map(|held| Said::new(held.code(), held.sentence())));
+    said.extend(live.recovered.clone());
+    let mut codes = HashSet::new();
+    said.retain(|one| codes.insert(one.code.clone()));
+    said
+}
+
+/// Why the last run ended, with the numbers and names of its sentence, flat: `{"status":503}`,
+/// `{"fault":"tls","problem":"expired"}`.
+fn why_said(why: &Why) -> Said {
+    fn flatten(value: Value, into: &mut Args) {
+        let Value::Object(map) = value else { return };
+        for (name, value) in map {
+            match value {
+                Value::Object(_) => flatten(value, into),
+                Value::Null | Value::Array(_) => {}
+                value => {
+                    into.insert(name, value);
+                }
+            }
         }
     }
+    let mut said = Said::new(why.code(), why.sentence());
+    flatten(serde_json::to_value(why).unwrap_or_default(), &mut said.args);
+    // That is the code already.
+    said.args.remove("why");
+    said
 }
 
 #[cfg(test)]

@@ -1,0 +1,105 @@
+//! `forget`, `discard.account`, `erase`: what the user wants kept nowhere.
+//!
+//! In this order, so that dying anywhere leaves nothing that comes back: extensions are told first (what is in
+//! their outboxes would arrive again), then the buffer, the agent's memory, and the backend where it is asked for.
+
+use super::{Service, buffer};
+use crate::tokenholder::Tokenholder;
+use heyho_buffer::Erased;
+use heyho_local::vocabulary::{Count, Event, Fault, FaultCode, Forgotten};
+use heyho_records::glance::host_name;
+use heyho_records::words::count;
+use heyho_sync::erase::Erasure;
+
+impl Service {
+    pub(super) async fn forget(&self, domain: &str, backend: bool) -> Result<Forgotten, Fault> {
+        let site = site(domain)?;
+        self.live.push(Event::Forget { domain: site.clone() });
+        let erased = self.buffer.forget(&site).await.map_err(buffer)?;
+        self.live.forget_delivered(&site);
+        self.live.touch();
+        let there = if backend { self.forget_at_backend(&site).await } else { Err(String::new()) };
+        Ok(Forgotten {
+            waiting: erased.waiting,
+            failed: erased.failed,
+            changed: erased.changed,
+            backend: there.as_ref().ok().copied(),
+            text: told(&site, &erased, there),
+        })
+    }
+
+    /// How many were deleted there, or in a sentence why none were.
+    async fn forget_at_backend(&self, site: &str) -> Result<u64, String> {
+        let nobody = || "The backend was not asked: nobody is signed in.".to_owned();
+        let account = self.buffer.signed_in().await.map_err(|e| format!("{e}."))?.ok_or_else(nobody)?;
+        let stored = self.keeper.load().await.map_err(|e| format!("{e}."))?.ok_or_else(nobody)?;
+        if stored.account_ref != account.r#ref || account.backend != self.config().backend.url.as_str() {
+            return Err(nobody());
+        }
+        let driver = super::driver(&self.config(), &self.device_id).map_err(|fault| fault.text)?;
+        let mut tokens = Tokenholder::new(self.keeper.clone(), self.clock.clone(), stored);
+        let token = tokens.access(&driver).await;
+        match driver.erase_site(site, &token).await {
+            Erasure::Done(deleted) => Ok(deleted),
+            Erasure::NotOffered => {
+                Err("This backend cannot delete a site: what it has of it is still there.".to_owned())
+            }
+            Erasure::Failed(why) => Err(format!("What the backend has is still there. {}", why.sentence())),
+        }
+    }
+
+    pub(super) async fn discard_account(&self, account: &str) -> Result<Count, Fault> {
+        let accounts = self.buffer.accounts().await.map_err(buffer)?;
+        if !accounts.iter().any(|known| known.email == account || known.r#ref == account) {
+            let known: Vec<&str> = accounts.iter().map(|known| known.email.as_str()).collect();
+            let text = match known.is_empty() {
+                true => format!("nothing is kept here for {account}, nor for anybody"),
+                false => format!("nothing is kept here for {account}; there is: {}", known.join(", ")),
+            };
+            return Err(Fault::new(FaultCode::NotFound, text));
+        }
+        let erased = self.buffer.discard_account(account).await.map_err(buffer)?;
+        self.live.forget_all_delivered();
+        self.live.touch();
+        Ok(Count { count: erased.records() })
+    }
+
+    pub(super) async fn erase(&self) -> Result<Count, Fault> {
+        let erased = self.buffer.erase_everything().await.map_err(buffer)?;
+        self.live.forget_all_delivered();
+        self.live.change(|live| live.recovered = None);
+        Ok(Count { count: erased.records() })
+    }
+}
+
+/// The name of a site, or what would be one.
+fn site(domain: &str) -> Result<String, Fault> {
+    host_name(domain)
+        .ok_or_else(|| Fault::new(FaultCode::Usage, format!("{domain:?} is no domain; such as example.com")))
+}
+
+fn told(site: &str, erased: &Erased, backend: Result<u64, String>) -> String {
+    let mut text = match erased.records() {
+        0 => format!("Nothing about {site} was kept here."),
+        n => format!("{} about {site} deleted here.", count(n, "record")),
+    };
+    if erased.changed > 0 {
+        text.push_str(&format!(
+            " {} of other sites no longer {} it.",
+            count(erased.changed, "record"),
+            if erased.changed == 1 { "names" } else { "name" }
+        ));
+    }
+    if erased.copies > 0 {
+        text.push_str(&format!(" {} of the store deleted.", count(erased.copies, "old copy")));
+    }
+    if !erased.log_emptied {
+        text.push_str(" Another program is reading: the last traces go when it ends.");
+    }
+    match backend {
+        Ok(n) => text.push_str(&format!(" {} deleted at the backend.", count(n, "record"))),
+        Err(why) if why.is_empty() => {}
+        Err(why) => text.push_str(&format!(" {why}")),
+    }
+    text
+}

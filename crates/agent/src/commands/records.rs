@@ -1,0 +1,159 @@
+//! `waiting.*`, `failed.*`, `export`: the records that are kept here.
+
+use super::{Service, buffer};
+use crate::export;
+use heyho_buffer::{Failed, FailedQuery};
+use heyho_local::vocabulary::{
+    Count, FailedPage, FailedRecord, Fault, FaultCode, ReasonCount, Selection, WaitingPage, WaitingRecord,
+};
+use heyho_records::glance::Glance;
+use heyho_records::json::Json;
+use heyho_records::time::timestamp;
+use std::path::Path;
+
+/// Records in one answer.
+const MOST: u32 = 1_000;
+
+impl Service {
+    pub(super) async fn waiting_page(
+        &self,
+        after: i64,
+        limit: u32,
+        search: Option<&str>,
+    ) -> Result<WaitingPage, Fault> {
+        let now = self.clock.now_ms();
+        let page = self.buffer.waiting_page(after, limit.min(MOST), search, now).await.map_err(buffer)?;
+        let records = page.rows.into_iter().map(|row| WaitingRecord {
+            number: row.number,
+            kind: row.kind,
+            id: row.id,
+            title: row.glance.title,
+            host: row.glance.host,
+            url: row.glance.url,
+            bytes: row.bytes,
+            captured_at: timestamp(row.captured_at),
+            held_until: row.held_until.map(timestamp),
+            account: row.email,
+        });
+        Ok(WaitingPage { records: records.collect(), next: page.next, total: page.total })
+    }
+
+    pub(super) async fn waiting_discard(&self, which: Selection) -> Result<Count, Fault> {
+        let mut count = 0;
+        match which {
+            Selection::Ids(numbers) => count = self.buffer.discard_waiting(&numbers).await.map_err(buffer)?,
+            Selection::All => {
+                let mut after = Some(0);
+                while let Some(from) = after {
+                    let now = self.clock.now_ms();
+                    let page = self.buffer.waiting_page(from, MOST, None, now).await.map_err(buffer)?;
+                    let numbers: Vec<i64> = page.rows.iter().map(|row| row.number).collect();
+                    count += self.buffer.discard_waiting(&numbers).await.map_err(buffer)?;
+                    after = page.next;
+                }
+            }
+            Selection::Reason(_) => {
+                return Err(Fault::new(FaultCode::Usage, "what waits has no reason: give numbers, or all"));
+            }
+        }
+        self.live.touch();
+        Ok(Count { count })
+    }
+
+    pub(super) async fn failed_page(
+        &self,
+        after: i64,
+        limit: u32,
+        reason: Option<&str>,
+    ) -> Result<FailedPage, Fault> {
+        let records = self.buffer.failed(after, limit.min(1_000), reason).await.map_err(buffer)?;
+        let reasons: Vec<ReasonCount> = self
+            .buffer
+            .failed_by_reason()
+            .await
+            .map_err(buffer)?
+            .into_iter()
+            .map(|(code, count)| ReasonCount { code, count })
+            .collect();
+        let total =
+            reasons.iter().filter(|r| reason.is_none_or(|code| r.code == code)).map(|r| r.count).sum();
+        Ok(FailedPage { records: records.into_iter().map(|f| shown(f, false)).collect(), total, reasons })
+    }
+
+    pub(super) async fn failed_show(&self, number: i64) -> Result<FailedRecord, Fault> {
+        match self.buffer.failed_one(number).await.map_err(buffer)? {
+            Some(failed) => Ok(shown(failed, true)),
+            None => Err(Fault::new(FaultCode::NotFound, format!("there is no failed record {number}"))),
+        }
+    }
+
+    pub(super) async fn failed_retry(&self, which: Selection) -> Result<Count, Fault> {
+        let count = self.buffer.retry_failed(&query(which)).await.map_err(buffer)?;
+        self.live.touch();
+        // Whoever presses Retry wants it tried now; where that cannot be, it waits its turn.
+        let _ = self.sync(false).await;
+        Ok(Count { count })
+    }
+
+    pub(super) async fn failed_discard(&self, which: Selection) -> Result<Count, Fault> {
+        let count = self.buffer.discard_failed(&query(which)).await.map_err(buffer)?;
+        self.live.touch();
+        Ok(Count { count })
+    }
+
+    pub(super) async fn failed_keep(&self, which: Selection) -> Result<Count, Fault> {
+        let count = self.buffer.keep_failed(&query(which)).await.map_err(buffer)?;
+        self.live.touch();
+        Ok(Count { count })
+    }
+
+    pub(super) async fn export(
+        &self,
+        path: &Path,
+        failed: bool,
+        account: Option<&str>,
+        force: bool,
+    ) -> Result<Count, Fault> {
+        if !path.is_absolute() {
+            let text = format!("{} is not an absolute path", path.display());
+            return Err(Fault::new(FaultCode::Usage, text));
+        }
+        let count = export::to_file(&self.buffer, path, &export::What { failed, account }, force).await?;
+        Ok(Count { count })
+    }
+}
+
+fn query(which: Selection) -> FailedQuery {
+    match which {
+        Selection::Ids(numbers) => FailedQuery::Numbers(numbers),
+        Selection::Reason(code) => FailedQuery::Reason(code),
+        Selection::All => FailedQuery::All,
+    }
+}
+
+/// A failed record, as lists show it; with its text where it is asked for alone.
+pub fn shown(failed: Failed, whole: bool) -> FailedRecord {
+    let Glance { title, host, url } = Glance::of(&failed.text);
+    FailedRecord {
+        number: failed.seq,
+        kind: failed.kind,
+        // One that broke a rule of ours stands under an id that was made for it: its own is known better.
+        id: own_id(&failed.text).unwrap_or(failed.id),
+        title,
+        host,
+        url,
+        text: failed.reason.text(),
+        reason: failed.reason,
+        first_at: timestamp(failed.first_at),
+        last_at: timestamp(failed.last_at),
+        attempts: failed.attempts,
+        kept: failed.kept,
+        account: failed.email,
+        record: whole.then_some(failed.text),
+    }
+}
+
+fn own_id(text: &str) -> Option<String> {
+    let tree = Json::parse(text).ok()?;
+    ["id", "visitId"].into_iter().find_map(|name| tree.get(name)?.as_str().map(str::to_owned))
+}

@@ -1,0 +1,55 @@
+//! `config.get`, `config.set`, `rules.set`: the settings, in force as soon as they are written.
+
+use super::Service;
+use crate::engine::Command;
+use heyho_local::config::{self, Config, ConfigError, TokenStore};
+use heyho_local::vocabulary::{Fault, FaultCode, Settings};
+use heyho_records::rules::Rule;
+use serde_json::Value;
+
+impl Service {
+    pub(super) fn config_get(&self) -> Settings {
+        config::settings(&self.paths.config_file())
+    }
+
+    pub(super) async fn config_set(&self, key: &str, value: &Value) -> Result<Settings, Fault> {
+        let _one = self.sessions.lock().await;
+        let config = config::set(&self.paths.config_file(), key, value).map_err(|e| fault(&e))?;
+        self.put_in_force(config).await?;
+        Ok(self.config_get())
+    }
+
+    pub(super) async fn rules_set(&self, rules: &[Rule]) -> Result<Settings, Fault> {
+        let _one = self.sessions.lock().await;
+        let config = config::set_rules(&self.paths.config_file(), rules).map_err(|e| fault(&e))?;
+        self.put_in_force(config).await?;
+        Ok(self.config_get())
+    }
+
+    /// Hosts read the file by themselves; here everything else hears of it.
+    async fn put_in_force(&self, config: Config) -> Result<(), Fault> {
+        let before = self.config.send_replace(config.clone());
+        if before.tokens != config.tokens {
+            if config.tokens == TokenStore::File {
+                tracing::warn!(
+                    "tokens are kept in a file from now on, readable by every program of this user"
+                );
+            }
+            self.keeper.move_to(crate::start::store(config.tokens, &self.paths)).await;
+        }
+        self.buffer.set_cap(config.buffer_max_bytes);
+        self.tell(Command::Settings(Box::new(config))).await?;
+        self.live.touch();
+        Ok(())
+    }
+}
+
+/// A key that is unknown was typed; a value that is not accepted is a mistake in the settings.
+fn fault(error: &ConfigError) -> Fault {
+    let code = match error {
+        ConfigError::UnknownKey { .. } => FaultCode::Usage,
+        ConfigError::Unwritable { .. } => FaultCode::Failed,
+        _ => FaultCode::Configuration,
+    };
+    Fault::new(code, error.to_string())
+}
