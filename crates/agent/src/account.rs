@@ -5,18 +5,16 @@
 //! than the buffer means that the session is over. Out: the account out of the buffer, the tokens out of the
 //! store, and then the backend is told.
 
-use crate::tokens::{StoreError, Stored, TokenStore};
+use crate::tokens::{KeptLogin, StoreError, Stored, TokenStore};
 use heyho_buffer::{Account, Buffer, SignedIn};
 use heyho_local::clock::Clock;
 use heyho_local::vocabulary::{Fault, FaultCode, Login};
-use heyho_sync::auth_http::{AuthError, Registered, Registration, Session, Tokens};
+use heyho_records::status::Said;
+use heyho_sync::auth_http::{AuthError, Registered, Registration, Session};
 use heyho_sync::driver::Driver;
 use heyho_sync::secret::Secret;
 use heyho_sync::why::{Outlook, Why};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Before an access token ends it is refreshed this much earlier, so that it does not end on the way.
-const REFRESH_EARLY_MS: i64 = 30_000;
 
 /// The tokens, in the store that was asked for, and in memory always.
 ///
@@ -24,14 +22,41 @@ const REFRESH_EARLY_MS: i64 = 30_000;
 /// with an earlier session than memory.
 #[derive(Debug, Clone)]
 pub struct Keeper {
-    store: Arc<dyn TokenStore>,
+    /// Read and changed only while `kept` is held.
+    store: Arc<Mutex<Arc<dyn TokenStore>>>,
     kept: Arc<tokio::sync::Mutex<Option<Stored>>>,
     problem: Arc<Mutex<Option<String>>>,
+    /// Held while a session is renewed: a refresh token is spent by its use.
+    renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Keeper {
     pub fn new(store: Arc<dyn TokenStore>) -> Keeper {
-        Keeper { store, kept: Arc::default(), problem: Arc::default() }
+        Keeper {
+            store: Arc::new(Mutex::new(store)),
+            kept: Arc::default(),
+            problem: Arc::default(),
+            renewing: Arc::default(),
+        }
+    }
+
+    /// The session, if there is one, goes into this store, and then out of the one before.
+    pub async fn move_to(&self, store: Arc<dyn TokenStore>) {
+        // What is in the old store is read first: after a start it may not have been.
+        let _ = self.load().await;
+        let before =
+            std::mem::replace(&mut *self.store.lock().unwrap_or_else(PoisonError::into_inner), store);
+        self.write(|kept| kept.is_some()).await;
+        if self.problem().is_none() {
+            let cleared = tokio::task::spawn_blocking(move || before.clear()).await;
+            if !matches!(cleared, Ok(Ok(()))) {
+                tracing::warn!("the old token store could not be emptied");
+            }
+        }
+    }
+
+    fn store(&self) -> Arc<dyn TokenStore> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub async fn load(&self) -> Result<Option<Stored>, StoreError> {
@@ -39,7 +64,7 @@ impl Keeper {
         if kept.is_some() {
             return Ok(kept.clone());
         }
-        let store = self.store.clone();
+        let store = self.store();
         let loaded = tokio::task::spawn_blocking(move || store.load())
             .await
             .unwrap_or_else(|_| Err(StoreError::Keyring("it stopped unexpectedly".to_owned())))?;
@@ -54,6 +79,16 @@ impl Keeper {
             true
         })
         .await;
+    }
+
+    /// One renewal at a time, whoever asks for it.
+    pub async fn renewing(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.renewing.clone().lock_owned().await
+    }
+
+    /// What memory holds.
+    pub async fn kept(&self) -> Option<Stored> {
+        self.kept.lock().await.clone()
     }
 
     /// New tokens of the same session. Where another account has signed in meanwhile, or nobody is signed in
@@ -82,10 +117,19 @@ impl Keeper {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// That, as it is said to people.
+    pub fn note(&self) -> Option<Said> {
+        self.problem().map(|problem| {
+            let text = format!("You stay signed in only until this program ends: {problem}.");
+            Said::new("tokens_in_memory", text).with("problem", problem)
+        })
+    }
+
     async fn write(&self, change: impl FnOnce(&mut Option<Stored>) -> bool + Send + 'static) {
-        let (kept, store, problem) = (self.kept.clone(), self.store.clone(), self.problem.clone());
+        let (keeper, problem) = (self.clone(), self.problem.clone());
         let task = tokio::spawn(async move {
-            let mut kept = kept.lock_owned().await;
+            let mut kept = keeper.kept.clone().lock_owned().await;
+            let store = keeper.store();
             if !change(&mut kept) {
                 return;
             }
@@ -125,8 +169,8 @@ pub async fn ask_backend(driver: &Driver, login: &Login) -> Result<Session, Faul
     match asked {
         Ok(Registered::SignedIn(session)) => Ok(session),
         Ok(Registered::VerifyFirst) => Err(Fault::new(
-            FaultCode::SignInNeeded,
-            "The account was made. Follow the message that was sent to its address, then sign in.",
+            FaultCode::Unverified,
+            "The account was made. Confirm its e-mail address by the message that was sent there, then sign in.",
         )),
         Err(error) => Err(fault(&error)),
     }
@@ -137,7 +181,10 @@ pub fn fault(error: &AuthError) -> Fault {
     let code = match error {
         AuthError::WrongCredentials => FaultCode::WrongCredentials,
         AuthError::EmailTaken => FaultCode::EmailTaken,
-        AuthError::Unverified | AuthError::SessionOver => FaultCode::SignInNeeded,
+        AuthError::Unverified => FaultCode::Unverified,
+        AuthError::SessionOver | AuthError::NotRenewable => FaultCode::SignInNeeded,
+        AuthError::WrongCode => FaultCode::BadData,
+        AuthError::NotHere => FaultCode::NotFound,
         AuthError::NamesNeeded => FaultCode::Usage,
         AuthError::Invalid { .. } => FaultCode::BadData,
         AuthError::NotNow(why) => return Fault::new(why_code(why), why.sentence()),
@@ -158,28 +205,29 @@ pub fn why_code(why: &Why) -> FaultCode {
     }
 }
 
-/// Stores a session: tokens first, then the account.
+/// Stores a session: tokens first, then the account. Says how many records it claimed too.
 pub async fn enter(
     buffer: &Buffer,
     keeper: &Keeper,
     clock: &dyn Clock,
     backend: &str,
     session: &Session,
-    claim_others: bool,
-    typed_email: &str,
-) -> Result<(Account, Stored), Fault> {
+    login: &Login,
+) -> Result<(Account, Stored, u64), Fault> {
     let now = clock.now_ms();
     let who = SignedIn {
         backend: backend.to_owned(),
         user_id: session.user.id.clone(),
-        email: session.user.email.clone().unwrap_or_else(|| typed_email.to_owned()),
-        claim_others,
+        email: session.user.email.clone().unwrap_or_else(|| login.email.clone()),
+        claim_others: login.claim == Some(true),
     };
     let stored = Stored {
         account_ref: who.account_ref(),
         access_token: session.access_token.clone(),
         refresh_token: session.refresh_token.clone(),
         expires_at: session.expires_in.map(|length| ends_at(now, length)),
+        kept_login: (login.keep_password == Some(true))
+            .then(|| KeptLogin { email: login.email.clone(), password: Secret::new(login.password.clone()) }),
     };
     keeper.save(stored.clone()).await;
     let (account, claimed) = buffer
@@ -187,63 +235,9 @@ pub async fn enter(
         .await
         .map_err(|e| Fault::new(FaultCode::Failed, format!("The sign-in could not be stored: {e}")))?;
     tracing::info!(claimed, "signed in");
-    Ok((account, stored))
+    Ok((account, stored, claimed))
 }
 
-fn ends_at(now: i64, length: std::time::Duration) -> i64 {
+pub(crate) fn ends_at(now: i64, length: std::time::Duration) -> i64 {
     now.saturating_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// The tokens of one account, refreshed when it is time.
-#[derive(Debug)]
-pub struct Tokenholder {
-    keeper: Keeper,
-    clock: Arc<dyn Clock>,
-    stored: Stored,
-}
-
-/// What a refresh came to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Refresh {
-    Done,
-    SessionOver,
-    NotNow(Why),
-}
-
-impl Tokenholder {
-    pub fn new(keeper: Keeper, clock: Arc<dyn Clock>, stored: Stored) -> Tokenholder {
-        Tokenholder { keeper, clock, stored }
-    }
-
-    /// The access token, refreshed before it ends. Where that fails the old one is given: the backend's
-    /// answer to it decides.
-    pub async fn access(&mut self, driver: &Driver) -> Secret {
-        let ends_soon = self.stored.expires_at.is_some_and(|at| at - REFRESH_EARLY_MS <= self.clock.now_ms());
-        if ends_soon && self.stored.refresh_token.is_some() {
-            self.refresh(driver).await;
-        }
-        self.stored.access_token.clone()
-    }
-
-    pub async fn refresh(&mut self, driver: &Driver) -> Refresh {
-        let Some(refresh_token) = self.stored.refresh_token.clone() else { return Refresh::SessionOver };
-        match driver.refresh(&refresh_token).await {
-            Ok(Tokens { access_token, refresh_token: next, expires_in }) => {
-                let now = self.clock.now_ms();
-                self.stored.access_token = access_token;
-                self.stored.refresh_token = next.or(Some(refresh_token));
-                self.stored.expires_at = expires_in.map(|length| ends_at(now, length));
-                // The old one is spent. If we die before this is stored, the backend's grace for the
-                // immediately previous token lets the next start refresh again.
-                self.keeper.renew(self.stored.clone()).await;
-                Refresh::Done
-            }
-            Err(AuthError::NotNow(why)) => Refresh::NotNow(why),
-            Err(_) => Refresh::SessionOver,
-        }
-    }
-
-    pub fn stored(&self) -> &Stored {
-        &self.stored
-    }
 }

@@ -4,13 +4,17 @@
 //! sent. Dropping a future of this module at any await leaves the buffer as it was before or after one
 //! transaction.
 
-use crate::account::{Refresh, Tokenholder};
+use crate::live::{DELIVERED, Live};
 use crate::monotonic::Monotonic;
+use crate::tokenholder::{Refresh, Tokenholder};
 use heyho_buffer::{AccountId, Anchor, Buffer, BufferError, Fate, LAST_CONFIRMED, NewBatch, Waiting};
 use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
+use heyho_local::vocabulary::Delivered;
 use heyho_records::Kind;
+use heyho_records::glance::Glance;
 use heyho_records::reason::Reason;
+use heyho_records::time::timestamp;
 use heyho_sync::driver::Driver;
 use heyho_sync::plan::{Anchor as PlanAnchor, Candidate, Envelope, Tab, plan};
 use heyho_sync::task::{
@@ -30,6 +34,7 @@ pub struct Carrier {
     pub device_id: String,
     pub clock: Arc<dyn Clock>,
     pub monotonic: Monotonic,
+    live: Arc<Live>,
     /// How the backend is spoken to in this run.
     mode: Mode,
     /// The batch in flight, as it is persisted.
@@ -37,6 +42,7 @@ pub struct Carrier {
 }
 
 impl Carrier {
+    #[expect(clippy::too_many_arguments, reason = "each is another part of the agent")]
     pub fn new(
         buffer: Buffer,
         driver: Driver,
@@ -45,6 +51,7 @@ impl Carrier {
         device_id: String,
         clock: Arc<dyn Clock>,
         monotonic: Monotonic,
+        live: Arc<Live>,
     ) -> Carrier {
         Carrier {
             buffer,
@@ -54,6 +61,7 @@ impl Carrier {
             device_id,
             clock,
             monotonic,
+            live,
             mode: Mode::Full,
             flight: None,
         }
@@ -225,16 +233,33 @@ impl Carrier {
             forget_anchors: settlement.forget_anchors.iter().map(|r| -r.seq).collect(),
             fate: fate.clone(),
         };
+        let delivered = self.delivered(settlement, now).await?;
         self.buffer.settle(self.flight.as_ref().map(|flight| flight.batch), &rows, now).await?;
         match (fate, &mut self.flight) {
             (Fate::End, flight) => *flight = None,
             (Fate::Rekey(key), Some(flight)) => flight.key = key,
             _ => {}
         }
+        self.live.deliver(delivered);
         if !settlement.confirm.is_empty() {
             self.confirmed_now().await?;
         }
         Ok(())
+    }
+
+    /// The last of what is confirmed now, as it is shown; read before it is gone.
+    async fn delivered(&self, settlement: &Settlement, now: i64) -> Result<Vec<Delivered>, BufferError> {
+        let confirmed = &settlement.confirm;
+        let last = confirmed.get(confirmed.len().saturating_sub(DELIVERED)..).unwrap_or_default();
+        let seqs: Vec<i64> = last.iter().map(|row| row.seq).collect();
+        let rows = self.buffer.waiting(self.account, &seqs).await?;
+        Ok(rows
+            .iter()
+            .map(|row| {
+                let Glance { title, host, .. } = Glance::of(&row.text);
+                Delivered { title, host, kind: row.kind, at: timestamp(now) }
+            })
+            .collect())
     }
 
     /// The backend accounted for something, or answered a signed-in request: the truth is fresh.

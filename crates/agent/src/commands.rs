@@ -9,7 +9,7 @@ mod running;
 mod session;
 mod settings;
 
-pub use records::shown;
+pub use records::{shown, waiting_record};
 pub use running::kept_pause;
 pub use session::driver;
 

@@ -1,16 +1,38 @@
 //! What is true right now and stands in no file: which run is going, why the last one ended, what is paused.
 //! The engine and the commands write it; publishing reads it.
 
+use heyho_local::vocabulary::{Delivered, Event};
+use heyho_records::status::{Metrics, Said};
+use heyho_sync::surroundings::HeldBack;
 use heyho_sync::why::Why;
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
-#[derive(Debug, Default)]
+/// So many of the last deliveries are remembered.
+pub const DELIVERED: usize = 20;
+/// Events a listener may be behind.
+const EVENTS: usize = 64;
+
+#[derive(Debug)]
 pub struct Live {
     state: Mutex<LiveState>,
     changed: Notify,
+    /// Newest first; in memory only.
+    delivered: Mutex<VecDeque<Delivered>>,
+    events: broadcast::Sender<Event>,
+}
+
+impl Default for Live {
+    fn default() -> Live {
+        Live {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            delivered: Mutex::default(),
+            events: broadcast::channel(EVENTS).0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -22,18 +44,24 @@ pub struct LiveState {
     pub last_end: Option<Why>,
     pub next_attempt_at: Option<Timestamp>,
     pub paused: Option<Pause>,
+    /// Why no run begins by itself, though nobody has paused.
+    pub held_back: Option<HeldBack>,
+    /// How delivering went in the last day.
+    pub metrics: Option<Metrics>,
+    /// This backend ends sessions and cannot renew them.
+    pub short_session: bool,
     /// Browsers that are connected through a host, and how often.
     pub connected: HashMap<String, usize>,
     /// What is wrong with the buffer.
-    pub buffer_problem: Option<String>,
+    pub buffer_problem: Option<Said>,
     /// Settings that keep us from the backend.
-    pub configuration: Option<String>,
+    pub configuration: Option<Said>,
     /// The weekly look found the file damaged: so until the next start, which mends it.
-    pub damage: Option<String>,
+    pub damage: Option<Said>,
     /// A damaged buffer was set aside when this program started: what was saved.
-    pub recovered: Option<String>,
+    pub recovered: Option<Said>,
     /// Something the user should know that is no failure: tokens that live only in memory.
-    pub note: Option<String>,
+    pub note: Option<Said>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +81,8 @@ pub struct Running {
     /// On the clock of the schedule.
     pub started_ms: i64,
     pub done: u64,
+    /// Done and left, of one moment.
+    pub total: u64,
     pub now_ms: i64,
 }
 
@@ -80,6 +110,42 @@ impl Live {
 
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// What was just confirmed, newest last.
+    pub fn deliver(&self, confirmed: impl IntoIterator<Item = Delivered>) {
+        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in confirmed {
+            delivered.push_front(one);
+        }
+        delivered.truncate(DELIVERED);
+    }
+
+    pub fn delivered(&self) -> Vec<Delivered> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// This site and everything under it.
+    pub fn forget_delivered(&self, site: &str) {
+        let of_site = |host: &str| {
+            let host = host.rsplit_once(':').map_or(host, |(name, _)| name).to_lowercase();
+            host == site || host.strip_suffix(site).is_some_and(|rest| rest.ends_with('.'))
+        };
+        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        delivered.retain(|one| !one.host.as_deref().is_some_and(of_site));
+    }
+
+    pub fn forget_all_delivered(&self) {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Tells whoever is attached or subscribed; nobody need be.
+    pub fn push(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, LiveState> {

@@ -1,21 +1,26 @@
 //! A clock that never jumps and counts while the machine sleeps: what the schedule is kept by, so that a wall
 //! clock that is set a year ahead or back starts no storm, and a night's suspend is noticed at once.
 
+use heyho_local::clock::Clock;
+use std::sync::Arc;
 use std::time::Instant;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Monotonic {
     started: Instant,
+    clock: Arc<dyn Clock>,
 }
 
 impl Monotonic {
-    pub fn start() -> Monotonic {
-        Monotonic { started: Instant::now() }
+    pub fn start(clock: Arc<dyn Clock>) -> Monotonic {
+        Monotonic { started: Instant::now(), clock }
     }
 
     /// Milliseconds from any origin.
-    pub fn now_ms(self) -> i64 {
-        platform::boot_ms()
+    pub fn now_ms(&self) -> i64 {
+        self.clock
+            .boot_ms()
+            .or_else(platform::boot_ms)
             .unwrap_or_else(|| i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 }

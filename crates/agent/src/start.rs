@@ -6,6 +6,7 @@ use crate::engine::{Command, Engine, Parts};
 use crate::live::Live;
 use crate::lock::{AgentLock, LockError};
 use crate::publish::publish;
+use crate::surroundings::{Around, look_around};
 use crate::tokens::{FileStore, KeyringStore, TokenStore};
 use crate::upkeep::recovered;
 use anyhow::Context;
@@ -15,7 +16,9 @@ use heyho_local::config::{Config, TokenStore as Wanted};
 use heyho_local::paths::{Paths, private_dir};
 use heyho_local::socket::{self, Client};
 use heyho_local::vocabulary::Companion;
-use std::sync::{Arc, Mutex};
+use heyho_records::status::Said;
+use heyho_sync::surroundings::Surroundings;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -35,6 +38,8 @@ pub struct StartOptions {
     pub clock: Arc<dyn Clock>,
     /// Told when somebody asks for the window; none: a headless agent.
     pub open: Option<mpsc::Sender<()>>,
+    /// What the network and the power are; none: the system is asked.
+    pub surroundings: Option<watch::Receiver<Surroundings>>,
     /// Sync at once; off for commands that only change something.
     pub first_run: bool,
 }
@@ -99,26 +104,22 @@ pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
 }
 
 async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started> {
-    let StartOptions { paths, config, clock, open, first_run } = options;
+    let StartOptions { paths, config, clock, open, surroundings, first_run } = options;
     private_dir(&paths.data).context("the data directory cannot be made")?;
     let (buffer, recovery) = Buffer::open_or_recover(&paths.buffer(), clock.now_ms()).await?;
     let buffer = buffer.with_cap(config.buffer_max_bytes);
     let device_id = device_id(&buffer).await?;
-    let store: Arc<dyn TokenStore> = match config.tokens {
-        Wanted::Keyring => Arc::new(KeyringStore),
-        Wanted::File => {
-            tracing::warn!(
-                "[tokens] store = \"file\": tokens are kept in a file, readable by every program of this user"
-            );
-            Arc::new(FileStore::new(paths.token_file()))
-        }
-    };
-    let keeper = Keeper::new(store);
+    if config.tokens == Wanted::File {
+        tracing::warn!(
+            "[tokens] store = \"file\": tokens are kept in a file, readable by every program of this user"
+        );
+    }
+    let keeper = Keeper::new(store(config.tokens, &paths));
     let live = Arc::new(Live::default());
     if let Some(recovery) = &recovery {
         let text = recovered(recovery);
         tracing::error!(why = recovery.why, "{text}");
-        live.change(|live| live.recovered = Some(text));
+        live.change(|live| live.recovered = Some(Said::new("recovered", text)));
     }
     let paused = buffer.meta(heyho_buffer::PAUSED_UNTIL).await?;
     live.change(|live| live.paused = kept_pause(paused.as_deref(), clock.now()));
@@ -126,7 +127,8 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     let (status_out, status) = watch::channel(None);
     let (commands, received) = mpsc::channel(64);
     let mut tasks = JoinSet::new();
-    tasks.spawn(publish(buffer.clone(), live.clone(), clock.clone(), config.sync.interval, status_out));
+    let settings = watch::Sender::new(config.clone());
+    tasks.spawn(publish(buffer.clone(), live.clone(), clock.clone(), settings.subscribe(), status_out));
     let listener = socket::bind(&paths.socket())?;
     let service: Arc<dyn Companion> = Arc::new(Service {
         buffer: buffer.clone(),
@@ -134,7 +136,7 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
         live: live.clone(),
         clock: clock.clone(),
         paths,
-        config: Mutex::new(config.clone()),
+        config: settings,
         device_id: device_id.clone(),
         commands: commands.clone(),
         status,
@@ -142,9 +144,25 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
         sessions: tokio::sync::Mutex::new(()),
     });
     tasks.spawn(socket::serve(listener, service.clone()));
-    let parts = Parts { buffer: buffer.clone(), keeper, live, clock, device_id, config, first_run };
+    let around = match surroundings {
+        Some(told) => Around::told(told),
+        None => {
+            let (around, looking) = look_around();
+            tasks.spawn(looking);
+            around
+        }
+    };
+    let parts = Parts { buffer: buffer.clone(), keeper, live, clock, device_id, config, around, first_run };
     tasks.spawn(Engine::new(parts).run(received));
     Ok(Started { companion: service, agent: Some(Agent { commands, tasks, buffer, _lock: lock }) })
+}
+
+/// Where the settings want tokens kept.
+pub fn store(wanted: Wanted, paths: &Paths) -> Arc<dyn TokenStore> {
+    match wanted {
+        Wanted::Keyring => Arc::new(KeyringStore),
+        Wanted::File => Arc::new(FileStore::new(paths.token_file())),
+    }
 }
 
 /// Made once for this installation.

@@ -5,14 +5,17 @@
 //! a moment without a status.
 
 use crate::start::{Agent, StartOptions, Started, start_or_join};
-use heyho_local::vocabulary::{Answering, Companion, Request};
+use heyho_local::vocabulary::{Answering, Companion, Event, Request};
 use heyho_records::status::Status;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 /// Before another try, where neither becoming the agent nor joining one worked.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// Events a listener may be behind.
+const EVENTS: usize = 64;
 
 /// The agent that is at hand.
 pub struct Stayed {
@@ -39,6 +42,7 @@ impl Stayed {
 struct Current {
     inner: Mutex<Arc<dyn Companion>>,
     status: watch::Receiver<Option<Status>>,
+    events: broadcast::Sender<Event>,
 }
 
 impl Current {
@@ -59,13 +63,18 @@ impl Companion for Current {
     fn watch(&self) -> watch::Receiver<Option<Status>> {
         self.status.clone()
     }
+
+    fn events(&self) -> Option<broadcast::Receiver<Event>> {
+        Some(self.events.subscribe())
+    }
 }
 
 /// Becomes the agent or joins one, and goes on doing so.
 pub async fn start_and_stay(options: StartOptions) -> anyhow::Result<Stayed> {
     let started = start_or_join(options.clone()).await?;
     let (to, status) = watch::channel(None);
-    let current = Arc::new(Current { inner: Mutex::new(started.companion.clone()), status });
+    let events = broadcast::channel(EVENTS).0;
+    let current = Arc::new(Current { inner: Mutex::new(started.companion.clone()), status, events });
     let (end, asked_to_end) = oneshot::channel();
     tokio::spawn(stay(options, started, current.clone(), to, asked_to_end));
     Ok(Stayed { companion: current, end })
@@ -82,6 +91,7 @@ async fn stay(
         current.set(started.companion.clone());
         let ended = tokio::select! {
             () = follow(started.companion.as_ref(), started.agent.is_some(), &to) => None,
+            () = pass_on(started.companion.as_ref(), &current.events) => None,
             done = &mut asked_to_end => Some(done.ok()),
         };
         to.send_replace(None);
@@ -109,6 +119,23 @@ async fn finish(agent: Option<Agent>, done: Option<oneshot::Sender<()>>) {
     if let Some(done) = done {
         let _ = done.send(());
     }
+}
+
+/// Passes on what is pushed besides the status; `follow` sees the end.
+async fn pass_on(companion: &dyn Companion, to: &broadcast::Sender<Event>) {
+    use broadcast::error::RecvError;
+    if let Some(mut events) = companion.events() {
+        loop {
+            match events.recv().await {
+                Ok(event) => {
+                    let _ = to.send(event);
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => break,
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// Passes statuses on until the agent at the other end is gone. Our own never is.

@@ -20,6 +20,16 @@ pub struct Stored {
     pub refresh_token: Option<Secret>,
     /// When the access token ends, in ms since the epoch.
     pub expires_at: Option<i64>,
+    /// Only where the user asked for it, and never in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_login: Option<KeptLogin>,
+}
+
+/// What signs in again by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptLogin {
+    pub email: String,
+    pub password: Secret,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +108,10 @@ impl TokenStore for FileStore {
         }
     }
 
+    /// A password is for the keyring alone: here it lasts until the program ends.
     fn save(&self, stored: &Stored) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(stored).map_err(|e| StoreError::File(e.to_string()))?;
+        let stored = Stored { kept_login: None, ..stored.clone() };
+        let bytes = serde_json::to_vec(&stored).map_err(|e| StoreError::File(e.to_string()))?;
         write_private(&self.path, &bytes).map_err(|e| StoreError::File(e.to_string()))
     }
 
@@ -125,8 +137,10 @@ mod tests {
             access_token: Secret::new("a"),
             refresh_token: Some(Secret::new("b")),
             expires_at: Some(5),
+            kept_login: None,
         };
-        store.save(&stored).unwrap();
+        let login = KeptLogin { email: "a@b".into(), password: Secret::new("never in a file") };
+        store.save(&Stored { kept_login: Some(login), ..stored.clone() }).unwrap();
         assert_eq!(store.load().unwrap(), Some(stored));
         #[cfg(unix)]
         {

@@ -3,6 +3,7 @@
 
 use crate::live::Live;
 use heyho_buffer::{Buffer, Recovery};
+use heyho_records::status::Said;
 use std::sync::Arc;
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -49,7 +50,7 @@ impl Upkeep {
             if let Err(error) = self.buffer.check_whole().await {
                 let text = format!("{error}. Quit and start HeyHo Companion: it saves what can be read.");
                 tracing::error!("{text}");
-                self.live.change(|live| live.damage = Some(text));
+                self.live.change(|live| live.damage = Some(Said::new("buffer_damaged", text)));
             } else if let Err(error) = self.buffer.set_damaged_texts_aside(now).await {
                 tracing::warn!("the texts in the buffer could not be checked: {error}");
             }

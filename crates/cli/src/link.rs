@@ -23,6 +23,7 @@ impl Link {
             config: context.config.clone(),
             clock: clock::system(),
             open: None,
+            surroundings: None,
             first_run,
         };
         let started = start_or_join(options)

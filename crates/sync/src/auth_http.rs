@@ -5,6 +5,7 @@
 //! | log in | `POST /auth/login` → `access_token` … and the user | the same route → `AccessToken` …, no user: `sub` of the token |
 //! | register | `POST /auth/register` → tokens | `POST /auth/create-account` wants both names and answers no token |
 //! | refresh | `POST /auth/refresh` | none: the session is over |
+//! | address, password | `verify_http.rs` | the same routes |
 //! | who am I | `GET /auth/me` | `GET /users/me` |
 
 use crate::answer::{Answer, Reply};
@@ -83,6 +84,13 @@ pub enum AuthError {
     Invalid { field: Option<String>, message: String },
     #[error("The session has ended: sign in again.")]
     SessionOver,
+    /// There is no route to renew a session (HeyHo's service: over each hour).
+    #[error("This backend ends sessions and cannot renew them: sign in again.")]
+    NotRenewable,
+    #[error("The code is wrong, or it is too old.")]
+    WrongCode,
+    #[error("This backend does that on its own pages only.")]
+    NotHere,
     /// Nothing was decided: the network, a fault of the backend, a wrong address.
     #[error("{}", .0.sentence())]
     NotNow(Why),
@@ -122,7 +130,8 @@ impl Driver {
     pub async fn refresh(&self, refresh_token: &Secret) -> Result<Tokens, AuthError> {
         let reply = self.post(REFRESH, &json!({"refresh_token": refresh_token.reveal()}), None).await;
         match &reply {
-            Ok(answer) if matches!(answer.status, 400 | 401 | 403 | 404 | 422) => Err(AuthError::SessionOver),
+            Ok(answer) if answer.status == 404 => Err(AuthError::NotRenewable),
+            Ok(answer) if matches!(answer.status, 400 | 401 | 403 | 422) => Err(AuthError::SessionOver),
             _ => {
                 let answer = accepted(reply)?;
                 tokens(&answer).ok_or_else(|| unreadable(&answer))
@@ -173,12 +182,12 @@ impl Driver {
     }
 }
 
-fn is_missing(reply: &Reply) -> bool {
+pub(crate) fn is_missing(reply: &Reply) -> bool {
     reply.as_ref().is_ok_and(|answer| matches!(answer.status, 404 | 405))
 }
 
 /// The answer if it is a success, else what it means.
-fn accepted(reply: Reply) -> Result<Answer, AuthError> {
+pub(crate) fn accepted(reply: Reply) -> Result<Answer, AuthError> {
     if let Ok(answer) = &reply
         && matches!(answer.status, 200 | 201 | 204)
     {
@@ -189,6 +198,7 @@ fn accepted(reply: Reply) -> Result<Answer, AuthError> {
         let coded = match body.code() {
             Some("INVALID_CREDENTIALS") => Some(AuthError::WrongCredentials),
             Some("EMAIL_TAKEN") => Some(AuthError::EmailTaken),
+            Some("EMAIL_NOT_VERIFIED") => Some(AuthError::Unverified),
             Some("VALIDATION_ERROR") => Some(invalid(&body)),
             Some(_) => None,
             None => by_status(answer.status, &body),

@@ -85,6 +85,13 @@ pub const SMALL_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Capabilities are asked for again after this long: backends are upgraded.
 pub const CAPABILITIES_AGE: Duration = Duration::from_secs(24 * 3_600);
 
+/// After the network is back, names resolve and proxies answer only a moment later; drawn from a fifth of this to
+/// all of it, so that a room full of machines does not return in one second.
+pub const NETWORK_SETTLES: Duration = Duration::from_secs(5);
+
+/// A loose cable comes back every few seconds: not each time is worth a run.
+pub const NETWORK_FLAPS: Duration = Duration::from_secs(15);
+
 /// S2's alerts: a failure rate of the last day over this …
 pub const ALERT_FAILURE_RATE: f64 = 0.05;
 /// … once there were enough runs for a rate to mean something,
@@ -92,6 +99,12 @@ pub const ALERT_RUNS_LEAST: u64 = 20;
 /// and more records waiting than this, for longer than that.
 pub const ALERT_WAITING: u64 = 100;
 pub const ALERT_WAITING_FOR: Duration = Duration::from_secs(3_600);
+
+/// Anything that waits for longer than this is worth a word: something keeps it here.
+pub const ALERT_WAITING_LONG: Duration = Duration::from_secs(24 * 3_600);
+
+/// What the rates are about.
+pub const FIGURES_OF: Duration = Duration::from_secs(24 * 3_600);
 
 /// What of a text written by the backend is kept and shown.
 pub const MESSAGE_CHARS: usize = 500;

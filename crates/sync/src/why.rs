@@ -91,6 +91,8 @@ pub enum Stop {
     SignedOut,
     /// Another account is signed in now.
     AccountChanged,
+    /// Records go to another backend now.
+    SettingsChanged,
     /// The buffer cannot be read or written.
     BufferProblem,
 }
@@ -232,6 +234,7 @@ impl Stop {
             Stop::Paused => "Sending is paused.",
             Stop::SignedOut => "Nobody is signed in.",
             Stop::AccountChanged => "Another account was signed in meanwhile.",
+            Stop::SettingsChanged => "The backend's address was changed meanwhile.",
             Stop::BufferProblem => "The local store of records cannot be used.",
         }
     }

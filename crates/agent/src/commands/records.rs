@@ -2,7 +2,7 @@
 
 use super::{Service, buffer};
 use crate::export;
-use heyho_buffer::{Failed, FailedQuery};
+use heyho_buffer::{Failed, FailedQuery, WaitingRow};
 use heyho_local::vocabulary::{
     Count, FailedPage, FailedRecord, Fault, FaultCode, ReasonCount, Selection, WaitingPage, WaitingRecord,
 };
@@ -23,18 +23,7 @@ impl Service {
     ) -> Result<WaitingPage, Fault> {
         let now = self.clock.now_ms();
         let page = self.buffer.waiting_page(after, limit.min(MOST), search, now).await.map_err(buffer)?;
-        let records = page.rows.into_iter().map(|row| WaitingRecord {
-            number: row.number,
-            kind: row.kind,
-            id: row.id,
-            title: row.glance.title,
-            host: row.glance.host,
-            url: row.glance.url,
-            bytes: row.bytes,
-            captured_at: timestamp(row.captured_at),
-            held_until: row.held_until.map(timestamp),
-            account: row.email,
-        });
+        let records = page.rows.into_iter().map(waiting_record);
         Ok(WaitingPage { records: records.collect(), next: page.next, total: page.total })
     }
 
@@ -128,6 +117,22 @@ fn query(which: Selection) -> FailedQuery {
         Selection::Ids(numbers) => FailedQuery::Numbers(numbers),
         Selection::Reason(code) => FailedQuery::Reason(code),
         Selection::All => FailedQuery::All,
+    }
+}
+
+/// A record that waits, as lists show it.
+pub fn waiting_record(row: WaitingRow) -> WaitingRecord {
+    WaitingRecord {
+        number: row.number,
+        kind: row.kind,
+        id: row.id,
+        title: row.glance.title,
+        host: row.glance.host,
+        url: row.glance.url,
+        bytes: row.bytes,
+        captured_at: timestamp(row.captured_at),
+        held_until: row.held_until.map(timestamp),
+        account: row.email,
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Service, buffer};
 use crate::account::{ask_backend, enter, fault};
 use crate::engine::{Command, Signed};
 use heyho_local::config::{self, Config};
-use heyho_local::vocabulary::{BackendTest, Count, Fault, FaultCode, Login};
+use heyho_local::vocabulary::{BackendTest, Count, Fault, FaultCode, Login, SignedIn};
 use heyho_records::status::Account;
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
@@ -15,7 +15,7 @@ use serde_json::Value;
 const LOGOUT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 impl Service {
-    pub(super) async fn login(&self, login: Login) -> Result<Account, Fault> {
+    pub(super) async fn login(&self, login: Login) -> Result<SignedIn, Fault> {
         let _one = self.sessions.lock().await;
         let mut config = self.config();
         if let Some(url) = login.backend.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
@@ -31,7 +31,7 @@ impl Service {
                 .map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
             self.config.send_replace(config.clone());
         }
-        let (account, stored) = enter(
+        let (account, stored, claimed) = enter(
             &self.buffer,
             &self.keeper,
             self.clock.as_ref(),
@@ -42,7 +42,13 @@ impl Service {
         .await?;
         let signed = Signed { account: account.clone(), stored, driver };
         self.tell(Command::Session(Box::new(Some(signed)))).await?;
-        Ok(Account { r#ref: account.r#ref, email: account.email, backend: account.backend })
+        let totals = self.buffer.totals(Some(account.id), self.clock.now_ms()).await.map_err(buffer)?;
+        Ok(SignedIn {
+            account: Account { r#ref: account.r#ref, email: account.email, backend: account.backend },
+            claimed,
+            unclaimed: totals.unclaimed,
+            note: self.keeper.note().map(|said| said.text),
+        })
     }
 
     pub(super) async fn logout(&self) -> Result<Value, Fault> {

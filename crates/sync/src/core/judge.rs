@@ -1,17 +1,16 @@
 //! What the core does about an answer to a batch.
 
 use super::take::refuses;
-use super::{Again, Core, PassedOver, Probe, Run, Then, millis};
-use crate::answer::{Reply, TransportError};
+use super::{Again, Core, Run, Then};
+use crate::answer::Reply;
 use crate::classify::{Accounted, Sent, Verdict, classify};
 use crate::hunt::Cause;
 use crate::names::Named;
 use crate::policy;
-use crate::task::{Batch, BatchFate, BatchItem, Role, RowRef, RunEnd, Settlement, Task, Totals, Trigger};
-use crate::why::{Stop, Why};
+use crate::task::{Batch, BatchFate, BatchItem, Role, RowRef, RunEnd, Settlement, Task, Totals};
+use crate::why::Why;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
-use std::time::Duration;
 
 impl Core {
     pub(super) fn judge(&mut self, reply: &Reply, now: i64, jitter: f64) -> Task {
@@ -164,7 +163,7 @@ impl Core {
     }
 
     /// Anything but a confirmation of the single record ends a run that was only probing an outage.
-    fn settle_or_end_probe(&mut self, settlement: Settlement) -> Task {
+    pub(super) fn settle_or_end_probe(&mut self, settlement: Settlement) -> Task {
         let then = match self.run.as_mut().and_then(|run| run.probe.take()) {
             Some(probe) => Then::Finish(probe.why),
             None => Then::Take,
@@ -172,100 +171,8 @@ impl Core {
         self.settle(settlement, then)
     }
 
-    pub(super) fn later(
-        &mut self,
-        why: Why,
-        floor: Option<Duration>,
-        server_fault: bool,
-        again: Again,
-        now: i64,
-        jitter: f64,
-    ) -> Task {
-        if let Some(floor) = floor {
-            self.floor_until = Some(now.saturating_add(millis(floor)));
-        }
-        let away = self.away;
-        let Some(run) = &mut self.run else { return self.lost() };
-        // Pressed while the request was under way: no other one is waited for.
-        if run.stop {
-            return self.finish(Why::Stopped { by: Stop::Asked }, now, jitter);
-        }
-        if server_fault && run.faults_refuse && matches!(again, Again::Send) {
-            return self.fault_refuses(why, jitter);
-        }
-        if run.probe.is_some() {
-            // The single record failed as well: an outage. Nothing counts against anything.
-            return self.settle(Settlement::default(), Then::Finish(why));
-        }
-        run.failed += 1;
-        run.faults += usize::from(server_fault);
-        let asked_for = matches!(run.trigger, Trigger::SyncNow | Trigger::SignedIn);
-        // After an outage one request is enough to learn whether it is over.
-        let wait = if away > 0 && !asked_for { None } else { self.policy.attempt_wait(run.failed, jitter) };
-        let most = policy::ATTEMPT_WAITS.iter().max().copied().unwrap_or_default();
-        if let Some(wait) = wait
-            && floor.is_none_or(|floor| floor <= most)
-        {
-            let wait = wait.max(floor.unwrap_or_default());
-            return self.wait(wait, floor.is_some(), again, now);
-        }
-        let (failed, faults) = (run.failed, run.faults);
-        if wait.is_none()
-            && floor.is_none()
-            && faults == failed
-            && matches!(again, Again::Send)
-            && let Some(batch) = &run.batch
-        {
-            let rows = own(batch).collect();
-            (run.failed, run.faults) = (0, 0);
-            run.probe = Some(Probe { rows, why, faults: faults as u32 });
-            return self.settle(Settlement::default(), Then::Take);
-        }
-        let for_long = away >= policy::LOST_RUNS || self.few.is_some();
-        if matches!(again, Again::Send) && breaks(&why) && for_long {
-            self.send_less(&why, now);
-            return self.settle(Settlement::default(), Then::Finish(why));
-        }
-        if matches!(again, Again::Send) && (matches!(why, Why::NotProof { .. }) || stuck(&why, away)) {
-            // An answer kept under this key would be given again for ever.
-            let settlement = Settlement { batch: BatchFate::Rekey, ..Settlement::default() };
-            return self.settle(settlement, Then::Finish(why));
-        }
-        self.finish(why, now, jitter)
-    }
-
-    /// The exchange breaks with this batch: half of it next time; a single record is passed over.
-    fn send_less(&mut self, why: &Why, now: i64) {
-        let Some(run) = &self.run else { return };
-        let rows: Vec<RowRef> = run.batch.iter().flat_map(own).collect();
-        match rows.as_slice() {
-            [row] => {
-                let until = now.saturating_add(millis(policy::PASSED_OVER_FOR));
-                self.passed_over.push(PassedOver { row: *row, until, why: why.clone() });
-            }
-            rows => self.few = Some((rows.len() / 2).max(1)),
-        }
-    }
-
-    /// A server error while looking for the record that causes it.
-    fn fault_refuses(&mut self, why: Why, jitter: f64) -> Task {
-        let Some(run) = &mut self.run else { return self.lost() };
-        let rows: Vec<RowRef> = run.batch.iter().flat_map(own).collect();
-        let too_many = match rows.as_slice() {
-            [] => false,
-            [row] => run.hunt.refused_alone(*row, Cause::ServerError, fault_reason(&why), 1),
-            rows => {
-                run.hunt.split(rows, Cause::ServerError);
-                false
-            }
-        };
-        let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
-        let then = if too_many { Then::Finish(why) } else { Then::WaitAndTake(wait) };
-        self.settle(Settlement::default(), then)
-    }
-
     /// Judging without a run cannot happen; if it did, nothing is touched.
-    fn lost(&mut self) -> Task {
+    pub(super) fn lost(&mut self) -> Task {
         self.run = None;
         Task::Finish(RunEnd { why: Why::Internal, next_at_ms: None, totals: Totals::default() })
     }
@@ -316,7 +223,7 @@ impl Run {
     }
 }
 
-fn own(batch: &Batch) -> impl Iterator<Item = RowRef> {
+pub(super) fn own(batch: &Batch) -> impl Iterator<Item = RowRef> {
     batch.items.iter().filter(|item| item.role == Role::Own).map(|item| item.row)
 }
 
@@ -334,18 +241,7 @@ fn set_named_aside(settlement: &mut Settlement, batch: &Batch, named: Vec<Named>
     }
 }
 
-/// A backend that stays at work on a batch over several runs has forgotten it.
-fn stuck(why: &Why, away: u32) -> bool {
-    *why == Why::StillWorking && away >= policy::STILL_WORKING_RUNS
-}
-
-/// The backend was reached, and then the exchange broke: the batch may be the cause.
-fn breaks(why: &Why) -> bool {
-    use TransportError::{AnswerTimeout, BodyTooLarge, ConnectionLost};
-    matches!(why, Why::NoAnswer { error: AnswerTimeout | BodyTooLarge | ConnectionLost })
-}
-
-fn fault_reason(why: &Why) -> Reason {
+pub(super) fn fault_reason(why: &Why) -> Reason {
     let status = match why {
         Why::ServerError { status } => Some(*status),
         _ => None,

@@ -6,8 +6,9 @@ mod poison;
 mod sick;
 
 use super::*;
-use crate::answer::Answer;
-use crate::task::{BatchFate, BatchItem, BatchLimits, Pick, Role, Taken};
+use crate::answer::{Answer, Reply};
+use crate::task::{BatchFate, BatchItem, BatchLimits, Pick, Role, Settlement, Taken};
+use crate::why::Outlook;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
 use proptest::prelude::*;

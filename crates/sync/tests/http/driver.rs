@@ -313,8 +313,47 @@ async fn refreshing_gives_new_tokens_or_ends_the_session_or_waits() {
     for (code, over) in [(401, true), (404, true), (400, true), (500, false), (429, false), (302, false)] {
         let server = Server::start(vec![json(code, "{}")]).await;
         let error = patient(&server.url).refresh(&Secret::new("r1")).await.unwrap_err();
-        assert_eq!(error == AuthError::SessionOver, over, "{code}: {error:?}");
+        let is_over = matches!(error, AuthError::SessionOver | AuthError::NotRenewable);
+        assert_eq!(is_over, over, "{code}: {error:?}");
+        assert_eq!(error == AuthError::NotRenewable, code == 404);
     }
+}
+
+#[tokio::test]
+async fn an_address_is_confirmed_and_a_password_set_anew_by_code() {
+    let acts = vec![json(200, "{}"), json(200, "{}"), json(204, ""), json(200, "{}")];
+    let server = Server::start(acts).await;
+    let (driver, code) = (patient(&server.url), Secret::new("123456"));
+    driver.verify_email("a@b", &code).await.unwrap();
+    driver.resend_verification("a@b").await.unwrap();
+    driver.request_password_reset("a@b").await.unwrap();
+    driver.reset_password("a@b", &code, &Secret::new("new one")).await.unwrap();
+    for (index, route, body) in [
+        (0, "verify-email", r#"{"code":"123456","email":"a@b"}"#),
+        (1, "resend-verification", r#"{"email":"a@b"}"#),
+        (2, "reset-password-request", r#"{"email":"a@b"}"#),
+        (3, "reset-password", r#"{"code":"123456","email":"a@b","password":"new one"}"#),
+    ] {
+        let request = server.request(index);
+        assert_eq!(request.line, format!("POST /api/v1/{route} HTTP/1.1"));
+        assert_eq!(request.body, body.as_bytes());
+    }
+    let weak = r#"{"code":"VALIDATION_ERROR","error":"too short","field":"password"}"#;
+    for (status, body, expected) in [
+        (400, r#"{"code":"INVALID_CODE","error":"no"}"#, AuthError::WrongCode),
+        (401, "{}", AuthError::WrongCode),
+        (422, r#"{"error":"expired"}"#, AuthError::WrongCode),
+        (404, "", AuthError::NotHere),
+        (400, weak, AuthError::Invalid { field: Some("password".into()), message: "too short".into() }),
+    ] {
+        let server = Server::start(vec![json(status, body)]).await;
+        let driver = patient(&server.url);
+        let error = driver.reset_password("a@b", &code, &Secret::new("x")).await.unwrap_err();
+        assert_eq!(error, expected, "{status}");
+    }
+    let server = Server::start(vec![json(500, "{}")]).await;
+    let error = patient(&server.url).verify_email("a@b", &code).await.unwrap_err();
+    assert!(matches!(error, AuthError::NotNow(_)), "{error:?}");
 }
 
 #[tokio::test]

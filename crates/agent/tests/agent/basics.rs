@@ -1,264 +1,14 @@
-//! The agent on a real buffer, against a backend over real HTTP whose behaviour is scripted.
+//! What the agent does from sign-in to sign-out.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it needs by failing")]
-
-use axum::body::Bytes;
-use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use heyho_agent::{Agent, StartOptions, start_and_stay, start_or_join};
-use heyho_buffer::{Arrival, Buffer, Source};
-use heyho_local::clock;
-use heyho_local::config::Config;
-use heyho_local::paths::Paths;
+use crate::backend::{Mood, backend};
+use crate::world::{World, login};
+use heyho_agent::{start_and_stay, start_or_join};
+use heyho_buffer::Buffer;
 use heyho_local::socket::Client;
-use heyho_local::vocabulary::{
-    Companion, FailedPage, Fault, FaultCode, Login, Request, Run, RunSummary, Selection, ask,
-};
+use heyho_local::vocabulary::{Companion, FailedPage, FaultCode, Request, Run, RunSummary, Selection, ask};
 use heyho_records::status::{Account, State, Status};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::Notify;
-
-/// What the scripted backend does with a batch.
-#[derive(Clone, Copy, PartialEq)]
-enum Mood {
-    Well,
-    Fails,
-    Portal,
-    Empty,
-    /// Names every visit whose id begins with `bad`.
-    Picky,
-    Expired,
-    /// Takes the request and never answers.
-    Hangs,
-}
-
-struct Backend {
-    mood: Mutex<Mood>,
-    /// What it holds: user → id → record.
-    held: Mutex<BTreeMap<String, BTreeMap<String, Value>>>,
-    /// Every batch it was sent: user, key, body.
-    seen: Mutex<Vec<(String, String, Bytes)>>,
-    received: Notify,
-    /// How often tokens were asked for anew, and whether that takes until it is let go.
-    refreshed: AtomicUsize,
-    slow_refresh: AtomicBool,
-    refresh_asked: Notify,
-    let_go: Notify,
-}
-
-impl Backend {
-    fn feel(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
-    }
-
-    fn ids(&self, user: &str) -> Vec<String> {
-        self.held.lock().unwrap().get(user).map(|held| held.keys().cloned().collect()).unwrap_or_default()
-    }
-}
-
-async fn backend() -> (Arc<Backend>, String) {
-    let backend = Arc::new(Backend {
-        mood: Mutex::new(Mood::Well),
-        held: Mutex::default(),
-        seen: Mutex::default(),
-        received: Notify::new(),
-        refreshed: AtomicUsize::new(0),
-        slow_refresh: AtomicBool::new(false),
-        refresh_asked: Notify::new(),
-        let_go: Notify::new(),
-    });
-    let app = Router::new()
-        .route("/api/v1/capabilities", get(capabilities))
-        .route("/api/v1/auth/login", post(login))
-        .route("/api/v1/auth/me", get(me))
-        .route("/api/v1/auth/refresh", post(refresh))
-        .route("/api/v1/auth/logout", post(|| async { StatusCode::NO_CONTENT }))
-        .route("/api/v1/data/sync", post(sync))
-        .with_state(backend.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (backend, url)
-}
-
-async fn capabilities() -> Json<Value> {
-    Json(json!({ "protocol": 1, "features": ["data.sync", "idempotency"],
-        "limits": { "max_page_visits": 1000, "max_tab_aggregates": 1000, "max_body_bytes": 1_048_576 } }))
-}
-
-async fn login(Json(body): Json<Value>) -> Response {
-    if body["password"] != "right password" {
-        let error = json!({ "success": false, "code": "INVALID_CREDENTIALS", "error": "wrong" });
-        return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
-    }
-    let email = body["email"].as_str().unwrap();
-    Json(json!({ "success": true, "data": { "access_token": email, "refresh_token": format!("refresh of {email}"), "token_type": "Bearer",
-        "expires_in": 900, "user": { "id": email, "email": email } } }))
-    .into_response()
-}
-
-fn user(headers: &HeaderMap) -> String {
-    headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
-}
-
-async fn me(headers: HeaderMap) -> Json<Value> {
-    let user = user(&headers);
-    Json(json!({ "success": true, "data": { "user": { "id": user, "email": user } } }))
-}
-
-async fn refresh(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>) -> Response {
-    backend.refreshed.fetch_add(1, Ordering::SeqCst);
-    if backend.slow_refresh.load(Ordering::SeqCst) {
-        backend.refresh_asked.notify_one();
-        backend.let_go.notified().await;
-        let user = body["refresh_token"].as_str().unwrap().trim_start_matches("refresh of ").to_owned();
-        return Json(json!({ "success": true, "data": { "access_token": user,
-            "refresh_token": body["refresh_token"], "token_type": "Bearer", "expires_in": 900 } }))
-        .into_response();
-    }
-    let error = json!({ "success": false, "code": "UNAUTHORIZED", "error": "over" });
-    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
-}
-
-async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: Bytes) -> Response {
-    let user = user(&headers);
-    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-    backend.seen.lock().unwrap().push((user.clone(), key, body.clone()));
-    backend.received.notify_one();
-    let batch: Value = serde_json::from_slice(&body).unwrap();
-    let visits = batch["pageVisits"].as_array().unwrap().clone();
-    let aggregates = batch["tabAggregates"].as_array().unwrap().clone();
-    let mood = *backend.mood.lock().unwrap();
-    let error = |status, code: &str| {
-        (status, Json(json!({ "success": false, "code": code, "error": code }))).into_response()
-    };
-    match mood {
-        Mood::Fails => return error(StatusCode::INTERNAL_SERVER_ERROR, "SYNC_FAILED"),
-        Mood::Portal => return axum::response::Html("<html>Welcome to the hotel</html>").into_response(),
-        Mood::Empty => return StatusCode::OK.into_response(),
-        Mood::Expired => return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-        Mood::Hangs => std::future::pending().await,
-        Mood::Picky => {
-            let failed: Vec<Value> = visits
-                .iter()
-                .enumerate()
-                .filter(|(_, v)| v["id"].as_str().unwrap().starts_with("bad"))
-                .map(|(index, v)| {
-                    json!({ "kind": "pageVisit", "index": index, "id": v["id"], "field": "url", "error": "not liked" })
-                })
-                .collect();
-            if !failed.is_empty() {
-                let body = json!({ "success": false, "code": "VALIDATION_ERROR", "error": "some are bad",
-                    "failed_records": failed });
-                return (StatusCode::BAD_REQUEST, Json(body)).into_response();
-            }
-        }
-        Mood::Well => {}
-    }
-    let mut held = backend.held.lock().unwrap();
-    let held = held.entry(user).or_default();
-    for record in visits.iter().chain(&aggregates) {
-        held.insert(record["id"].as_str().unwrap().to_owned(), record.clone());
-    }
-    Json(json!({ "success": true, "batchId": batch["batchId"], "data": { "page_visits_synced": visits.len(),
-        "tab_aggregates_synced": aggregates.len(), "rejected_records_count": 0, "validation_errors": [] } }))
-    .into_response()
-}
-
-struct World {
-    dir: tempfile::TempDir,
-    config: Config,
-}
-
-struct Running {
-    companion: Arc<dyn Companion>,
-    agent: Agent,
-}
-
-impl World {
-    fn new(url: &str) -> World {
-        let text = format!("[backend]\nurl = \"{url}\"\n[tokens]\nstore = \"file\"\n");
-        World { dir: tempfile::tempdir().unwrap(), config: Config::parse(&text, "config.toml").unwrap() }
-    }
-
-    fn paths(&self) -> Paths {
-        let of = |name: &str| self.dir.path().join(name);
-        Paths { data: of("data"), config: of("config"), state: of("state"), runtime: of("run") }
-    }
-
-    async fn start(&self) -> Running {
-        let options = StartOptions {
-            paths: self.paths(),
-            config: self.config.clone(),
-            clock: clock::system(),
-            open: None,
-            first_run: true,
-        };
-        let started = start_or_join(options).await.unwrap();
-        Running { companion: started.companion, agent: started.agent.unwrap() }
-    }
-
-    /// As a host does: straight into the buffer.
-    async fn append(&self, ids: &[&str]) {
-        let buffer = Buffer::open(&self.paths().buffer()).await.unwrap();
-        let texts: Vec<String> = ids
-            .iter()
-            .map(|id| format!(r#"{{"id":"{id}","url":"http://a/{id}","startedAt":1700000000000}}"#))
-            .collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let source = Source {
-            name: "ext#p".into(),
-            profile_id: "p".into(),
-            browser: "Chromium".into(),
-            client: String::new(),
-        };
-        let now = clock::system().now_ms();
-        buffer.append(&source, &[Arrival::read(None, &texts, &[])], 0, now).await.unwrap();
-        buffer.close().await;
-    }
-}
-
-impl Running {
-    async fn login(&self, email: &str, password: &str) -> Result<Account, Fault> {
-        let login = Login {
-            email: email.into(),
-            password: password.into(),
-            backend: None,
-            register: false,
-            first_name: None,
-            last_name: None,
-            claim: None,
-        };
-        ask(self.companion.as_ref(), Request::Login(login)).await
-    }
-
-    async fn sync(&self) -> Result<RunSummary, Fault> {
-        ask(self.companion.as_ref(), Request::Sync { wait: true }).await
-    }
-
-    async fn until(&self, what: &str, holds: impl Fn(&Status) -> bool) -> Status {
-        let mut watch = self.companion.watch();
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
-            loop {
-                if let Some(status) = watch.borrow_and_update().as_ref().filter(|s| holds(s)) {
-                    return status.clone();
-                }
-                watch.changed().await.unwrap();
-            }
-        });
-        match waited.await {
-            Ok(status) => status,
-            Err(_) => panic!("not within 30 s: {what}; it is {:?}", *self.companion.watch().borrow()),
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_delivered_at_sign_in_and_then_all_is_well() {
@@ -458,13 +208,7 @@ async fn a_second_one_is_a_client_of_the_first_and_becomes_the_agent_when_that_i
     let (_backend, url) = backend().await;
     let world = World::new(&url);
     let first = world.start().await;
-    let options = || StartOptions {
-        paths: world.paths(),
-        config: world.config.clone(),
-        clock: clock::system(),
-        open: None,
-        first_run: true,
-    };
+    let options = || world.options();
     let second = start_or_join(options()).await.unwrap();
     assert!(second.agent.is_none());
     let status: Status = ask(second.companion.as_ref(), Request::Status).await.unwrap();
@@ -506,15 +250,7 @@ async fn tokens_that_come_late_are_never_used_for_another_account() {
     let login = tokio::spawn({
         let companion = agent.companion.clone();
         async move {
-            let login = Login {
-                email: "b@x".into(),
-                password: "right password".into(),
-                backend: None,
-                register: false,
-                first_name: None,
-                last_name: None,
-                claim: None,
-            };
+            let login = login("b@x", "right password");
             ask::<Account>(companion.as_ref(), Request::Login(login)).await
         }
     });
@@ -585,13 +321,7 @@ async fn a_program_that_stays_becomes_the_agent_when_the_one_it_joined_ends() {
     let (backend, url) = backend().await;
     let world = World::new(&url);
     let first = world.start().await;
-    let options = StartOptions {
-        paths: world.paths(),
-        config: world.config.clone(),
-        clock: clock::system(),
-        open: None,
-        first_run: true,
-    };
+    let options = world.options();
     let stayed = start_and_stay(options).await.unwrap();
     let mut watch = stayed.companion.watch();
     let signed_out = |s: &Option<Status>| s.as_ref().is_some_and(|s| s.state == State::SignedOut);
@@ -600,15 +330,7 @@ async fn a_program_that_stays_becomes_the_agent_when_the_one_it_joined_ends() {
     // whoever holds the companion goes on with the same one
     world.append(&["a"]).await;
     watch.wait_for(|s| s.as_ref().is_some_and(|s| s.unclaimed == 1)).await.unwrap();
-    let login = Login {
-        email: "u@x".into(),
-        password: "right password".into(),
-        backend: None,
-        register: false,
-        first_name: None,
-        last_name: None,
-        claim: None,
-    };
+    let login = login("u@x", "right password");
     stayed.companion.call(Request::Login(login)).await.unwrap();
     watch.wait_for(|s| s.as_ref().is_some_and(|s| s.state == State::UpToDate)).await.unwrap();
     assert_eq!(backend.ids("u@x"), ["a"]);

@@ -1,0 +1,114 @@
+//! What follows a run: the history, those who waited for it, and when the next one comes.
+
+use super::Engine;
+use crate::account::why_code;
+use crate::live::SessionState;
+use heyho_buffer::{AccountId, RunRecord};
+use heyho_local::vocabulary::{FaultCode, RunSummary};
+use heyho_records::status::Said;
+use heyho_records::time::timestamp;
+use heyho_sync::task::RunEnd;
+use heyho_sync::why::{Outlook, Stop, Why};
+use std::time::Duration;
+
+impl Engine {
+    pub(super) async fn ended(&mut self, account: AccountId, started_at: i64, end: RunEnd) {
+        let now = self.clock.now_ms();
+        self.last_end_at = Some(self.monotonic.now_ms());
+        self.stopped = end.why == Why::Stopped { by: Stop::Asked };
+        let regular = self.monotonic.now_ms().saturating_add(interval_ms(self.config.sync.interval));
+        self.next_at = end.next_at_ms.or(self.stopped.then_some(regular));
+        let next = self.next_at.map(|at| timestamp(now.saturating_add(at - self.monotonic.now_ms())));
+        let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend);
+        if !quiet {
+            tracing::info!(
+                outcome = end.why.code(),
+                sent = end.totals.confirmed,
+                failed = end.totals.set_aside,
+                "a run ended"
+            );
+            let run = RunRecord {
+                started_at,
+                ended_at: Some(now),
+                batches: end.totals.batches,
+                sent: end.totals.confirmed,
+                failed: end.totals.set_aside,
+                outcome: end.why.code().to_owned(),
+                why: (end.why.outlook() != Outlook::Good).then(|| end.why.sentence()),
+            };
+            if let Err(error) = self.buffer.add_run(account, &run).await {
+                tracing::warn!("the run could not be added to the history: {error}");
+            }
+        }
+        self.answer(account, &end, now).await;
+        let delivered = end.totals.confirmed > 0;
+        let note = self.keeper.note();
+        self.live.change(|live| {
+            live.running = None;
+            live.next_attempt_at = next;
+            live.note = note.filter(|_| end.why != Why::SessionExpired);
+            live.buffer_problem = (end.why == Why::Stopped { by: Stop::BufferProblem })
+                .then(|| Said::new("buffer_unusable", end.why.sentence()));
+            match end.why {
+                Why::NotYet => {}
+                Why::SessionExpired => {
+                    live.session = SessionState::Expired;
+                    live.last_end = Some(end.why);
+                }
+                why => live.last_end = Some(why),
+            }
+        });
+        if delivered {
+            self.upkeep.after_draining().await;
+        }
+        self.upkeep.now_and_then(now).await;
+        self.telling.soon();
+    }
+
+    /// Tells those who wait for the run what it came to.
+    async fn answer(&mut self, account: AccountId, end: &RunEnd, now: i64) {
+        let good = end.why.outlook() == Outlook::Good;
+        let totals = self.buffer.totals(Some(account), now).await;
+        let sendable = totals.as_ref().is_ok_and(|totals| totals.waiting() > totals.held);
+        if self.joined && good && sendable {
+            return;
+        }
+        self.joined = false;
+        let fault = match &totals {
+            Err(_) => Some(FaultCode::Failed),
+            Ok(_) if good => None,
+            Ok(_) if self.live.read().paused.is_some() => Some(FaultCode::TryLater),
+            Ok(_) => Some(why_code(&end.why)),
+        };
+        self.answer_waiters(&RunSummary {
+            sent: end.totals.confirmed,
+            failed: end.totals.set_aside,
+            waiting: totals.map_or(0, |totals| totals.waiting()),
+            outcome: end.why.code().to_owned(),
+            why: (!good).then(|| end.why.sentence()),
+            fault,
+        });
+    }
+
+    fn answer_waiters(&mut self, summary: &RunSummary) {
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.send(summary.clone());
+        }
+    }
+
+    /// Those who wait are told that nobody is signed in.
+    pub(super) fn nobody_signed_in(&mut self) {
+        self.answer_waiters(&RunSummary {
+            sent: 0,
+            failed: 0,
+            waiting: 0,
+            outcome: "session_expired".to_owned(),
+            why: Some(Why::SessionExpired.sentence()),
+            fault: Some(FaultCode::SignInNeeded),
+        });
+    }
+}
+
+pub(super) fn interval_ms(interval: Duration) -> i64 {
+    i64::try_from(interval.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,81 @@
+//! The session that was there when the program ended.
+
+use super::{Engine, Signed};
+use crate::commands::driver;
+use crate::live::{Live, SessionState};
+use heyho_buffer::BufferError;
+use heyho_local::vocabulary::Fault;
+use heyho_records::status::Said;
+
+/// A keyring that was not there is looked for again after this.
+const RESUME_AGAIN_MS: i64 = 30_000;
+
+impl Engine {
+    /// The session that was there when the program ended, if its tokens are still here and are its own.
+    pub(super) async fn resume_session(&mut self) {
+        self.resume_at = None;
+        self.upkeep.now_and_then(self.clock.now_ms()).await;
+        let expired = |live: &Live, code: &str, why: &str| {
+            tracing::warn!("the session of the last start cannot go on: {why}");
+            let note = Said::new(code, format!("{why} Records are kept safely here."));
+            live.change(|live| {
+                live.session = SessionState::Expired;
+                live.note = Some(note);
+            });
+        };
+        let account = match self.buffer.signed_in().await {
+            Ok(Some(account)) => account,
+            Ok(None) => {
+                // What a sign-out left behind when the program died in the middle of it.
+                self.keeper.clear().await;
+                return;
+            }
+            Err(error) => return self.live.change(|live| live.buffer_problem = Some(unusable(&error))),
+        };
+        if account.backend != self.config.backend.url.as_str() {
+            return expired(&self.live, "other_backend", "The settings name another backend: sign in there.");
+        }
+        let stored = match self.keeper.load().await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => {
+                return expired(&self.live, "session_gone", "The stored session is gone: sign in again.");
+            }
+            Err(error) => {
+                tracing::warn!("{error}; it is looked at again in a while");
+                self.resume_at = Some(self.monotonic.now_ms() + RESUME_AGAIN_MS);
+                let text = format!("Waiting for your session: {error}.");
+                let note = Said::new("waiting_for_tokens", text);
+                return self.live.change(|live| live.note = Some(note));
+            }
+        };
+        if stored.account_ref != account.r#ref {
+            return expired(
+                &self.live,
+                "session_of_another",
+                "The stored session is another account's: sign in again.",
+            );
+        }
+        match driver(&self.config, &self.device_id) {
+            Ok(driver) => {
+                self.signed = Some(Signed { account, stored, driver });
+                self.next_at = self.first_run.then(|| self.monotonic.now_ms());
+                self.live.change(|live| {
+                    live.session = SessionState::SignedIn;
+                    live.note = None;
+                });
+            }
+            Err(fault) => {
+                self.live.change(|live| live.configuration = Some(configuration(&fault)));
+            }
+        }
+    }
+}
+
+fn unusable(error: &BufferError) -> Said {
+    Said::new("buffer_unusable", format!("The local store of records cannot be used: {error}."))
+}
+
+fn configuration(fault: &Fault) -> Said {
+    Said::new("configuration", format!("{} Records are kept safely here.", fault.text))
+        .with("problem", fault.text.as_str())
+}

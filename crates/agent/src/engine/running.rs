@@ -1,0 +1,193 @@
+//! One run from its first task to its end, and what may interrupt it.
+//!
+//! Dying at any await here: before `begin_batch` nothing has happened; after it the batch is persisted with
+//! bytes and key and the next agent sends just that; a settlement is one transaction.
+
+use super::{Command, Engine, SUSPENDED_MS, Signed};
+use crate::carry::Carrier;
+use crate::live::{Running, SessionState};
+use crate::tokenholder::Tokenholder;
+use heyho_buffer::AccountId;
+use heyho_local::clock;
+use heyho_local::config::Config;
+use heyho_records::fault::planted;
+use heyho_sync::answer::TransportError;
+use heyho_sync::task::{Outcome, Task, Trigger};
+use heyho_sync::why::{Outlook, Stop};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A machine that slept in the middle of a request: how often that is looked for.
+const SLEPT_CHECK: Duration = Duration::from_secs(5);
+
+/// What came in while a run was under way and has to wait for its end.
+pub(super) enum After {
+    Nothing,
+    Switch(Box<Option<Signed>>),
+    /// The backend is another one.
+    Settings(Box<Config>),
+}
+
+impl Engine {
+    pub(super) async fn begin(&mut self, trigger: Trigger, commands: &mut mpsc::Receiver<Command>) {
+        self.joined = false;
+        self.run_once(trigger, commands).await;
+        // Who asked in the middle of a run, after its last look at the queue, gets one of their own.
+        if self.joined && !self.waiters.is_empty() {
+            self.joined = false;
+            self.run_once(Trigger::SyncNow, commands).await;
+        }
+    }
+
+    async fn run_once(&mut self, trigger: Trigger, commands: &mut mpsc::Receiver<Command>) {
+        let Some(signed) = &self.signed else { return self.nobody_signed_in() };
+        if signed.stored.account_ref != signed.account.r#ref {
+            tracing::error!("tokens of another account were not used");
+            self.live.change(|live| live.session = SessionState::Expired);
+            return self.nobody_signed_in();
+        }
+        let account = signed.account.id;
+        let started_at = self.clock.now_ms();
+        let mut carrier = Carrier::new(
+            self.buffer.clone(),
+            signed.driver.clone(),
+            Tokenholder::new(self.keeper.clone(), self.clock.clone(), signed.stored.clone()),
+            account,
+            self.device_id.clone(),
+            self.clock.clone(),
+            self.monotonic.clone(),
+            self.live.clone(),
+        );
+        let started_ms = self.monotonic.now_ms();
+        let mut task = self.core.begin(trigger, started_ms, clock::jitter());
+        let mut after = After::Nothing;
+        let end = loop {
+            if let Task::Finish(end) = task {
+                break end;
+            }
+            // A look at whether there is anything to send is no run worth showing. Afterwards it is said how far
+            // it has come whenever something was settled.
+            let shown = self.live.read().running.is_some();
+            if matches!((&task, shown), (Task::Send { .. }, false) | (Task::TakeBatch(_), true)) {
+                self.progress(account, started_ms).await;
+            }
+            let outcome = self.carry(&mut carrier, &task, trigger, commands, &mut after).await;
+            task = self.core.told(outcome, self.monotonic.now_ms(), clock::jitter());
+        };
+        if let Some(signed) = &mut self.signed {
+            signed.stored = carrier.tokens.stored().clone();
+        }
+        if carrier.tokens.is_short_session() {
+            self.live.change(|live| live.short_session = true);
+        }
+        if end.why.outlook() == Outlook::Good && end.totals.confirmed == 0 && end.totals.checked {
+            let _ = carrier.confirmed_now().await;
+        }
+        drop(carrier);
+        self.ended(account, started_at, end).await;
+        match after {
+            After::Nothing => {}
+            After::Settings(config) => self.settings_changed(*config),
+            After::Switch(signed) => {
+                let signed_in = signed.is_some();
+                self.switch(*signed);
+                self.next_at = signed_in.then(|| self.monotonic.now_ms());
+            }
+        }
+    }
+
+    /// Carries out one task and listens meanwhile.
+    async fn carry(
+        &mut self,
+        carrier: &mut Carrier,
+        task: &Task,
+        trigger: Trigger,
+        commands: &mut mpsc::Receiver<Command>,
+        after: &mut After,
+    ) -> Outcome {
+        let asks_backend = matches!(task, Task::LearnCapabilities | Task::Send { .. } | Task::Check);
+        let work = carrier.carry(task);
+        tokio::pin!(work);
+        let mut looked_at = self.monotonic.now_ms();
+        loop {
+            tokio::select! {
+                outcome = &mut work => return outcome,
+                () = tokio::time::sleep(SLEPT_CHECK), if asks_backend => {
+                    let now = self.monotonic.now_ms();
+                    // The other end has long forgotten this connection: the same bytes and key are sent anew.
+                    if now - looked_at > SUSPENDED_MS {
+                        return Outcome::Reply(Err(TransportError::ConnectionLost));
+                    }
+                    looked_at = now;
+                }
+                () = self.around.changed() => {
+                    self.surroundings_changed();
+                    // Who pressed Sync now wants it sent all the same.
+                    if self.live.read().held_back.is_some() && trigger != Trigger::SyncNow {
+                        self.core.stop();
+                        if matches!(task, Task::Wait { .. }) {
+                            return Outcome::Stop(Stop::Paused);
+                        }
+                    }
+                }
+                command = commands.recv() => match command {
+                    Some(Command::Sync { done }) => {
+                        self.joined |= done.is_some();
+                        self.waiters.extend(done);
+                        if matches!(task, Task::Wait { asked_by_backend: false, .. }) {
+                            return Outcome::Woken;
+                        }
+                    }
+                    Some(Command::Nudge) => self.live.touch(),
+                    Some(Command::Stop) => {
+                        self.core.stop();
+                        if matches!(task, Task::Wait { .. }) {
+                            return Outcome::Stop(Stop::Asked);
+                        }
+                    }
+                    Some(Command::PauseChanged) => {
+                        if self.live.read().paused.is_some() {
+                            self.core.stop();
+                            if matches!(task, Task::Wait { .. }) {
+                                return Outcome::Stop(Stop::Paused);
+                            }
+                        }
+                        self.live.touch();
+                    }
+                    // The fault: the run goes on for whoever was signed in before, with what is stored now.
+                    Some(Command::Session(signed)) if planted("switch-goes-on") => {
+                        *after = After::Switch(signed);
+                    }
+                    Some(Command::Session(signed)) => {
+                        let by = if signed.is_some() { Stop::AccountChanged } else { Stop::SignedOut };
+                        *after = After::Switch(signed);
+                        return Outcome::Stop(by);
+                    }
+                    Some(Command::Settings(config)) if config.backend != self.config.backend => {
+                        *after = After::Settings(config);
+                        return Outcome::Stop(Stop::SettingsChanged);
+                    }
+                    Some(Command::Settings(config)) => self.settings_changed(*config),
+                    Some(Command::Shutdown { done }) => {
+                        self.ending = Some(done);
+                        self.core.stop();
+                        if matches!(task, Task::Wait { .. }) {
+                            return Outcome::Stop(Stop::Asked);
+                        }
+                    }
+                    None => return Outcome::Stop(Stop::Asked),
+                },
+            }
+        }
+    }
+
+    /// Done and left are read at one moment, so that their sum is what the run is about.
+    async fn progress(&self, account: AccountId, started_ms: i64) {
+        let totals = self.core.totals().unwrap_or_default();
+        let done = totals.confirmed + totals.set_aside;
+        let Ok(waiting) = self.buffer.totals(Some(account), self.clock.now_ms()).await else { return };
+        let total = done + waiting.waiting().saturating_sub(waiting.held);
+        let now_ms = self.monotonic.now_ms();
+        self.live.change(|live| live.running = Some(Running { started_ms, done, total, now_ms }));
+    }
+}

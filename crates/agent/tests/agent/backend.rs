@@ -1,0 +1,160 @@
+//! A backend over real HTTP whose behaviour is scripted.
+
+use axum::body::Bytes;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
+
+/// What the scripted backend does with a batch.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Mood {
+    Well,
+    Fails,
+    Portal,
+    Empty,
+    /// Names every visit whose id begins with `bad`.
+    Picky,
+    Expired,
+    /// Takes the request and never answers.
+    Hangs,
+}
+
+pub struct Backend {
+    pub mood: Mutex<Mood>,
+    /// What it holds: user → id → record.
+    pub held: Mutex<BTreeMap<String, BTreeMap<String, Value>>>,
+    /// Every batch it was sent: user, key, body.
+    pub seen: Mutex<Vec<(String, String, Bytes)>>,
+    pub received: Notify,
+    /// How often tokens were asked for anew, and whether that takes until it is let go.
+    pub refreshed: AtomicUsize,
+    pub slow_refresh: AtomicBool,
+    pub refresh_asked: Notify,
+    pub let_go: Notify,
+}
+
+impl Backend {
+    pub fn feel(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    pub fn ids(&self, user: &str) -> Vec<String> {
+        self.held.lock().unwrap().get(user).map(|held| held.keys().cloned().collect()).unwrap_or_default()
+    }
+}
+
+pub async fn backend() -> (Arc<Backend>, String) {
+    let backend = Arc::new(Backend {
+        mood: Mutex::new(Mood::Well),
+        held: Mutex::default(),
+        seen: Mutex::default(),
+        received: Notify::new(),
+        refreshed: AtomicUsize::new(0),
+        slow_refresh: AtomicBool::new(false),
+        refresh_asked: Notify::new(),
+        let_go: Notify::new(),
+    });
+    let app = Router::new()
+        .route("/api/v1/capabilities", get(capabilities))
+        .route("/api/v1/auth/login", post(login))
+        .route("/api/v1/auth/me", get(me))
+        .route("/api/v1/auth/refresh", post(refresh))
+        .route("/api/v1/auth/logout", post(|| async { StatusCode::NO_CONTENT }))
+        .route("/api/v1/data/sync", post(sync))
+        .with_state(backend.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (backend, url)
+}
+
+async fn capabilities() -> Json<Value> {
+    Json(json!({ "protocol": 1, "features": ["data.sync", "idempotency"],
+        "limits": { "max_page_visits": 1000, "max_tab_aggregates": 1000, "max_body_bytes": 1_048_576 } }))
+}
+
+async fn login(Json(body): Json<Value>) -> Response {
+    if body["password"] != "right password" {
+        let error = json!({ "success": false, "code": "INVALID_CREDENTIALS", "error": "wrong" });
+        return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
+    }
+    let email = body["email"].as_str().unwrap();
+    Json(json!({ "success": true, "data": { "access_token": email, "refresh_token": format!("refresh of {email}"), "token_type": "Bearer",
+        "expires_in": 900, "user": { "id": email, "email": email } } }))
+    .into_response()
+}
+
+fn user(headers: &HeaderMap) -> String {
+    headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
+}
+
+async fn me(headers: HeaderMap) -> Json<Value> {
+    let user = user(&headers);
+    Json(json!({ "success": true, "data": { "user": { "id": user, "email": user } } }))
+}
+
+async fn refresh(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>) -> Response {
+    backend.refreshed.fetch_add(1, Ordering::SeqCst);
+    if backend.slow_refresh.load(Ordering::SeqCst) {
+        backend.refresh_asked.notify_one();
+        backend.let_go.notified().await;
+        let user = body["refresh_token"].as_str().unwrap().trim_start_matches("refresh of ").to_owned();
+        return Json(json!({ "success": true, "data": { "access_token": user,
+            "refresh_token": body["refresh_token"], "token_type": "Bearer", "expires_in": 900 } }))
+        .into_response();
+    }
+    let error = json!({ "success": false, "code": "UNAUTHORIZED", "error": "over" });
+    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
+}
+
+async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: Bytes) -> Response {
+    let user = user(&headers);
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    backend.seen.lock().unwrap().push((user.clone(), key, body.clone()));
+    backend.received.notify_one();
+    let batch: Value = serde_json::from_slice(&body).unwrap();
+    let visits = batch["pageVisits"].as_array().unwrap().clone();
+    let aggregates = batch["tabAggregates"].as_array().unwrap().clone();
+    let mood = *backend.mood.lock().unwrap();
+    let error = |status, code: &str| {
+        (status, Json(json!({ "success": false, "code": code, "error": code }))).into_response()
+    };
+    match mood {
+        Mood::Fails => return error(StatusCode::INTERNAL_SERVER_ERROR, "SYNC_FAILED"),
+        Mood::Portal => return axum::response::Html("<html>Welcome to the hotel</html>").into_response(),
+        Mood::Empty => return StatusCode::OK.into_response(),
+        Mood::Expired => return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+        Mood::Hangs => std::future::pending().await,
+        Mood::Picky => {
+            let failed: Vec<Value> = visits
+                .iter()
+                .enumerate()
+                .filter(|(_, v)| v["id"].as_str().unwrap().starts_with("bad"))
+                .map(|(index, v)| {
+                    json!({ "kind": "pageVisit", "index": index, "id": v["id"], "field": "url", "error": "not liked" })
+                })
+                .collect();
+            if !failed.is_empty() {
+                let body = json!({ "success": false, "code": "VALIDATION_ERROR", "error": "some are bad",
+                    "failed_records": failed });
+                return (StatusCode::BAD_REQUEST, Json(body)).into_response();
+            }
+        }
+        Mood::Well => {}
+    }
+    let mut held = backend.held.lock().unwrap();
+    let held = held.entry(user).or_default();
+    for record in visits.iter().chain(&aggregates) {
+        held.insert(record["id"].as_str().unwrap().to_owned(), record.clone());
+    }
+    Json(json!({ "success": true, "batchId": batch["batchId"], "data": { "page_visits_synced": visits.len(),
+        "tab_aggregates_synced": aggregates.len(), "rejected_records_count": 0, "validation_errors": [] } }))
+    .into_response()
+}

@@ -1,0 +1,7 @@
+//! The agent on a real buffer, against a backend over real HTTP whose behaviour is scripted.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it needs by failing")]
+
+mod backend;
+mod basics;
+mod world;

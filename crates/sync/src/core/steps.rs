@@ -1,0 +1,110 @@
+//! One step of a run to the next, and a run's end.
+
+use super::{Again, Core, Step, Then, millis};
+use crate::answer::Reply;
+use crate::capabilities::Capabilities;
+use crate::classify::{CheckVerdict, classify_check};
+use crate::task::{RunEnd, Settlement, Task};
+use crate::why::{Outlook, Why};
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn learnt(&mut self, reply: Reply, now: i64, jitter: f64) -> Task {
+        match reply {
+            Ok(answer) => {
+                self.capabilities = Capabilities::read(&answer).map(|it| (it, now));
+                if let Some(run) = &mut self.run {
+                    (run.failed, run.faults) = (0, 0);
+                }
+                self.take(now, jitter)
+            }
+            Err(error) => self.later(Why::NoAnswer { error }, None, false, Again::Learn, now, jitter),
+        }
+    }
+
+    pub(super) fn again(&mut self, again: Again, now: i64, jitter: f64) -> Task {
+        match again {
+            Again::Learn => self.step(Step::Learning, Task::LearnCapabilities),
+            Again::Take => self.take(now, jitter),
+            Again::Send => self.send(),
+            Again::Check => self.step(Step::Checking, Task::Check),
+        }
+    }
+
+    pub(super) fn step(&mut self, step: Step, task: Task) -> Task {
+        if let Some(run) = &mut self.run {
+            run.step = step;
+        }
+        task
+    }
+
+    pub(super) fn send(&mut self) -> Task {
+        let gzip = self.capabilities.as_ref().is_some_and(|(it, _)| it.gzip);
+        if let Some(run) = &mut self.run {
+            run.totals.requests += 1;
+        }
+        self.step(Step::Sending, Task::Send { gzip })
+    }
+
+    pub(super) fn settle(&mut self, settlement: Settlement, then: Then) -> Task {
+        self.step(Step::Settling(then), Task::Settle(settlement))
+    }
+
+    pub(super) fn wait(&mut self, wait: Duration, asked_by_backend: bool, again: Again, now: i64) -> Task {
+        let until_ms = now.saturating_add(millis(wait));
+        self.step(Step::Waiting(again), Task::Wait { until_ms, asked_by_backend })
+    }
+
+    pub(super) fn checked(&mut self, reply: &Reply, now: i64, jitter: f64) -> Task {
+        match classify_check(reply) {
+            CheckVerdict::Good => {
+                if let Some(run) = &mut self.run {
+                    run.totals.checked = true;
+                }
+                self.finish(Why::NothingToSend, now, jitter)
+            }
+            CheckVerdict::SignedOut => self.refresh(Again::Check, now, jitter),
+            CheckVerdict::Configuration(why) => self.finish(why, now, jitter),
+            CheckVerdict::Later { why, floor } => self.later(why, floor, false, Again::Check, now, jitter),
+        }
+    }
+
+    /// One refresh for one refusal; a fresh token that is refused too ends the session.
+    pub(super) fn refresh(&mut self, again: Again, now: i64, jitter: f64) -> Task {
+        match &mut self.run {
+            Some(run) if !run.refreshed => {
+                run.refreshed = true;
+                self.step(Step::Refreshing(again), Task::RefreshToken)
+            }
+            _ => self.finish(Why::SessionExpired, now, jitter),
+        }
+    }
+
+    pub(super) fn finish(&mut self, why: Why, now: i64, jitter: f64) -> Task {
+        let totals = self.run.take().map(|run| run.totals).unwrap_or_default();
+        let after = |wait: Duration| Some(now.saturating_add(millis(wait)));
+        self.next_at = match why.outlook() {
+            Outlook::Good => {
+                self.away = 0;
+                after(self.policy.interval_wait(jitter))
+            }
+            Outlook::NeedsAttention => {
+                self.away = self.away.saturating_add(1);
+                after(self.policy.interval_wait(jitter))
+            }
+            Outlook::Retrying => {
+                self.away = self.away.saturating_add(1);
+                let wait = after(self.policy.away_wait(self.away, jitter));
+                // Those who were all told the same time do not come back in the same second.
+                let asked = self.floor_until.map(|until| {
+                    until.saturating_add(
+                        (until.saturating_sub(now) as f64 * jitter.clamp(0.0, 1.0) / 4.0) as i64,
+                    )
+                });
+                wait.max(asked)
+            }
+            Outlook::Stopped | Outlook::SessionExpired => None,
+        };
+        Task::Finish(RunEnd { why, next_at_ms: self.next_at, totals })
+    }
+}
