@@ -3,88 +3,57 @@
 //! The order matters: a second start is recognised before anything is opened; the agent runs before the tray
 //! shows; at the end the agent finishes the batch in flight before the process goes.
 
-use crate::args::{Args, of_second_start};
+use crate::args::Args;
 use crate::controller::{Agent, Controller};
 use crate::desktop::{Desktop, send};
+use crate::look::Look;
+use crate::memory::Memory;
+use crate::own::LastExport;
 use crate::shell::{Event, Shell};
-use crate::words::Lang;
-use crate::{commands, logging, panel};
-use anyhow::Context;
+use crate::{no_start, panel, parts};
 use heyho_agent::{StartOptions, start_and_stay};
 use heyho_local::clock;
 use heyho_local::config::{Config, ConfigError};
 use heyho_local::paths::{NoHome, Paths};
 use heyho_local::vocabulary::Fault;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
 use std::process::ExitCode;
 use tauri::{Manager, RunEvent};
+use tauri_plugin_notification::NotificationExt;
 use tokio::sync::mpsc;
 
-const ID: &str = "app.heyho.companion";
 /// More orders than this at once are nobody's.
-const QUEUE: usize = 32;
+pub const QUEUE: usize = 32;
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let paths = Paths::of_user()?;
-    let config = Config::load(&paths.config_file())?;
+    let config = match Config::load(&paths.config_file()) {
+        Ok(config) => config,
+        Err(error) => return no_start::run(args, &paths, error),
+    };
     platform::display()?;
+    let look = Look::of(&config);
     let (orders, events) = mpsc::channel(QUEUE);
 
-    let from_second_start = orders.clone();
-    let app = tauri::Builder::default()
-        .plugin(
-            tauri_plugin_single_instance::Builder::new()
-                .dbus_id(instance(&paths.data, std::env::var_os("HEYHO_DATA_DIR").is_some()))
-                .callback(move |_, argv, _| {
-                    let args = of_second_start(&argv);
-                    if args.quit {
-                        send(&from_second_start, Event::Quit);
-                    } else if !args.hidden {
-                        send(&from_second_start, Event::Open);
-                    }
-                })
-                .build(),
-        )
-        .plugin(logging::plugin(&paths, config.log_level))
-        .invoke_handler(tauri::generate_handler![
-            commands::about,
-            commands::status,
-            commands::sync,
-            commands::stop,
-            commands::pause,
-            commands::resume,
-            commands::login,
-            commands::logout,
-            commands::failed_list,
-            commands::failed_show,
-            commands::failed_retry,
-            commands::failed_discard,
-            commands::failed_keep,
-            commands::history,
-            commands::quit,
-        ])
-        .build(tauri::generate_context!())
-        .context("the desktop could not be reached")?;
+    let app = parts::build(&paths, config.log_level, &orders)?;
     // Only the first instance comes this far: another one took the order and ended this process.
     if args.quit {
         eprintln!("heyho-companion: it is not running");
         return Ok(ExitCode::SUCCESS);
     }
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-
     let (open, opens) = mpsc::channel(QUEUE);
     let options = StartOptions {
         paths: paths.clone(),
         config,
         clock: clock::system(),
         open: Some(open),
+        surroundings: None,
         first_run: true,
     };
     let started = tauri::async_runtime::block_on(start_and_stay(options))?;
+    let memory = Memory::read(&paths.state);
     app.manage(paths);
+    app.manage(memory.clone());
+    app.manage(LastExport::default());
     app.manage(Agent(started.companion.clone()));
     app.manage(orders.clone());
 
@@ -92,12 +61,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let code = app.run_return(move |app, event| match event {
         RunEvent::Ready => {
             let Some((events, opens, started)) = parts.take() else { return };
-            let desktop = Desktop::new(app.clone(), orders.clone());
+            let desktop = Desktop::new(app.clone(), orders.clone(), look);
+            let clicked = orders.clone();
+            // A click on a notification leads to what it is about.
+            let _ = app.notification().on_action(move |_| send(&clicked, Event::Open));
             if !args.hidden {
                 desktop.open_window();
             }
             let app = app.clone();
             let orders = orders.clone();
+            let memory = memory.clone();
             tauri::async_runtime::spawn(async move {
                 let outside = tokio::spawn(listen(opens, orders));
                 let panel = desktop.clone();
@@ -106,7 +79,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                     shell: desktop,
                     companion: Agent(started.companion.clone()),
                     clock: clock::system(),
-                    lang: Lang::of_user(),
+                    look,
+                    memory,
                     zone: jiff::tz::TimeZone::system(),
                 };
                 controller.run(events).await;
@@ -139,17 +113,6 @@ async fn listen(mut opens: mpsc::Receiver<()>, orders: mpsc::Sender<Event>) {
     }
 }
 
-/// The name under which the one instance is known on the session bus: one a data directory, so that a companion
-/// with a data directory of its own (a test's, a portable one's) is not taken for the user's.
-fn instance(data: &Path, own: bool) -> String {
-    if !own {
-        return ID.to_owned();
-    }
-    let mut hasher = DefaultHasher::new();
-    data.hash(&mut hasher);
-    format!("{ID}.d{:016x}", hasher.finish())
-}
-
 /// The statuses of the contract, section 4.
 pub fn exit_status(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigError>() || error.is::<NoHome>() {
@@ -162,7 +125,7 @@ pub fn exit_status(error: &anyhow::Error) -> u8 {
 }
 
 #[cfg(target_os = "linux")]
-mod platform {
+pub mod platform {
     /// GTK ends the process without a display; it is said here, with what to do.
     pub fn display() -> anyhow::Result<()> {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -177,7 +140,7 @@ mod platform {
 }
 
 #[cfg(target_os = "macos")]
-mod platform {
+pub mod platform {
     pub fn display() -> anyhow::Result<()> {
         Ok(())
     }
@@ -186,7 +149,7 @@ mod platform {
 }
 
 #[cfg(windows)]
-mod platform {
+pub mod platform {
     pub fn display() -> anyhow::Result<()> {
         Ok(())
     }
@@ -215,14 +178,6 @@ mod unix {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_user_s_companion_has_the_plain_name_and_each_other_its_own() {
-        let name = |data: &str, own| instance(Path::new(data), own);
-        assert_eq!(name("/home/a/.local/share/heyho-companion", false), ID);
-        assert_ne!(name("/x", true), name("/y", true));
-        assert_eq!(name("/x", true), name("/x", true));
-    }
 
     #[test]
     fn a_setting_that_is_not_accepted_ends_it_with_78() {

@@ -1,34 +1,23 @@
-//! What the window may ask. Each command forwards one request of the vocabulary and decides nothing; the list is
-//! also in build.rs, and what a window may call of it in src-tauri/capabilities.
+//! What the window may ask of the agent. Each command forwards one request of the vocabulary and decides nothing;
+//! what it may ask of the shell is in `own`. The list of both is also in build.rs, and what a window may call of it
+//! in src-tauri/capabilities.
 
 use crate::controller::Agent;
+use crate::look::Look;
 use crate::shell::Event;
 use heyho_local::config::Config;
 use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{
-    Count, FailedPage, FailedRecord, Fault, FaultCode, Login, Request, Run, Selection, ask,
+    BackendTest, Count, Delivered, FailedPage, FailedRecord, Fault, Forgotten, Login, Request, Run,
+    Selection, Settings, Timeline, WaitingPage, ask,
 };
+use heyho_records::rules::Rule;
 use heyho_records::status::{Account, Status};
-use serde::Serialize;
+use serde_json::Value;
 use tauri::State;
 use tokio::sync::mpsc;
 
 type Answer<T> = Result<T, Fault>;
-
-/// What the shell itself knows; ui/src/lib/companion.ts has the same shape.
-#[derive(Debug, Serialize)]
-pub struct About {
-    version: &'static str,
-    backend: Option<String>,
-}
-
-#[tauri::command]
-pub async fn about(paths: State<'_, Paths>) -> Answer<About> {
-    let backend = Config::load(&paths.config_file())
-        .map(|config| config.backend.url.to_string())
-        .map_err(|error| Fault::new(FaultCode::Configuration, error.to_string()))?;
-    Ok(About { version: env!("CARGO_PKG_VERSION"), backend: Some(backend) })
-}
 
 #[tauri::command]
 pub async fn status(agent: State<'_, Agent>) -> Answer<Option<Status>> {
@@ -101,8 +90,99 @@ pub async fn history(agent: State<'_, Agent>, limit: u32) -> Answer<Vec<Run>> {
 }
 
 #[tauri::command]
-pub async fn quit(events: State<'_, mpsc::Sender<Event>>) -> Answer<()> {
-    events.send(Event::Quit).await.map_err(|_| Fault::new(FaultCode::Failed, "it is ending already"))
+pub async fn claim(agent: State<'_, Agent>) -> Answer<Count> {
+    ask(&*agent.0, Request::Claim).await
+}
+
+#[tauri::command]
+pub async fn verify(agent: State<'_, Agent>, email: String, code: String) -> Answer<()> {
+    tell(&agent, Request::Verify { email, code }).await
+}
+
+#[tauri::command]
+pub async fn resend_code(agent: State<'_, Agent>, email: String) -> Answer<()> {
+    tell(&agent, Request::VerifyResend { email }).await
+}
+
+#[tauri::command]
+pub async fn forgot_password(agent: State<'_, Agent>, email: String) -> Answer<()> {
+    tell(&agent, Request::PasswordReset { email }).await
+}
+
+#[tauri::command]
+pub async fn waiting_list(
+    agent: State<'_, Agent>,
+    after: i64,
+    limit: u32,
+    search: Option<String>,
+) -> Answer<WaitingPage> {
+    ask(&*agent.0, Request::WaitingList { after, limit, search }).await
+}
+
+#[tauri::command]
+pub async fn waiting_discard(agent: State<'_, Agent>, which: Selection) -> Answer<Count> {
+    ask(&*agent.0, Request::WaitingDiscard { which }).await
+}
+
+#[tauri::command]
+pub async fn delivered(agent: State<'_, Agent>) -> Answer<Vec<Delivered>> {
+    ask(&*agent.0, Request::Delivered).await
+}
+
+#[tauri::command]
+pub async fn timeline(agent: State<'_, Agent>) -> Answer<Timeline> {
+    ask(&*agent.0, Request::Timeline).await
+}
+
+#[tauri::command]
+pub async fn settings(agent: State<'_, Agent>) -> Answer<Settings> {
+    ask(&*agent.0, Request::ConfigGet).await
+}
+
+#[tauri::command]
+pub async fn set_setting(
+    agent: State<'_, Agent>,
+    paths: State<'_, Paths>,
+    events: State<'_, mpsc::Sender<Event>>,
+    key: String,
+    value: Value,
+) -> Answer<Settings> {
+    let settings = ask(&*agent.0, Request::ConfigSet { key, value }).await?;
+    // Some settings are the shell's own.
+    if let Ok(config) = Config::load(&paths.config_file()) {
+        crate::desktop::send(&events, Event::Look(Look::of(&config)));
+    }
+    Ok(settings)
+}
+
+#[tauri::command]
+pub async fn set_rules(agent: State<'_, Agent>, rules: Vec<Rule>) -> Answer<Settings> {
+    ask(&*agent.0, Request::RulesSet { rules }).await
+}
+
+#[tauri::command]
+pub async fn test_backend(agent: State<'_, Agent>, url: String) -> Answer<BackendTest> {
+    ask(&*agent.0, Request::BackendTest { url }).await
+}
+
+#[tauri::command]
+pub async fn forget(agent: State<'_, Agent>, domain: String, backend: bool) -> Answer<Forgotten> {
+    ask(&*agent.0, Request::Forget { domain, backend }).await
+}
+
+#[tauri::command]
+pub async fn erase(agent: State<'_, Agent>) -> Answer<Count> {
+    ask(&*agent.0, Request::Erase).await
+}
+
+#[tauri::command]
+pub async fn discard_account(agent: State<'_, Agent>, account: String) -> Answer<Count> {
+    ask(&*agent.0, Request::DiscardAccount { account }).await
+}
+
+#[tauri::command]
+pub async fn diagnostics(agent: State<'_, Agent>) -> Answer<String> {
+    ask(&*agent.0, Request::Diagnostics).await
 }
 
 /// Whatever is answered to an order is of no interest here; the next status says what came of it.
@@ -124,8 +204,8 @@ mod tests {
     #[test]
     fn declared_handled_and_allowed_are_the_same_commands() {
         let declared = words(include_str!("../build.rs"), "const COMMANDS: &[&str] = &[", "];");
-        let mut handled = words(include_str!("app.rs"), "generate_handler![", "]");
-        handled.remove("commands");
+        let mut handled = words(include_str!("parts.rs"), "generate_handler![", "]");
+        handled.retain(|word| !["commands", "own"].contains(word));
         let capability: serde_json::Value =
             serde_json::from_str(include_str!("../capabilities/window.json")).unwrap();
         let permissions: Vec<&str> =

@@ -1,18 +1,21 @@
-//! What happens when: statuses go to the window and the tray, menu entries go to the agent, and "quit" ends it.
+//! What happens when: statuses go to the window and the tray, alerts become notifications, menu entries go to the
+//! agent, and "quit" ends it.
 //!
 //! It talks to the desktop only through [`Shell`] and to the agent only through [`Companion`], so that the tests
 //! below run it with a recording desktop. One task, no locks; a slow answer of the agent holds nothing up.
 
-use crate::shell::{Event, Shell};
+use crate::look::Look;
+use crate::memory::Memory;
+use crate::shell::{Event, Notification, Shell};
 use crate::tray::{Action, Known, Tray, View, until_tomorrow};
-use crate::words::Lang;
 use heyho_local::clock::Clock;
-use heyho_local::vocabulary::{Companion, Fault, Request};
+use heyho_local::vocabulary::{self, Companion, Fault, Notice, Request};
 use heyho_records::status::Status;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,7 +28,8 @@ pub struct Controller<S> {
     pub shell: S,
     pub companion: Agent,
     pub clock: Arc<dyn Clock>,
-    pub lang: Lang,
+    pub look: Look,
+    pub memory: Memory,
     pub zone: TimeZone,
 }
 
@@ -41,8 +45,9 @@ impl std::fmt::Debug for Agent {
 
 impl<S: Shell> Controller<S> {
     /// Runs until it is told to quit; the caller then ends the agent and the app.
-    pub async fn run(self, mut events: mpsc::Receiver<Event>) {
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let mut statuses = self.companion.0.watch();
+        let mut pushes = self.companion.0.events();
         let mut asked = JoinSet::new();
         let mut tray = None;
         let mut not_before = Instant::now();
@@ -72,8 +77,14 @@ impl<S: Shell> Controller<S> {
                     status = if connected { statuses.borrow_and_update().clone() } else { None };
                     self.shell.tell_window(status.as_ref());
                 }
+                notice = alert(&mut pushes) => self.alerted(&notice),
                 event = events.recv() => match event {
                     Some(Event::Open) | Some(Event::Menu(Action::Open)) => self.shell.open_window(),
+                    Some(Event::Closed) => self.closed(),
+                    Some(Event::Look(look)) => {
+                        self.look = look;
+                        self.shell.dress(&look);
+                    }
                     Some(Event::Quit) | Some(Event::Menu(Action::Quit)) | None => break,
                     Some(Event::Menu(action)) => {
                         if let Some(request) = self.request(action) {
@@ -91,13 +102,35 @@ impl<S: Shell> Controller<S> {
 
     /// Shows the tray if it changed; how long what it says stays true.
     fn show(&self, shown: &mut Option<Tray>, known: Known<'_>) -> Option<Duration> {
-        let view = View { lang: self.lang, now: self.clock.now(), zone: &self.zone, known };
+        let view = View { lang: self.look.lang(), now: self.clock.now(), zone: &self.zone, known };
         let tray = view.tray();
         if shown.as_ref() != Some(&tray) {
             self.shell.show_tray(&tray);
             *shown = Some(tray);
         }
         view.fresh_for()
+    }
+
+    /// The agent says each once, until it changes; what is over needs nobody.
+    fn alerted(&self, notice: &Notice) {
+        if self.look.notifications && notice.raised {
+            let lang = self.look.lang();
+            let (title, text) = (lang.words().needs_you.to_owned(), lang.alert(notice));
+            self.shell.notify(Notification { title, text });
+        }
+    }
+
+    /// The first time, where the app has gone is said: it does not end with its window.
+    fn closed(&self) {
+        if !self.look.notifications || self.memory.said_tray() {
+            return;
+        }
+        let words = self.look.lang().words();
+        self.shell
+            .notify(Notification { title: words.in_tray.to_owned(), text: words.in_tray_how.to_owned() });
+        if let Err(error) = self.memory.note_said_tray() {
+            tracing::warn!("that it was said cannot be remembered: {error}");
+        }
     }
 
     fn request(&self, action: Action) -> Option<Request> {
@@ -124,6 +157,18 @@ impl<S: Shell> Controller<S> {
             Err(error) => tracing::error!("the menu's request was not carried out: {error}"),
         }
     }
+}
+
+/// The next alert of the agent; never, where it pushes nothing (any more).
+async fn alert(pushes: &mut Option<broadcast::Receiver<vocabulary::Event>>) -> Notice {
+    while let Some(from) = pushes {
+        match from.recv().await {
+            Ok(vocabulary::Event::Alert(notice)) => return notice,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => *pushes = None,
+        }
+    }
+    std::future::pending().await
 }
 
 /// The next status; false when there will be none.

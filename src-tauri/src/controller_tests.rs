@@ -1,7 +1,10 @@
 use super::*;
 use crate::tray::tests::status;
+use crate::words::Lang;
 use heyho_local::clock::SystemClock;
-use heyho_local::vocabulary::{Answering, FaultCode};
+use heyho_local::config::Appearance;
+use heyho_local::vocabulary::{Answering, Event as Push, FaultCode};
+use heyho_records::alert::Alert;
 use heyho_records::status::State;
 use serde_json::Value;
 
@@ -12,6 +15,8 @@ enum Told {
     Tray(String),
     Window(Option<State>),
     Asked(String),
+    Dressed(Look),
+    Noticed(String),
 }
 
 struct Recording(mpsc::UnboundedSender<Told>);
@@ -26,10 +31,16 @@ impl Shell for Recording {
     fn tell_window(&self, status: Option<&Status>) {
         self.0.send(Told::Window(status.map(|s| s.state))).unwrap();
     }
+    fn dress(&self, look: &Look) {
+        self.0.send(Told::Dressed(*look)).unwrap();
+    }
+    fn notify(&self, notice: Notification) {
+        self.0.send(Told::Noticed(notice.title)).unwrap();
+    }
 }
 
 /// Notes each request on the same record; refuses a sync.
-struct Scripted(mpsc::UnboundedSender<Told>, watch::Receiver<Option<Status>>);
+struct Scripted(mpsc::UnboundedSender<Told>, watch::Receiver<Option<Status>>, broadcast::Sender<Push>);
 
 impl Companion for Scripted {
     fn call(&self, request: Request) -> Answering<'_> {
@@ -44,6 +55,9 @@ impl Companion for Scripted {
     fn watch(&self) -> watch::Receiver<Option<Status>> {
         self.1.clone()
     }
+    fn events(&self) -> Option<broadcast::Receiver<Push>> {
+        Some(self.2.subscribe())
+    }
 }
 
 struct Bench {
@@ -51,22 +65,29 @@ struct Bench {
     statuses: Option<watch::Sender<Option<Status>>>,
     told: mpsc::UnboundedReceiver<Told>,
     running: tokio::task::JoinHandle<()>,
+    pushes: broadcast::Sender<Push>,
+    _state: tempfile::TempDir,
 }
+
+const LOOK: Look = Look { lang: Some(Lang::En), appearance: Appearance::System, notifications: true };
 
 impl Bench {
     fn new(first: Option<Status>) -> Bench {
         let (record, told) = mpsc::unbounded_channel();
         let (statuses, watched) = watch::channel(first);
         let (events, heard) = mpsc::channel(8);
+        let pushes = broadcast::Sender::new(8);
+        let state = tempfile::tempdir().unwrap();
         let controller = Controller {
             shell: Recording(record.clone()),
-            companion: Agent(Arc::new(Scripted(record, watched))),
+            companion: Agent(Arc::new(Scripted(record, watched, pushes.clone()))),
             clock: Arc::new(SystemClock),
-            lang: Lang::En,
+            look: LOOK,
+            memory: Memory::read(state.path()),
             zone: TimeZone::UTC,
         };
         let running = tokio::spawn(controller.run(heard));
-        Bench { events, statuses: Some(statuses), told, running }
+        Bench { events, statuses: Some(statuses), told, running, pushes, _state: state }
     }
 
     async fn told(&mut self) -> Told {
@@ -133,4 +154,50 @@ async fn quit_ends_it_and_the_tray_says_what_is_waited_for() {
         assert_eq!(bench.told().await, line("Ending after the batch in flight"));
         tokio::time::timeout(Duration::from_secs(10), bench.running).await.expect("it goes on").unwrap();
     }
+}
+
+#[tokio::test]
+async fn that_the_app_goes_on_in_the_tray_is_said_once() {
+    let mut bench = Bench::new(None);
+    bench.told().await;
+    bench.told().await;
+    bench.tell(Event::Closed).await;
+    assert_eq!(bench.told().await, Told::Noticed("HeyHo Companion goes on in the tray".to_owned()));
+    bench.tell(Event::Closed).await;
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, Told::Open);
+}
+
+#[tokio::test]
+async fn another_language_is_spoken_at_once_and_without_notifications_nothing_is_said() {
+    let mut bench = Bench::new(Some(status(State::SignedOut)));
+    bench.told().await;
+    bench.told().await;
+    let look = Look { lang: Some(Lang::De), appearance: Appearance::Dark, notifications: false };
+    bench.tell(Event::Look(look)).await;
+    assert_eq!(bench.told().await, Told::Dressed(look));
+    assert_eq!(bench.told().await, line("Zum Starten anmelden"));
+    bench.tell(Event::Closed).await;
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, Told::Open);
+}
+
+#[tokio::test]
+async fn an_alert_is_a_notification_and_its_end_is_none() {
+    let mut bench = Bench::new(None);
+    bench.told().await;
+    bench.told().await;
+    let notice = |raised| {
+        Push::Alert(Notice {
+            code: Alert::FailedRecords,
+            text: "3 records need you.".to_owned(),
+            args: [("failed".to_owned(), 3)].into(),
+            raised,
+        })
+    };
+    bench.pushes.send(notice(false)).unwrap();
+    bench.pushes.send(notice(true)).unwrap();
+    assert_eq!(bench.told().await, Told::Noticed("HeyHo Companion needs you".to_owned()));
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, Told::Open);
 }

@@ -4,10 +4,12 @@
 //! - The tray changes by what differs: a new first line is set in place, so that an open menu stays open.
 //! - Where there is no tray (no library, no session bus), that is logged once and everything else goes on.
 
+use crate::look::Look;
 use crate::panel::Strokes;
-use crate::shell::{Event, Shell};
+use crate::shell::{Event, Notification, Shell};
 use crate::tray::{Action, Icon, Item, Tray};
 use crate::words::tag_of_user;
+use heyho_local::config::Appearance;
 use heyho_local::paths::{Paths, private_dir};
 use heyho_records::status::Status;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,13 +18,19 @@ use tauri::image::Image;
 use tauri::menu::{IsMenuItem, Menu, MenuItem, PredefinedMenuItem};
 use tauri::tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
 use tauri::webview::PageLoadEvent;
-use tauri::{AppHandle, Emitter, EventTarget, Manager, WebviewUrl, WebviewWindowBuilder, Wry};
+use tauri::{
+    AppHandle, Emitter, EventTarget, Manager, Theme, WebviewUrl, WebviewWindowBuilder, WindowEvent, Wry,
+};
+use tauri_plugin_notification::NotificationExt;
+use tauri_plugin_window_state::{AppHandleExt, StateFlags};
 use tokio::sync::mpsc;
 
 const WINDOW: &str = "main";
 const STATUS: &str = "status";
 const TRAY: &str = "heyho";
 const LINE: &str = "line";
+/// Of the window's state: whether it is shown, and its frame, are ours to say.
+pub const KEPT: StateFlags = StateFlags::SIZE.union(StateFlags::POSITION).union(StateFlags::MAXIMIZED);
 
 #[derive(Clone)]
 pub struct Desktop {
@@ -30,6 +38,7 @@ pub struct Desktop {
     events: mpsc::Sender<Event>,
     shown: Arc<Mutex<Shown>>,
     strokes: Arc<Mutex<Strokes>>,
+    look: Arc<Mutex<Look>>,
 }
 
 /// What the tray shows now.
@@ -49,8 +58,18 @@ struct Made {
 }
 
 impl Desktop {
-    pub fn new(app: AppHandle, events: mpsc::Sender<Event>) -> Desktop {
-        Desktop { app, events, shown: Arc::default(), strokes: Arc::new(Mutex::new(Strokes::Light)) }
+    pub fn new(app: AppHandle, events: mpsc::Sender<Event>, look: Look) -> Desktop {
+        let desktop = Desktop {
+            app,
+            events,
+            shown: Arc::default(),
+            strokes: Arc::new(Mutex::new(Strokes::Light)),
+            look: Arc::new(Mutex::new(look)),
+        };
+        if let Some(theme) = theme(look.appearance) {
+            desktop.app.set_theme(Some(theme));
+        }
+        desktop
     }
 
     /// The panel is dark or light, from now on.
@@ -87,7 +106,9 @@ impl Desktop {
             window.unminimize()?;
             return window.set_focus();
         }
-        let page = tag_of_user().map_or("index.html".to_owned(), |tag| format!("index.html#{tag}"));
+        // The page reads its first language from here: the chosen one, then the system's.
+        let chosen = lock(&self.look).lang.map_or("", |lang| lang.tag());
+        let page = format!("index.html#{chosen};{}", tag_of_user().unwrap_or_default());
         let mut builder = WebviewWindowBuilder::new(&self.app, WINDOW, WebviewUrl::App(page.into()))
             .title("HeyHo Companion")
             .inner_size(440.0, 640.0)
@@ -110,7 +131,17 @@ impl Desktop {
                 Err(error) => tracing::warn!("{} cannot be made: {error}", folder.display()),
             }
         }
-        builder.build().map(drop)
+        let window = builder.build()?;
+        let (app, events) = (self.app.clone(), self.events.clone());
+        window.on_window_event(move |event| {
+            if matches!(event, WindowEvent::Destroyed) {
+                if let Err(error) = app.save_window_state(KEPT) {
+                    tracing::warn!("where the window was cannot be remembered: {error}");
+                }
+                send(&events, Event::Closed);
+            }
+        });
+        Ok(())
     }
 
     fn show(&self, tray: &Tray) -> tauri::Result<()> {
@@ -213,6 +244,36 @@ impl Shell for Desktop {
         if let Err(error) = self.app.emit_to(EventTarget::webview_window(WINDOW), STATUS, status) {
             tracing::error!("the window could not be told: {error}");
         }
+    }
+
+    fn dress(&self, look: &Look) {
+        let before = std::mem::replace(&mut *lock(&self.look), *look);
+        if before.appearance != look.appearance {
+            self.app.set_theme(theme(look.appearance));
+        }
+    }
+
+    fn notify(&self, notice: Notification) {
+        let shown = self
+            .app
+            .notification()
+            .builder()
+            .title(notice.title)
+            .body(notice.text)
+            .icon("heyho-companion")
+            .show();
+        if let Err(error) = shown {
+            tracing::warn!("a notification could not be shown: {error}");
+        }
+    }
+}
+
+/// None: as the system has it.
+fn theme(appearance: Appearance) -> Option<Theme> {
+    match appearance {
+        Appearance::System => None,
+        Appearance::Light => Some(Theme::Light),
+        Appearance::Dark => Some(Theme::Dark),
     }
 }
 

@@ -1,10 +1,13 @@
 //! HeyHo Companion's desktop shell: the tray, the window, and the agent running behind them.
 //!
-//! - [`args`]: the command line; [`app`]: putting it together; [`logging`]: where the log goes;
+//! - [`args`]: the command line; [`app`]: putting it together; [`parts`]: plugins and commands; [`logging`]: where the
+//!   log goes; [`no_start`]: what is left when the settings do not let it start;
 //! - [`controller`]: what happens when, against the trait [`shell::Shell`], so that it is tested without a desktop;
 //! - [`tray`]: the tray as a value computed from the status; [`words`]: its wording;
 //! - [`desktop`]: that trait on Tauri: the only part that touches windows, menus and icons; [`panel`]: light or dark;
-//! - [`commands`]: what the window may ask; each only forwards to the agent.
+//! - [`commands`]: what the window may ask of the agent, each only forwards; [`own`]: and of the shell itself;
+//!   [`browsers`]: which browsers there are;
+//! - [`look`]: language, light or dark; [`memory`]: what was answered or said before.
 //!
 //! The shell decides nothing about records or syncing and holds no token. The window exists while it is open:
 //! closing it destroys the web view, and the app stays in the tray.
@@ -20,11 +23,17 @@
 
 mod app;
 mod args;
+mod browsers;
 mod commands;
 mod controller;
 mod desktop;
 mod logging;
+mod look;
+mod memory;
+mod no_start;
+mod own;
 mod panel;
+mod parts;
 mod shell;
 mod tray;
 mod words;

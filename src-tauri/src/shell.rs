@@ -1,17 +1,29 @@
 //! What the controller needs of a desktop. The real one is `desktop`; tests record.
 
+use crate::look::Look;
 use crate::tray::{Action, Tray};
 use heyho_records::status::Status;
 
 /// What happens outside and is told to the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A second start, the agent on behalf of a browser or the command line, or the dock icon.
+    /// A second start, the agent on behalf of a browser or the command line, a notification, or the dock icon.
     Open,
+    /// The window was closed.
+    Closed,
     /// An entry of the tray's menu.
     Menu(Action),
+    /// The settings say something else about language, appearance or notifications.
+    Look(Look),
     /// From the menu, the window, `--quit` or a signal.
     Quit,
+}
+
+/// Something said outside the window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    pub title: String,
+    pub text: String,
 }
 
 /// None of these may block: they only hand over to the desktop's own thread.
@@ -22,4 +34,7 @@ pub trait Shell: Send + 'static {
     fn show_tray(&self, tray: &Tray);
     /// Tells the window, when there is one. None: the connection to the agent has ended.
     fn tell_window(&self, status: Option<&Status>);
+    /// Light, dark or as the system, for windows that are open and those to come.
+    fn dress(&self, look: &Look);
+    fn notify(&self, notice: Notification);
 }

@@ -12,6 +12,11 @@ pub fn status(state: State) -> Status {
     Status {
         state,
         reason: None,
+        reason_code: None,
+        reason_args: Default::default(),
+        also: Vec::new(),
+        metrics: None,
+        short_session: false,
         backlog: Backlog::default(),
         failed: 0,
         failed_kept: 0,

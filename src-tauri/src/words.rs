@@ -1,6 +1,9 @@
 //! The tray's wording. The window has its own, larger catalogues (ui/src/messages); the two say the same things
 //! with the same words. A language is one `Words`: a missing sentence does not compile.
 
+use heyho_local::vocabulary::Notice;
+use heyho_records::alert::Alert;
+
 /// A language there is wording for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lang {
@@ -21,6 +24,13 @@ impl Lang {
         locale().map_or(Lang::En, |locale| Lang::of(&locale))
     }
 
+    pub fn tag(self) -> &'static str {
+        match self {
+            Lang::En => "en",
+            Lang::De => "de",
+        }
+    }
+
     pub fn words(self) -> &'static Words {
         match self {
             Lang::En => &EN,
@@ -31,6 +41,51 @@ impl Lang {
     /// The agent's own sentences are in this language: they are not mixed into another.
     pub fn is_the_agents(self) -> bool {
         self == Lang::En
+    }
+
+    /// What a person should be told once. The agent says it in English.
+    pub fn alert(self, notice: &Notice) -> String {
+        if self.is_the_agents() {
+            return notice.text.clone();
+        }
+        let n = |name: &str| notice.args.get(name).copied().unwrap_or_default();
+        let records = |n: u64| match n {
+            1 => "1 Eintrag".to_owned(),
+            n => format!("{} Einträge", self.number(n)),
+        };
+        match notice.code {
+            Alert::SessionExpired => {
+                let safe = "Bitte melden Sie sich neu an.";
+                match n("waiting") {
+                    0 => format!("Die Sitzung ist abgelaufen. {safe}"),
+                    waiting => {
+                        format!("Die Sitzung ist abgelaufen. {safe} Hier sicher: {}.", records(waiting))
+                    }
+                }
+            }
+            Alert::FailedRecords => {
+                format!("Nicht übertragbar: {}. Sehen Sie unter „Fehler“ nach.", records(n("failed")))
+            }
+            Alert::Backlog => format!(
+                "Seit über {} Minuten warten viele Einträge: {}.",
+                self.number(n("minutes")),
+                self.number(n("waiting"))
+            ),
+            Alert::BacklogDay => format!(
+                "Seit über {} Stunden wartet etwas: {}.",
+                self.number(n("hours")),
+                records(n("waiting"))
+            ),
+            Alert::DiskFull => {
+                "Der Datenträger ist voll: neue Einträge können nicht gespeichert werden. Schaffen Sie Platz."
+                    .to_owned()
+            }
+            Alert::FailureRate => format!(
+                "{} von {} Läufen sind gescheitert.",
+                self.number(n("failed")),
+                self.number(n("runs"))
+            ),
+        }
     }
 
     /// With the thousands apart: 1,204 or 1.204.
@@ -105,6 +160,9 @@ pub struct Words {
     pub resume: &'static str,
     pub open: &'static str,
     pub quit: &'static str,
+    pub needs_you: &'static str,
+    pub in_tray: &'static str,
+    pub in_tray_how: &'static str,
 }
 
 static EN: Words = Words {
@@ -140,6 +198,9 @@ static EN: Words = Words {
     resume: "Resume",
     open: "Open",
     quit: "Quit",
+    needs_you: "HeyHo Companion needs you",
+    in_tray: "HeyHo Companion goes on in the tray",
+    in_tray_how: "It keeps what browsers hand over, and sends it. To end it, choose Quit in its menu or in its settings.",
 };
 
 static DE: Words = Words {
@@ -175,6 +236,9 @@ static DE: Words = Words {
     resume: "Fortsetzen",
     open: "Öffnen",
     quit: "Beenden",
+    needs_you: "HeyHo Companion braucht Sie",
+    in_tray: "HeyHo Companion läuft im Infobereich weiter",
+    in_tray_how: "Er nimmt an, was Browser abgeben, und sendet es. Zum Beenden: Beenden in seinem Menü oder in den Optionen.",
 };
 
 /// Puts the values in the places of `{}`.

@@ -12,18 +12,18 @@
  * Parts that are in a tab are reached by `tab-overview`, `tab-failed`, `tab-browsers`, `tab-history`, `tab-settings`.
  */
 import { mount } from "svelte";
-import App from "./App.svelte";
+import Root from "./Root.svelte";
 import { tauriCompanion } from "./lib/companion";
 import { Session } from "./lib/session.svelte";
-import { translate } from "./messages";
 
-// The shell names the user's language behind the `#`, so that tray and window speak the same one.
-const { lang, messages } = translate([location.hash.slice(1), ...navigator.languages]);
-document.documentElement.lang = lang;
+// The shell names the languages behind the `#`, the chosen one apart from the system's: `de;en-GB`. So the first
+// words are already in it, and tray and window speak the same one.
+const [chosen = "", system = ""] = location.hash.slice(1).split(";");
 
 const target = document.getElementById("app");
 if (target) {
   const session = new Session(tauriCompanion());
-  mount(App, { target, props: { session, m: messages } });
+  session.language = chosen || null;
+  mount(Root, { target, props: { session, preferred: [system, ...navigator.languages] } });
   void session.start();
 }

@@ -2,18 +2,47 @@
  * A companion that answers from memory: for tests and screenshots, never part of the built window.
  * It records what was asked, and says a status when told to.
  */
+import type { BrowserRow } from "../src/generated/BrowserRow";
+import type { Delivered } from "../src/generated/Delivered";
 import type { FailedRecord } from "../src/generated/FailedRecord";
 import type { Fault } from "../src/generated/Fault";
 import type { Login } from "../src/generated/Login";
+import type { Rule } from "../src/generated/Rule";
 import type { Run } from "../src/generated/Run";
 import type { Selection } from "../src/generated/Selection";
+import type { Setting } from "../src/generated/Setting";
+import type { SettingProblem } from "../src/generated/SettingProblem";
+import type { Settings } from "../src/generated/Settings";
 import type { Status } from "../src/generated/Status";
-import type { Companion } from "../src/lib/companion";
+import type { Timeline } from "../src/generated/Timeline";
+import type { WaitingRecord } from "../src/generated/WaitingRecord";
+import type { About, Companion, Folder, SettingValue } from "../src/lib/companion";
+
+const DEFAULTS: Record<string, SettingValue> = {
+  "backend.url": "http://127.0.0.1:3001",
+  "sync.interval": "5m",
+  "sync.hold": "0m",
+  "sync.pause_on_metered": false,
+  "sync.pause_on_battery": false,
+  "window.appearance": "system",
+  "window.language": "system",
+  "window.notifications": true,
+};
 
 export class FakeCompanion implements Companion {
   readonly asked: [string, ...unknown[]][] = [];
   /** What the next call of a command is refused with. */
   readonly refusals = new Map<string, Fault>();
+  /** Parts of an answer that a test sets. */
+  shell: Partial<About> = {};
+  atLogin = false;
+  rows: BrowserRow[] = [];
+  waiting: WaitingRecord[] = [];
+  sent: Delivered[] = [];
+  points: Timeline["points"] = [];
+  rules: Rule[] = [];
+  problem: SettingProblem | null = null;
+  file = new Map<string, SettingValue>();
   heard: ((status: Status | null) => void) | undefined;
 
   constructor(
@@ -40,7 +69,7 @@ export class FakeCompanion implements Companion {
     return this.failed.filter((r) => r.reason.code === which.reason);
   }
 
-  about = () => this.#answer("about", [], () => ({ version: "0.1.0", backend: "http://127.0.0.1:3001" }));
+  about = () => this.#answer("about", [], () => ({ version: "0.1.0", backend: "http://127.0.0.1:3001", firstRun: false, problem: null, ...this.shell }));
   status = () => this.#answer("status", [], () => this.current);
   sync = () => this.#answer("sync", [], () => null);
   stop = () => this.#answer("stop", [], () => null);
@@ -84,6 +113,67 @@ export class FakeCompanion implements Companion {
       this.failed = this.failed.map((r) => (chosen.includes(r) ? { ...r, kept: true } : r));
       return { count: chosen.length };
     });
+
+  claim = () => this.#answer("claim", [], () => ({ count: this.current?.unclaimed ?? 0 }));
+  verify = (email: string, code: string) => this.#answer("verify", [email, code], () => null);
+  resendCode = (email: string) => this.#answer("resendCode", [email], () => null);
+  forgotPassword = (email: string) => this.#answer("forgotPassword", [email], () => null);
+  browsers = () => this.#answer("browsers", [], () => this.rows);
+  registerBrowser = (browser: string) =>
+    this.#answer("registerBrowser", [browser], () => {
+      this.rows = this.rows.map((row) => (row.browser === browser ? { ...row, state: "registered" as const, canRegister: false } : row));
+      return this.rows;
+    });
+  waitingList = (after: number, limit: number, search: string | null) =>
+    this.#answer("waitingList", [after, limit, search], () => {
+      const found = this.waiting.filter((r) => r.number > after && (!search || `${r.title} ${r.host}`.includes(search)));
+      return { records: found.slice(0, limit), total: this.waiting.length, next: found.length > limit ? (found[limit - 1]?.number ?? null) : null };
+    });
+  waitingDiscard = (which: Selection) =>
+    this.#answer("waitingDiscard", [which], () => {
+      const before = this.waiting.length;
+      if (typeof which === "object" && "ids" in which) this.waiting = this.waiting.filter((r) => !which.ids.includes(r.number));
+      return { count: before - this.waiting.length };
+    });
+  delivered = () => this.#answer("delivered", [], () => this.sent);
+  timeline = () => this.#answer("timeline", [], () => ({ points: this.points }));
+
+  #settings(): Settings {
+    const settings: Setting[] = Object.entries(DEFAULTS).map(([key, value]) => ({
+      key,
+      value: this.file.get(key) ?? value,
+      default: value,
+      set: this.file.has(key),
+      accepted: "what is accepted",
+      restart: false,
+    }));
+    return { settings, rules: this.rules, problem: this.problem, unknown: [] };
+  }
+  settings = () => this.#answer("settings", [], () => this.#settings());
+  setSetting = (key: string, value: SettingValue) =>
+    this.#answer("setSetting", [key, value], () => {
+      this.file.set(key, value);
+      return this.#settings();
+    });
+  setRules = (rules: readonly Rule[]) =>
+    this.#answer("setRules", [rules], () => {
+      this.rules = [...rules];
+      return this.#settings();
+    });
+  testBackend = (url: string) =>
+    this.#answer("testBackend", [url], () => ({ ok: !url.includes("bad"), text: `what ${url} said`, features: [] }));
+  forget = (domain: string, backend: boolean) =>
+    this.#answer("forget", [domain, backend], () => ({ waiting: 2, failed: 1, changed: 0, backend: backend ? 5 : null, text: "" }));
+  erase = () => this.#answer("erase", [], () => ({ count: 7 }));
+  discardAccount = (ref: string) => this.#answer("discardAccount", [ref], () => ({ count: 41 }));
+  exportRecords = (what: { failed: boolean; account: string | null }) =>
+    this.#answer("exportRecords", [what], () => ({ count: 12, file: "heyho-records-2026-11-21.ndjson" }));
+  showExport = () => this.#answer("showExport", [], () => null);
+  openFolder = (folder: Folder) => this.#answer("openFolder", [folder], () => null);
+  diagnostics = () => this.#answer("diagnostics", [], () => "companion 0.1.0");
+  startAtLogin = (on: boolean | null) => this.#answer("startAtLogin", [on], () => (this.atLogin = on ?? this.atLogin));
+  welcome = () => this.#answer("welcome", [], () => null);
+  restart = () => this.#answer("restart", [], () => null);
 
   onStatus = (heard: (status: Status | null) => void) => {
     this.heard = heard;

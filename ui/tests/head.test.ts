@@ -22,6 +22,7 @@ test("each state has its sentence, what follows and its one primary action", () 
     ["syncing_unknown", "Checking with the backend", null, "busy", "progress"],
     ["retrying", "Could not deliver", "1,204 records are safe here; next try in 40 sec", "wait", "sync"],
     ["needs_attention", "3 records need you", null, "alert", "sync"],
+    ["failed_and_down", "3 records need you", "1,204 records are safe here", "alert", "sync"],
     ["needs_setting", "Sync needs your attention", "1,204 records are safe here", "alert", "sync"],
     ["paused", "Paused until 15:30", "1,204 records are safe here", "calm", "resume"],
     ["paused_open", "Paused", "1,204 records are safe here", "calm", "resume"],
@@ -45,10 +46,15 @@ test("before the first status and without an agent it says so, and offers nothin
 test("the reason is the agent's own, and translated by its word where the reader has another language", () => {
   const de = catalogues.de(new Format("de"));
   expect(of("retrying").reason).toBe("The backend does not answer: connection refused");
-  expect(head(all["retrying"], now, de).reason).toBe("Der Server antwortet nicht");
-  expect(head(all["needs_setting"], now, de).reason).toBe("Dieses Konto darf nichts senden");
-  const later = { ...all["retrying"]!, lastSync: { at: now.toISOString(), outcome: "word_of_a_later_agent", sent: 0 } };
+  expect(head(all["retrying"], now, de).reason).toBe("Der Server antwortet nicht, oder die Verbindung kam nicht zustande.");
+  expect(head(all["needs_setting"], now, de).reason).toBe("Der Server lässt dieses Konto keine Einträge senden (403).");
+  const later = { ...all["retrying"]!, reasonCode: "word_of_a_later_agent" };
   expect(head(later, now, de).reason).toBe("The backend does not answer: connection refused");
+});
+
+test("failed records do not hide that the backend is down", () => {
+  expect(of("needs_attention").reason).toBeNull();
+  expect(of("failed_and_down").reason).toBe("The backend does not answer: connection refused");
 });
 
 test("one record is one record", () => {

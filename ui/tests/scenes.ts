@@ -2,10 +2,14 @@
  * Status objects as the agent says them, one for each sentence of the head. Times are relative to `now`, so that
  * the same scene serves a test with a fixed clock and a screenshot taken today.
  */
+import type { BrowserRow } from "../src/generated/BrowserRow";
+import type { Delivered } from "../src/generated/Delivered";
 import type { FailedRecord } from "../src/generated/FailedRecord";
 import type { Run } from "../src/generated/Run";
 import type { State } from "../src/generated/State";
 import type { Status } from "../src/generated/Status";
+import type { Timeline } from "../src/generated/Timeline";
+import type { WaitingRecord } from "../src/generated/WaitingRecord";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -25,6 +29,11 @@ export function scenes(now: Date): Scenes {
   const base = (state: State): Status => ({
     state,
     reason: null,
+    reasonCode: null,
+    reasonArgs: {},
+    also: [],
+    metrics: null,
+    shortSession: false,
     backlog: none,
     failed: 0,
     failedKept: 0,
@@ -51,15 +60,34 @@ export function scenes(now: Date): Scenes {
     retrying: {
       ...base("retrying"),
       reason: "The backend does not answer: connection refused",
+      reasonCode: "no_answer",
       lastSync: { at: at(-20 * SECOND), outcome: "no_answer", sent: 0 },
       backlog: some,
       nextAttemptAt: at(40 * SECOND),
       lastConfirmedAt: at(-50 * MINUTE),
     },
-    needs_attention: { ...base("needs_attention"), failed: 5, failedKept: 2 },
+    needs_attention: {
+      ...base("needs_attention"),
+      failed: 5,
+      failedKept: 2,
+      reason: "3 records could not be delivered.",
+      reasonCode: "failed_records",
+      reasonArgs: { count: 3 },
+    },
+    failed_and_down: {
+      ...base("needs_attention"),
+      failed: 5,
+      failedKept: 2,
+      backlog: some,
+      reason: "3 records could not be delivered.",
+      reasonCode: "failed_records",
+      reasonArgs: { count: 3 },
+      also: [{ code: "no_answer", args: {}, text: "The backend does not answer: connection refused" }],
+    },
     needs_setting: {
       ...base("needs_attention"),
       reason: "The backend does not let this account send records (403).",
+      reasonCode: "forbidden",
       lastSync: { at: at(-20 * SECOND), outcome: "forbidden", sent: 0 },
       backlog: some,
     },
@@ -79,7 +107,7 @@ export function scenes(now: Date): Scenes {
       ...base("signed_out"),
       account: null,
       unclaimed: 12,
-      otherAccounts: [{ email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 1 }],
+      otherAccounts: [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 1 }],
       nextAttemptAt: null,
     },
     buffer_problem: {
@@ -118,6 +146,7 @@ export function failedRecords(now: Date, n: number): FailedRecord[] {
     ...(kinds[i % kinds.length] as (typeof kinds)[number]),
     number: i + 1,
     id: `visit-${i + 1}`,
+    url: null,
     text: "said by the agent",
     firstAt: at(-(i + 1) * 7 * MINUTE),
     lastAt: at(-(i + 1) * MINUTE),
@@ -144,5 +173,66 @@ export function runs(now: Date): Run[] {
     run(12 * MINUTE, 6_200, 412, "emptied", null, 3),
     run(17 * MINUTE, 420, 0, "nothing_to_send", null),
     run(26 * HOUR, 95_000, 4_800, "stopped", "Stopped as asked."),
+  ];
+}
+
+const PAGES: readonly [string, string][] = [
+  ["Tide tables for the northern sea", "tides.example.org"],
+  ["How to tie a bowline", "knots.example.net"],
+  ["Weather for the week", "weather.example.com"],
+  ["A very long title that goes on and on about everything there is to know of lighthouses and their keepers", "lights.example.org"],
+];
+
+export function waitingRecords(now: Date, n: number): WaitingRecord[] {
+  return Array.from({ length: n }, (_, i) => {
+    const [title, host] = PAGES[i % PAGES.length] as [string, string];
+    return {
+      number: i + 1,
+      kind: i % 5 === 4 ? ("tabAggregate" as const) : ("pageVisit" as const),
+      id: `visit-${i + 1}`,
+      title: i % 5 === 4 ? null : title,
+      host,
+      url: `https://${host}/`,
+      bytes: 640 + i * 7,
+      capturedAt: new Date(now.getTime() - (n - i) * MINUTE).toISOString(),
+    };
+  });
+}
+
+export function deliveredRecords(now: Date): Delivered[] {
+  return PAGES.map(([title, host], i) => ({ title, host, kind: "pageVisit", at: new Date(now.getTime() - (i + 2) * MINUTE).toISOString() }));
+}
+
+export function timeline(now: Date): Timeline["points"] {
+  return Array.from({ length: 20 }, (_, i) => ({
+    at: new Date(now.getTime() - (19 - i) * HOUR).toISOString(),
+    waiting: [3, 12, 0, 5, 40, 210, 380, 12, 0, 4][i % 10] as number,
+    sent: [120, 80, 40, 0, 0, 0, 30, 420, 90, 60][i % 10] as number,
+  }));
+}
+
+export function browserRows(now: Date): BrowserRow[] {
+  const at = (ms: number) => new Date(now.getTime() + ms).toISOString();
+  const row = (browser: string, name: string, state: BrowserRow["state"], sentence: string, more: Partial<BrowserRow> = {}): BrowserRow => ({
+    browser,
+    name,
+    form: "package",
+    state,
+    sentence,
+    command: null,
+    canRegister: false,
+    quietDays: null,
+    profiles: [],
+    ...more,
+  });
+  return [
+    row("chromium", "Chromium", "connected", "Connected.", {
+      profiles: [{ profileId: "9c1f2a", connected: true, lastSeenAt: at(-3 * SECOND), quiet: false }],
+    }),
+    row("firefox", "Firefox", "not_registered", "It does not know the companion yet. Register it.", { canRegister: true }),
+    row("brave", "Brave", "blocked", "Brave is a flatpak, whose sandbox keeps the companion out. Run this command once, and start Brave again.", {
+      form: "flatpak",
+      command: "flatpak override --user --talk-name=org.freedesktop.Flatpak com.brave.Browser",
+    }),
   ];
 }

@@ -7,7 +7,7 @@ import { Format } from "../src/lib/format";
 import { Session } from "../src/lib/session.svelte";
 import { catalogues } from "../src/messages";
 import { FakeCompanion } from "./fake";
-import { failedRecords, runs, scenes } from "./scenes";
+import { browserRows, failedRecords, runs, scenes, waitingRecords } from "./scenes";
 
 const now = new Date("2026-11-21T14:30:00Z");
 const all = scenes(now);
@@ -272,14 +272,17 @@ test("history shows the last runs with what they came to", async () => {
   expect(rows[1]?.textContent).toContain("connection refused");
 });
 
-test("browsers: connected or not, and when last heard", async () => {
-  const w = await open(all["up_to_date"]!);
+test("browsers: how each stands, and the one button that mends it", async () => {
+  const companion = new FakeCompanion(all["up_to_date"]!);
+  companion.rows = browserRows(now);
+  const w = await open(all["up_to_date"]!, companion);
   await w.press("tab-browsers");
-  const rows = Array.from(w.container.querySelectorAll<HTMLElement>("[data-testid=browser-row]"));
-  expect(rows.map((r) => r.dataset.connected)).toEqual(["true", "false"]);
-  w.companion.say({ ...all["up_to_date"]!, browsers: [] });
-  await settle();
-  expect(w.text("browsers-empty")).toContain("heyho browsers register");
+  const states = () => Array.from(w.container.querySelectorAll<HTMLElement>("[data-testid=browser-row]"), (r) => r.dataset.state);
+  expect(states()).toEqual(["connected", "not_registered", "blocked"]);
+  expect(w.text("browsers")).toContain("flatpak override --user");
+  await w.press("browser-register");
+  expect(w.asked("registerBrowser")).toEqual([["firefox"]]);
+  expect(states()).toEqual(["connected", "registered", "blocked"]);
 });
 
 test("arrow keys go through the tabs", async () => {
@@ -296,4 +299,143 @@ test("arrow keys go through the tabs", async () => {
   await key("ArrowRight");
   expect(w.session.tab).toBe("overview");
   expect((document.activeElement as HTMLElement).dataset.testid).toBe("tab-overview");
+});
+
+test("the first run: consent first, then browsers, then an account or none, then the count", async () => {
+  const companion = new FakeCompanion(all["signed_out"]!);
+  companion.shell = { firstRun: true };
+  const w = await open(all["signed_out"]!, companion);
+  expect(w.find("status-head")).toBeNull();
+  expect(w.asked("browsers")).toEqual([]);
+  await w.press("first-agree");
+  expect(w.asked("welcome")).toEqual([[]]);
+  expect((w.find("start-at-login") as HTMLInputElement).checked).toBe(false);
+  await w.press("start-at-login");
+  expect(w.asked("startAtLogin")).toEqual([[null], [true]]);
+  await w.press("first-next");
+  await w.press("first-skip");
+  expect(w.text("first-count")).toBe("87");
+  w.companion.say({ ...all["signed_out"]!, unclaimed: 88 });
+  await settle();
+  expect(w.text("first-count")).toBe("88");
+  await w.press("first-finish");
+  expect(w.find("status-head")?.dataset.state).toBe("signed_out");
+});
+
+test("declining the first question ends the companion and asks nothing else", async () => {
+  const companion = new FakeCompanion(all["signed_out"]!);
+  companion.shell = { firstRun: true };
+  const w = await open(all["signed_out"]!, companion);
+  await w.press("first-decline");
+  expect(w.asked("quit")).toEqual([[]]);
+  expect(w.asked("welcome")).toEqual([]);
+});
+
+test("settings that keep it from starting are named", async () => {
+  const companion = new FakeCompanion(null);
+  companion.shell = { problem: "config.toml: [sync] interval is \"often\"; accepted is 1m to 24h" };
+  const w = await open(null, companion);
+  expect(w.text("problem-text")).toContain("often");
+  await w.press("restart");
+  expect(w.asked("restart")).toEqual([[]]);
+});
+
+test("settings are changed one at a time, and show what holds", async () => {
+  const w = await open(all["up_to_date"]!);
+  await w.press("tab-settings");
+  await w.press("pause-on-battery");
+  const choose = async (testid: string, value: string) => {
+    const select = w.find(testid) as HTMLSelectElement;
+    select.value = value;
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+    await settle();
+  };
+  await choose("interval", "15m");
+  await choose("language", "de");
+  expect(w.asked("setSetting")).toEqual([["sync.pause_on_battery", true], ["sync.interval", "15m"], ["window.language", "de"]]);
+  expect(w.session.language).toBe("de");
+  w.companion.refusals.set("setSetting", { code: "configuration", text: "sync.interval: accepted is 1m to 24h" });
+  await choose("interval", "1m");
+  expect(w.text("sync-fault")).toContain("1m to 24h");
+});
+
+test("a backend's address is tried before it is used, and what is not delivered is said", async () => {
+  const w = await open(all["waiting"]!);
+  await w.press("tab-settings");
+  const type = async (url: string) => {
+    const field = w.find("backend-url") as HTMLInputElement;
+    field.value = url;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    await settle();
+    await w.press("backend-test");
+  };
+  await type("https://bad.example");
+  expect(w.find("backend-answer")?.dataset.ok).toBe("false");
+  expect(w.asked("setSetting")).toEqual([]);
+  await type("https://other.example");
+  expect(w.text("unsent")).toContain("1,204 records have not been delivered");
+  await w.press("unsent-export");
+  expect(w.text("unsent-export-done")).toContain("12 records saved as heyho-records-2026-11-21.ndjson");
+  await w.press("confirm");
+  expect(w.asked("setSetting")).toEqual([["backend.url", "https://other.example"]]);
+});
+
+test("what waits is listed, searched, and deleted before it is sent", async () => {
+  const companion = new FakeCompanion(all["waiting"]!);
+  companion.waiting = waitingRecords(now, 120);
+  const w = await open(all["waiting"]!, companion);
+  await w.press("waiting-show");
+  const rows = () => w.container.querySelectorAll("[data-testid=waiting-row]").length;
+  expect(rows()).toBe(50);
+  await w.press("waiting-more");
+  expect(rows()).toBe(100);
+  await w.press("waiting-discard");
+  expect(w.asked("waitingDiscard")).toEqual([]);
+  await w.press("confirm");
+  expect(w.asked("waitingDiscard")).toEqual([[{ ids: [1] }]]);
+  const search = w.find("waiting-search") as HTMLInputElement;
+  search.value = "bowline";
+  search.dispatchEvent(new Event("input", { bubbles: true }));
+  await settle();
+  expect(w.find("waiting")?.textContent).not.toContain("Weather");
+});
+
+test("failed records are chosen, also through to another, and dealt with together", async () => {
+  const w = await open(all["needs_attention"]!, new FakeCompanion(all["needs_attention"]!, failedRecords(now, 5)));
+  await w.press("tab-failed");
+  const boxes = () => Array.from(w.container.querySelectorAll<HTMLInputElement>("[data-testid=failed-choose]"));
+  boxes()[0]?.click();
+  await settle();
+  boxes()[2]?.dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
+  await settle();
+  expect(w.text("failed-chosen")).toContain("3 chosen");
+  await w.press("chosen-keep");
+  expect(w.asked("failedKeep")).toEqual([[{ ids: [1, 2, 3] }]]);
+  expect(w.find("failed-chosen")).toBeNull();
+});
+
+test("records of nobody are claimed, another account's discarded, both only when confirmed", async () => {
+  const status = { ...all["up_to_date"]!, unclaimed: 12, otherAccounts: all["other_account"]!.otherAccounts };
+  const w = await open(status);
+  await w.press("claim");
+  expect(w.container.querySelector("dialog")?.textContent).toContain("mia@example.org");
+  await w.press("confirm");
+  expect(w.asked("claim")).toEqual([[]]);
+  await w.press("discard-account");
+  expect(w.container.querySelector("dialog")?.textContent).toContain("41 records were never delivered");
+  await w.press("confirm");
+  expect(w.asked("discardAccount")).toEqual([["2"]]);
+});
+
+test("an address that has to be confirmed: the code, and another one", async () => {
+  const w = await open(all["signed_out"]!);
+  w.companion.refusals.set("login", { code: "unverified", text: "Confirm the address first." });
+  (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
+  (w.find("signin-password") as HTMLInputElement).value = "long enough";
+  await w.press("signin-submit");
+  await w.press("verify-resend");
+  (w.find("verify-code") as HTMLInputElement).value = "123456";
+  await w.press("verify-submit");
+  expect([w.asked("resendCode"), w.asked("verify")]).toEqual([[["mia@example.org"]], [["mia@example.org", "123456"]]]);
+  expect(w.text("signin-said")).toContain("Confirmed");
 });

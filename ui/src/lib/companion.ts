@@ -5,21 +5,44 @@
 import { invoke } from "@tauri-apps/api/core";
 import { listen } from "@tauri-apps/api/event";
 import type { Account } from "../generated/Account";
+import type { BackendTest } from "../generated/BackendTest";
+import type { BrowserRow } from "../generated/BrowserRow";
 import type { Count } from "../generated/Count";
+import type { Delivered } from "../generated/Delivered";
 import type { FailedPage } from "../generated/FailedPage";
 import type { FailedRecord } from "../generated/FailedRecord";
 import type { Fault } from "../generated/Fault";
+import type { Forgotten } from "../generated/Forgotten";
 import type { Login } from "../generated/Login";
+import type { Rule } from "../generated/Rule";
 import type { Run } from "../generated/Run";
 import type { Selection } from "../generated/Selection";
+import type { Settings } from "../generated/Settings";
 import type { Status } from "../generated/Status";
+import type { Timeline } from "../generated/Timeline";
+import type { WaitingPage } from "../generated/WaitingPage";
 
 /** What the shell knows of itself. */
 export interface About {
   version: string;
   /** The backend of `config.toml`, offered in the sign-in form. */
   backend: string | null;
+  /** Nobody has said yes to the first question yet. */
+  firstRun: boolean;
+  /** Why the companion could not start: a sentence about `config.toml`. */
+  problem: string | null;
 }
+
+/** What an export came to. The window learns the file's name, not where it lies. */
+export interface Exported {
+  count: number;
+  file: string;
+}
+
+export type Folder = "data" | "settings" | "logs";
+
+/** What may be written as a setting's value. */
+export type SettingValue = string | number | boolean | string[] | null;
 
 export interface Companion {
   about(): Promise<About>;
@@ -30,13 +53,41 @@ export interface Companion {
   resume(): Promise<null>;
   login(login: Login): Promise<Account>;
   logout(): Promise<null>;
+  claim(): Promise<Count>;
+  verify(email: string, code: string): Promise<null>;
+  resendCode(email: string): Promise<null>;
+  forgotPassword(email: string): Promise<null>;
+  browsers(): Promise<BrowserRow[]>;
+  registerBrowser(browser: string): Promise<BrowserRow[]>;
   failedList(after: number, limit: number, reason: string | null): Promise<FailedPage>;
   failedShow(number: number): Promise<FailedRecord>;
   failedRetry(which: Selection): Promise<Count>;
   failedDiscard(which: Selection): Promise<Count>;
   failedKeep(which: Selection): Promise<Count>;
+  waitingList(after: number, limit: number, search: string | null): Promise<WaitingPage>;
+  waitingDiscard(which: Selection): Promise<Count>;
+  delivered(): Promise<Delivered[]>;
+  timeline(): Promise<Timeline>;
   history(limit: number): Promise<Run[]>;
+  settings(): Promise<Settings>;
+  setSetting(key: string, value: SettingValue): Promise<Settings>;
+  setRules(rules: readonly Rule[]): Promise<Settings>;
+  testBackend(url: string): Promise<BackendTest>;
+  forget(domain: string, backend: boolean): Promise<Forgotten>;
+  erase(): Promise<Count>;
+  discardAccount(ref: string): Promise<Count>;
+  exportRecords(what: { failed: boolean; account: string | null }): Promise<Exported>;
+  /** Opens the folder that the last export is in. */
+  showExport(): Promise<null>;
+  openFolder(folder: Folder): Promise<null>;
+  diagnostics(): Promise<string>;
+  /** Whether the companion starts at login; with an argument, from now on. */
+  startAtLogin(on: boolean | null): Promise<boolean>;
+  /** The first question was answered with yes. */
+  welcome(): Promise<null>;
   quit(): Promise<null>;
+  /** Starts the companion again, after its settings were mended. */
+  restart(): Promise<null>;
   /** Calls back with each new status; null means that the agent is gone. */
   onStatus(heard: (status: Status | null) => void): Promise<void>;
 }
@@ -59,13 +110,37 @@ export function tauriCompanion(): Companion {
     resume: () => invoke("resume"),
     login: (login) => invoke("login", { login }),
     logout: () => invoke("logout"),
+    claim: () => invoke("claim"),
+    verify: (email, code) => invoke("verify", { email, code }),
+    resendCode: (email) => invoke("resend_code", { email }),
+    forgotPassword: (email) => invoke("forgot_password", { email }),
+    browsers: () => invoke("browsers"),
+    registerBrowser: (browser) => invoke("register_browser", { browser }),
     failedList: (after, limit, reason) => invoke("failed_list", { after, limit, reason }),
     failedShow: (number) => invoke("failed_show", { number }),
     failedRetry: (which) => invoke("failed_retry", { which }),
     failedDiscard: (which) => invoke("failed_discard", { which }),
     failedKeep: (which) => invoke("failed_keep", { which }),
+    waitingList: (after, limit, search) => invoke("waiting_list", { after, limit, search }),
+    waitingDiscard: (which) => invoke("waiting_discard", { which }),
+    delivered: () => invoke("delivered"),
+    timeline: () => invoke("timeline"),
     history: (limit) => invoke("history", { limit }),
+    settings: () => invoke("settings"),
+    setSetting: (key, value) => invoke("set_setting", { key, value }),
+    setRules: (rules) => invoke("set_rules", { rules }),
+    testBackend: (url) => invoke("test_backend", { url }),
+    forget: (domain, backend) => invoke("forget", { domain, backend }),
+    erase: () => invoke("erase"),
+    discardAccount: (ref) => invoke("discard_account", { account: ref }),
+    exportRecords: ({ failed, account }) => invoke("export_records", { failed, account }),
+    showExport: () => invoke("show_export"),
+    openFolder: (folder) => invoke("open_folder", { folder }),
+    diagnostics: () => invoke("diagnostics"),
+    startAtLogin: (on) => invoke("start_at_login", { on }),
+    welcome: () => invoke("welcome"),
     quit: () => invoke("quit"),
+    restart: () => invoke("restart"),
     onStatus: async (heard) => {
       await listen<Status | null>("status", (event) => heard(event.payload));
     },

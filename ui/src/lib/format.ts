@@ -98,4 +98,20 @@ export class Format {
   absolute(at: Date): string {
     return new Intl.DateTimeFormat(this.locale, { dateStyle: "full", timeStyle: "medium" }).format(at);
   }
+
+  /** A length that somebody chooses: "5 minutes", "1 hour". */
+  length(minutes: number): string {
+    const [unit, value] = minutes % 60 === 0 && minutes > 0 ? (["hour", minutes / 60] as const) : (["minute", minutes] as const);
+    return new Intl.NumberFormat(this.locale, { style: "unit", unit, unitDisplay: "long" }).format(value);
+  }
+
+  /** The hour of a chart's axis: "14" or "2 PM", as the reader writes it. */
+  hour(at: Date): string {
+    return new Intl.DateTimeFormat(this.locale, { hour: "numeric" }).format(at);
+  }
+
+  /** A number for a narrow place: "1.2K". */
+  compact(n: number): string {
+    return new Intl.NumberFormat(this.locale, { notation: "compact", maximumFractionDigits: 1 }).format(n);
+  }
 }

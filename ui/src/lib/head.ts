@@ -5,10 +5,10 @@
 import type { State } from "../generated/State";
 import type { Status } from "../generated/Status";
 import type { Messages } from "../messages";
-import { outcomeWhy, wentWell } from "./why";
+import type { Said } from "../generated/Said";
 import type { IconName } from "../parts/icons";
 
-export type HeadState = State | "connecting" | "disconnected";
+export type HeadState = State | "connecting" | "disconnected" | "quitting";
 export type Tone = "good" | "busy" | "calm" | "wait" | "alert";
 /** The one primary button. */
 export type Primary = "sync" | "progress" | "resume" | "sign-in" | "none";
@@ -20,8 +20,10 @@ export interface Head {
   sentence: string;
   /** What follows: how much is safe, what happens next. May count down, and is not announced. */
   detail: string | null;
-  /** The agent's own words for why. */
+  /** Why, in one sentence. */
   reason: string | null;
+  /** What is true besides: records failed, and the backend is down too. */
+  also: readonly string[];
   primary: Primary;
   canPause: boolean;
   failedToShow: boolean;
@@ -36,6 +38,17 @@ export const waiting = (s: Status): number => s.backlog.pageVisits + s.backlog.t
 export const keptHere = (s: Status): number =>
   waiting(s) + s.unclaimed + s.otherAccounts.reduce((sum, other) => sum + other.waiting, 0);
 
+/** A sentence of the agent in the reader's language. */
+export function inWords(said: Said, m: Messages): string {
+  return m.reasons[said.code]?.(said.args) ?? said.text;
+}
+
+/** Everything the agent says, but what the head's sentence says already. */
+function spoken(s: Status, m: Messages, already: readonly string[]): string[] {
+  const first: Said[] = s.reason === null ? [] : [{ code: s.reasonCode ?? "", args: s.reasonArgs, text: s.reason }];
+  return [...first, ...s.also].filter((said) => !already.includes(said.code)).map((said) => inWords(said, m));
+}
+
 export function head(heard: Status | null | undefined, now: Date, m: Messages): Head {
   if (heard === undefined) {
     return still("connecting", "calm", "waiting", m.head.connecting, null);
@@ -46,8 +59,10 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
   const s = heard;
   const n = waiting(s);
   const next = s.nextAttemptAt === null ? null : new Date(s.nextAttemptAt);
-  const why = outcomeWhy(s.lastSync?.outcome, s.reason, m);
-  const base = { state: s.state, reason: m.asTheAgent ? s.reason : null, failedToShow: loud(s) > 0 };
+  // "3 records need you" and "Session expired" are said by the sentence.
+  const already = ["signed_out", "session_expired", ...(s.state === "needs_attention" && loud(s) > 0 ? ["failed_records"] : [])];
+  const [reason = null, ...also] = spoken(s, m, already);
+  const base = { state: s.state, reason, also, failedToShow: loud(s) > 0 };
   switch (s.state) {
     case "up_to_date":
       return { ...base, tone: "good", icon: "done", sentence: m.head.upToDate, detail: null, primary: "sync", canPause: true };
@@ -80,7 +95,6 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "wait",
         icon: "clock",
         sentence: m.head.retrying,
-        reason: why,
         detail: join(n > 0 ? m.head.safeHere(n) : null, next ? m.head.nextTry(m.format.relative(later(next, now), now)) : null),
         primary: "sync",
         canPause: true,
@@ -91,8 +105,6 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "alert",
         icon: "attention",
         sentence: loud(s) > 0 ? m.head.needYou(loud(s)) : m.head.needsAttention,
-        // Beside failed records, only a reason that is not their being failed.
-        reason: loud(s) > 0 && wentWell(s.lastSync?.outcome) ? null : why,
         detail: n > 0 ? m.head.safeHere(n) : null,
         primary: "sync",
         canPause: true,
@@ -113,7 +125,6 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "alert",
         icon: "person",
         sentence: m.head.sessionExpired,
-        reason: null,
         detail: n > 0 ? m.head.safeHere(n) : null,
         primary: "sign-in",
         canPause: false,
@@ -125,7 +136,6 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "calm",
         icon: "person",
         sentence: m.head.signedOut,
-        reason: null,
         detail: safe > 0 ? m.head.alreadySafe(safe) : m.head.nothingLost,
         primary: "none",
         canPause: false,
@@ -137,13 +147,15 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "alert",
         icon: "disk",
         sentence: m.head.bufferProblem,
-        reason: s.reason,
         detail: null,
         primary: "sync",
         canPause: false,
       };
   }
 }
+
+/** While the companion ends. */
+export const quitting = (m: Messages): Head => still("quitting", "calm", "power", m.head.quitting, m.head.quittingDetail);
 
 /** What the next attempt waits for, in words, where it has no time of its own. */
 export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; at: Date | null } {
@@ -164,7 +176,7 @@ export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; 
 }
 
 function still(state: HeadState, tone: Tone, icon: IconName, sentence: string, detail: string | null): Head {
-  return { state, tone, icon, sentence, detail, reason: null, primary: "none", canPause: false, failedToShow: false };
+  return { state, tone, icon, sentence, detail, reason: null, also: [], primary: "none", canPause: false, failedToShow: false };
 }
 
 function join(first: string | null, second: string | null): string | null {

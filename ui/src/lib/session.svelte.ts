@@ -4,8 +4,9 @@
  */
 import type { Fault } from "../generated/Fault";
 import type { Login } from "../generated/Login";
+import type { Settings } from "../generated/Settings";
 import type { Status } from "../generated/Status";
-import { asFault, type About, type Companion } from "./companion";
+import { asFault, type About, type Companion, type Folder } from "./companion";
 
 export type Tab = "overview" | "failed" | "browsers" | "history" | "settings";
 
@@ -17,6 +18,12 @@ export class Session {
   /** The request the head's buttons wait for. */
   running = $state<"sync" | "stop" | "pause" | "resume" | null>(null);
   fault = $state<Fault | null>(null);
+  /** The first run is under way: nobody has used the companion here before. */
+  first = $state(false);
+  /** What `window.language` says; null before the settings were read. */
+  language = $state<string | null>(null);
+  /** "Quit" was pressed: the batch in flight is waited for. */
+  quitting = $state(false);
 
   constructor(companion: Companion) {
     this.companion = companion;
@@ -36,6 +43,8 @@ export class Session {
     }
     try {
       this.about = await this.companion.about();
+      // Whoever signed in by another way, on the command line, has been asked there.
+      this.first = this.about.firstRun && !this.status?.account;
     } catch (thrown) {
       this.fault ??= asFault(thrown);
     }
@@ -53,7 +62,36 @@ export class Session {
   }
 
   logout = () => this.#try(() => this.companion.logout());
-  quit = () => this.#try(() => this.companion.quit());
+  quit = async () => {
+    this.quitting = true;
+    await this.#try(() => this.companion.quit());
+    if (this.fault) this.quitting = false;
+  };
+  restart = () => this.#try(() => this.companion.restart());
+  open = (folder: Folder) => this.#try(() => this.companion.openFolder(folder));
+
+  /** The first question was answered with yes; false where that could not be noted. */
+  welcome = async (): Promise<boolean> => {
+    await this.#try(() => this.companion.welcome());
+    return this.fault === null;
+  };
+
+  /** The first run is over. */
+  settle = () => {
+    this.first = false;
+    this.tab = "overview";
+  };
+
+  /** Some settings change the window itself. */
+  look(settings: Settings): void {
+    const language = settings.settings.find((setting) => setting.key === "window.language")?.value;
+    if (typeof language === "string") this.language = language;
+  }
+
+  /** The address that the sign-in form offers. */
+  backend(url: string): void {
+    if (this.about) this.about = { ...this.about, backend: url };
+  }
 
   async #run(what: "sync" | "stop" | "pause" | "resume", call: () => Promise<unknown>): Promise<void> {
     if (this.running !== null) return;

@@ -16,6 +16,9 @@ export interface Entry {
   register: boolean;
   /** Undefined where the question was not asked. */
   claim: boolean | undefined;
+  firstName?: string;
+  lastName?: string;
+  keepPassword?: boolean;
 }
 export type Checked = { ok: true; login: Login } | { ok: false; field: Field; text: string };
 
@@ -33,6 +36,9 @@ export function check(entry: Entry, m: Messages): Checked {
   const login: Login = { email, password: entry.password, register: entry.register };
   if (backend !== "") login.backend = backend;
   if (entry.claim !== undefined) login.claim = entry.claim;
+  if (entry.firstName?.trim()) login.firstName = entry.firstName.trim();
+  if (entry.lastName?.trim()) login.lastName = entry.lastName.trim();
+  if (entry.keepPassword) login.keepPassword = true;
   return { ok: true, login };
 }
 

@@ -34,12 +34,6 @@ export function wentWell(code: string | undefined): boolean {
   return code === undefined || code === "emptied" || code === "nothing_to_send";
 }
 
-/** Why a run ended: the agent's sentence to readers of its language, to others what its word means. */
-export function outcomeWhy(code: string | undefined, said: string | null, m: Messages): string | null {
-  if (m.asTheAgent || code === undefined || !(code in m.outcome)) return said;
-  return outcomeName(code, m);
-}
-
 /** What a row is headed with: the title, else where it was, else what it is. */
 export function heading(record: FailedRecord, m: Messages): string {
   return record.title || record.host || record.id || m.failed.kind[record.kind];

@@ -1,5 +1,6 @@
 /** German. */
 import type { Format } from "../lib/format";
+import { browsers, reasons } from "./agent-de";
 import type { Messages } from "./en";
 
 export const de = (f: Format): Messages => ({
@@ -29,14 +30,16 @@ export const de = (f: Format): Messages => ({
     alreadySafe: (n) => f.plural(n, { one: "# Eintrag ist hier schon sicher", other: "# Einträge sind hier schon sicher" }),
     nothingLost: "Vor der Anmeldung wird nichts gesendet, und nichts geht verloren.",
     bufferProblem: "Der Speicher auf diesem Rechner hat ein Problem",
-    lastSync: "Letzter Abgleich",
-    lastSyncNever: "noch keiner",
+    lastSync: "Zuletzt bestätigt",
+    lastSyncNever: "noch nie",
     nextAttempt: "Nächster Versuch",
     nextAttemptNone: "nicht geplant",
     nextAttemptRunning: "läuft gerade",
     nextAttemptPaused: "nach der Pause",
     nextAttemptSignIn: "nach der Anmeldung",
     due: "jetzt fällig",
+    quitting: "Endet nach der laufenden Sendung",
+    quittingDetail: "Was noch nicht gesendet ist, bleibt sicher auf diesem Rechner.",
   },
 
   action: {
@@ -62,7 +65,7 @@ export const de = (f: Format): Messages => ({
     failedCount: (n) => f.plural(n, { one: "Fehler, # Eintrag", other: "Fehler, # Einträge" }),
     browsers: "Browser",
     history: "Verlauf",
-    settings: "Einstellungen",
+    settings: "Optionen",
   },
 
   backlog: {
@@ -71,7 +74,7 @@ export const de = (f: Format): Messages => ({
     empty: "Nichts wartet. Neue Einträge erscheinen hier, während Sie surfen.",
     records: (n) => f.plural(n, { one: "Eintrag wartet", other: "Einträge warten" }),
     pageVisits: "Seitenbesuche",
-    tabAggregates: "Tab-Übersichten",
+    tabAggregates: "Tab-Zusammenfassungen",
     bytes: "Größe",
     oldest: "Ältester",
     held: "Vor dem Senden zurückgehalten",
@@ -79,7 +82,61 @@ export const de = (f: Format): Messages => ({
     unclaimed: "Ohne Konto erfasst",
     unclaimedHint: "Bleibt hier und wird nie gesendet, bis Sie sagen, wem es gehört.",
     otherAccount: (email) => `Für ${email}`,
+    unclaimedSignIn: "Bleibt hier. Bei der Anmeldung werden Sie gefragt, wem es gehört, wenn das nicht klar ist.",
+    otherWaiting: (n) => f.plural(n, { one: "# wartet", other: "# warten" }),
     otherFailed: (n) => f.plural(n, { one: "# Fehler", other: "# Fehler" }),
+  },
+
+  others: {
+    claim: "Übernehmen",
+    claimTitle: (n) => f.plural(n, { one: "# Eintrag übernehmen?", other: "# Einträge übernehmen?" }),
+    claimText: (email, backend) =>
+      `Sie wurden auf diesem Rechner ohne Anmeldung erfasst. Sie werden Einträge von ${email} und an ${backend} gesendet. Das lässt sich nicht zurücknehmen.`,
+    claimed: (n) => f.plural(n, { one: "# Eintrag übernommen: er wartet jetzt", other: "# Einträge übernommen: sie warten jetzt" }),
+    discardTitle: (email) => `Alles verwerfen, was für ${email} hier liegt?`,
+  },
+
+  waiting: {
+    title: "Was wartet",
+    show: "Zeigen, was wartet",
+    hide: "Liste schließen",
+    search: "Titel oder Seite suchen",
+    none: "Nichts wartet.",
+    notFound: (text) => `Nichts, was wartet, enthält „${text}“.`,
+    shown: (n, total) => `${f.number(n)} von ${f.number(total)}, älteste zuerst`,
+    found: (n) => f.plural(n, { one: "# gefunden, älteste zuerst", other: "# gefunden, älteste zuerst" }),
+    more: "Mehr zeigen",
+    heldUntil: (clock) => `zurückgehalten bis ${clock}`,
+    discard: "Löschen",
+    discardOf: (name) => `${name} löschen`,
+    discardTitle: "Vor dem Senden löschen?",
+    discardText: "Dieser Eintrag ist nicht übertragen. Löschen löscht die einzige Kopie; sie lässt sich nicht zurückholen.",
+    discarded: (n) => f.plural(n, { one: "# Eintrag gelöscht", other: "# Einträge gelöscht" }),
+  },
+
+  delivered: {
+    title: "Zuletzt übertragen",
+    summary: (n) => f.plural(n, { one: "Der letzte Eintrag", other: "Die letzten # Einträge" }),
+    memory: "Wird nur gemerkt, bis der Companion endet.",
+  },
+
+  day: {
+    title: "Letzte 24 Stunden",
+    summary: (sent, most) =>
+      `${f.plural(sent, { one: "# Eintrag gesendet", other: "# Einträge gesendet" })}; am Ende einer Stunde warteten höchstens ${f.number(most)}.`,
+    sent: "Gesendet",
+    waiting: "Wartend",
+    hour: "Stunde ab",
+    table: "Als Tabelle",
+  },
+
+  exporting: {
+    action: "Exportieren",
+    first: "Vorher eine Kopie exportieren",
+    working: "Export läuft",
+    done: (n, file) =>
+      `${f.plural(n, { one: "# Eintrag", other: "# Einträge" })} gespeichert als ${file} im Ordner Downloads.`,
+    show: "Im Ordner zeigen",
   },
 
   failed: {
@@ -87,7 +144,7 @@ export const de = (f: Format): Messages => ({
     none: "Kein Eintrag ist fehlgeschlagen",
     noneHint: "Lehnt der Server einen Eintrag ab, bleibt er mit dem Grund hier, und die anderen gehen weiter.",
     loading: "Liste wird gelesen",
-    kind: { pageVisit: "Seitenbesuch", tabAggregate: "Tab-Übersicht" },
+    kind: { pageVisit: "Seitenbesuch", tabAggregate: "Tab-Zusammenfassung" },
     since: (relative) => `fehlgeschlagen ${relative}`,
     attempts: (n) => f.plural(n, { one: "# Versuch", other: "# Versuche" }),
     kept: "Still behalten",
@@ -131,7 +188,11 @@ export const de = (f: Format): Messages => ({
         one: "Dieser Eintrag wurde nie übertragen. Verwerfen löscht die einzige Kopie; sie lässt sich nicht zurückholen.",
         other: "Diese # Einträge wurden nie übertragen. Verwerfen löscht die einzigen Kopien; sie lassen sich nicht zurückholen.",
       }),
-    discardExport: "Um eine Kopie zu behalten, vorher ausführen:",
+    export: "Alle fehlgeschlagenen exportieren",
+    keepReason: "Diesen Grund still behalten",
+    choose: (name) => `${name} auswählen`,
+    chosen: (n) => f.plural(n, { one: "# ausgewählt", other: "# ausgewählt" }),
+    chooseNone: "Auswahl aufheben",
     retried: (n) => f.plural(n, { one: "# Eintrag wartet wieder", other: "# Einträge warten wieder" }),
     discarded: (n) => f.plural(n, { one: "# Eintrag verworfen", other: "# Einträge verworfen" }),
     keptDone: (n) => f.plural(n, { one: "# Eintrag still behalten", other: "# Einträge still behalten" }),
@@ -144,8 +205,13 @@ export const de = (f: Format): Messages => ({
     lastSeen: (relative) => `zuletzt gehört: ${relative}`,
     neverSeen: "noch nicht gehört",
     profile: (id) => `Profil ${id}`,
-    none: "Noch kein Browser ist verbunden",
-    noneHint: "Installieren Sie die HeyHo-Erweiterung im Browser. Ist sie installiert, meldet dies den Companion bei ihm an:",
+    none: "Kein Browser gefunden",
+    noneHint: "Installieren Sie einen Browser und darin die HeyHo-Erweiterung; er erscheint dann von selbst hier.",
+    register: "Verbinden",
+    command: "Einmal ausführen:",
+    copyCommand: "Befehl kopieren",
+    copied: "Befehl kopiert",
+    looking: "Browser werden gesucht",
   },
 
   history: {
@@ -175,6 +241,18 @@ export const de = (f: Format): Messages => ({
     mode: "Konto",
     claim: (n) =>
       f.plural(n, { one: "Auch den # Eintrag senden, der ohne Anmeldung erfasst wurde", other: "Auch die # Einträge senden, die ohne Anmeldung erfasst wurden" }),
+    firstName: "Vorname, falls der Server danach fragt",
+    lastName: "Nachname, falls der Server danach fragt",
+    keepPassword: "Passwort im Schlüsselbund behalten und von selbst neu anmelden: die Sitzungen dieses Servers enden jede Stunde",
+    code: "Code aus der E-Mail",
+    codeTitle: "E-Mail-Adresse bestätigen",
+    codeText: (email) => `Ein Code ging an ${email}.`,
+    confirm: "Bestätigen",
+    resend: "Neuen Code senden",
+    resent: "Ein neuer Code ist unterwegs, falls die Adresse bekannt ist.",
+    confirmed: "Bestätigt. Melden Sie sich jetzt an.",
+    forgot: "Passwort vergessen",
+    forgotSent: (email) => `Hat ${email} dort ein Konto, ist eine Nachricht mit dem Weg zu einem neuen Passwort unterwegs.`,
     emailMissing: "Geben Sie die E-Mail-Adresse Ihres Kontos ein.",
     emailBad: "Das ist keine E-Mail-Adresse. Sie sieht aus wie name@example.org.",
     passwordMissing: "Geben Sie das Passwort ein.",
@@ -195,10 +273,130 @@ export const de = (f: Format): Messages => ({
         other: "# Einträge sind noch nicht übertragen. Sie bleiben sicher auf diesem Rechner und werden gesendet, sobald Sie sich wieder mit diesem Konto anmelden.",
       }),
     signOutClean: "Alles ist übertragen. Neue Einträge bleiben auf diesem Rechner, bis sich jemand anmeldet.",
+    backendTitle: "Anderen Server verwenden?",
+    backendUse: "Verwenden",
+    backendUnsent: (n) =>
+      f.plural(n, {
+        one: "# Eintrag ist noch nicht übertragen. Er bleibt für dieses Konto sicher auf diesem Rechner und wird nie an den anderen Server gesendet. Dort melden Sie sich neu an.",
+        other: "# Einträge sind noch nicht übertragen. Sie bleiben für dieses Konto sicher auf diesem Rechner und werden nie an den anderen Server gesendet. Dort melden Sie sich neu an.",
+      }),
+    backendClean: "Alles ist übertragen. Am anderen Server melden Sie sich neu an.",
+    test: "Prüfen",
+    testAndUse: "Prüfen und verwenden",
+    testing: "Prüfung läuft",
+    testGood: "Sie antwortet und ist ein Server für Einträge.",
+    testBad: "Diese Adresse ist nicht brauchbar.",
+    sync: "Abgleich",
+    interval: "Abgleichen alle",
+    hold: "Vor dem Senden zurückhalten",
+    holdHint: "So lange können Sie Erfasstes noch löschen.",
+    holdNone: "Gar nicht",
+    metered: "Bei getakteter Verbindung anhalten",
+    battery: "Im Akkubetrieb anhalten",
+    startAtLogin: "Bei der Anmeldung am Rechner starten",
+    startAtLoginHint: "Im Infobereich, ohne Fenster.",
+    notifications: "Mitteilungen",
+    notificationsHint: "Nur wenn Sie etwas tun müssen, und je einmal.",
+    look: "Aussehen und Sprache",
+    appearance: "Aussehen",
+    asTheSystem: "Wie das System",
+    light: "Hell",
+    dark: "Dunkel",
+    language: "Sprache",
     app: "Companion",
     version: "Version",
     quit: "Beenden",
     quitHint: "Browser geben weiter Einträge ab; gesendet werden sie, wenn der Companion wieder läuft.",
+  },
+
+  privacy: {
+    title: "Privatsphäre",
+    intro: "Was hierauf passt, wird nirgends gespeichert oder ohne seine Abfrage. Es gilt, bevor etwas geschrieben wird.",
+    rule: (match, action) =>
+      `${match === "host" ? "Website" : "Adresse"}: ${action === "drop" ? "nie speichern" : "ohne Abfrage und Sprungziel speichern"}`,
+    pattern: "Muster; * steht für alles",
+    match: "Worauf sich das Muster bezieht",
+    host: "Website",
+    url: "Adresse",
+    action: "Was geschieht",
+    drop: "Nie speichern",
+    strip: "Abfrage entfernen",
+    add: "Hinzufügen",
+    removeOf: (pattern) => `Die Regel für ${pattern} entfernen`,
+    forget: "Eine Website und alles darunter vergessen",
+    forgetAction: "Vergessen",
+    forgetTitle: (site) => `${site} vergessen?`,
+    forgetText: "Ihre Einträge auf diesem Rechner werden gelöscht, wartende und fehlgeschlagene, auch die in den Browsern. Sie lassen sich nicht zurückholen.",
+    forgetBackend: "Auch am Server löschen",
+    forgotten: (n, changed, backend) =>
+      [
+        f.plural(n, { one: "# Eintrag hier gelöscht", other: "# Einträge hier gelöscht" }),
+        ...(changed > 0 ? [f.plural(changed, { one: "# Eintrag nennt sie nicht mehr", other: "# Einträge nennen sie nicht mehr" })] : []),
+        backend === null ? "der Server wurde nicht gefragt oder tat es nicht" : f.plural(backend, { one: "# am Server gelöscht", other: "# am Server gelöscht" }),
+      ].join(", "),
+  },
+
+  data: {
+    title: "Ihre Daten",
+    export: "Export",
+    exportHint: "Alles, was hier liegt, ein Eintrag je Zeile, in den Ordner Downloads.",
+    folders: "Ordner",
+    folder: { data: "Einträge", settings: "Einstellungen", logs: "Protokolle" },
+    erase: "Alles hier löschen",
+    eraseHint: "Anmeldung und Einstellungen bleiben.",
+    eraseAction: "Alles löschen",
+    eraseTitle: "Alles auf diesem Rechner löschen?",
+    eraseText: (n) =>
+      n === 0
+        ? "Nichts wartet, nichts ist fehlgeschlagen: nur was von früheren Läufen gemerkt ist, wird gelöscht. Was am Server liegt, bleibt dort."
+        : f.plural(n, {
+            one: "# Eintrag wurde nie übertragen: die einzige Kopie wird gelöscht und lässt sich nicht zurückholen. Was am Server liegt, bleibt dort.",
+            other: "# Einträge wurden nie übertragen: die einzigen Kopien werden gelöscht und lassen sich nicht zurückholen. Was am Server liegt, bleibt dort.",
+          }),
+    erased: (n) => f.plural(n, { one: "# Eintrag gelöscht", other: "# Einträge gelöscht" }),
+  },
+
+  about: {
+    report: "Diagnose",
+    reportHint: "Für einen Bericht: keine Adressen, keine E-Mail, keine Passwörter.",
+    copy: "Diagnose kopieren",
+    copied: "Diagnose kopiert",
+    copyFailed: "Die Diagnose konnte nicht kopiert werden.",
+  },
+
+  problem: {
+    title: "Eine Einstellung wird nicht angenommen",
+    noStart: "Der Companion kann nicht starten",
+    safe: "Nichts geht verloren: Browser geben weiter Einträge ab; gesendet werden sie, sobald er läuft.",
+    folder: "Ihren Ordner öffnen",
+    again: "Noch einmal versuchen",
+  },
+
+  first: {
+    step: (n, of) => `Schritt ${f.number(n)} von ${f.number(of)}`,
+    what: "Willkommen. Das tut der Companion",
+    captured: "Was erfasst wird",
+    capturedText: "Adressen und Titel der Seiten, die Sie besuchen, wann, und wie lange Ihre Tabs leben. Keine Inhalte, keine Eingaben, nichts aus privaten Fenstern.",
+    lies: "Wo es liegt",
+    liesText: "Zuerst auf diesem Rechner, in einem Ordner, den nur Sie lesen können.",
+    goes: "Wohin es geht",
+    goesText: (backend) =>
+      backend === null ? "An den Server, an dem Sie sich anmelden, und sonst nirgendwohin." : `An den Server, an dem Sie sich anmelden (eingestellt: ${backend}), und sonst nirgendwohin.`,
+    choice: "Ihre Wahl",
+    choiceText: "Vor der Anmeldung wird nichts gesendet. Sie können jederzeit Websites ausnehmen, Einträge zurückhalten und alles löschen.",
+    decline: "Nein, beenden",
+    agree: "Zustimmen und weiter",
+    browsers: "Browser verbinden",
+    browsersText: "Der Companion nimmt Einträge von der HeyHo-Erweiterung in diesen Browsern entgegen.",
+    next: "Weiter",
+    account: "Anmelden, jetzt oder später",
+    accountText: "Einträge gehen an Ihr Konto am Server. Ohne Konto bleiben sie hier, bis Sie sich anmelden.",
+    skip: "Einträge vorerst hier behalten",
+    done: "Alles bereit",
+    doneText: "Surfen Sie wie immer. Einträge, die ankommen, werden hier gezählt, während Sie zusehen, und von selbst gesendet.",
+    doneKept: "Surfen Sie wie immer. Einträge, die ankommen, werden hier gezählt, während Sie zusehen, und bleiben hier, bis Sie sich anmelden.",
+    live: (n) => f.plural(n, { one: "Eintrag ist auf diesem Rechner sicher", other: "Einträge sind auf diesem Rechner sicher" }),
+    finish: "Fertig",
   },
 
   fault: {
@@ -211,6 +409,7 @@ export const de = (f: Format): Messages => ({
     try_later: "Nicht jetzt: der Server bittet zu warten. Es wird von selbst erneut versucht.",
     sign_in_needed: "Melden Sie sich zuerst an.",
     wrong_credentials: "E-Mail oder Passwort ist falsch.",
+    unverified: "Bestätigen Sie zuerst Ihre E-Mail-Adresse: geben Sie den Code ein, der an sie ging.",
     email_taken: "Zu dieser E-Mail gibt es schon ein Konto. Melden Sie sich damit an.",
     configuration: "Vorher muss eine Einstellung geändert werden.",
     no_window: "Der laufende Companion hat kein Fenster.",
@@ -218,6 +417,8 @@ export const de = (f: Format): Messages => ({
   },
 
   asTheAgent: false,
+  reasons: reasons(f),
+  browserStates: browsers,
 
   outcome: {
     emptied: "Alles übertragen",

@@ -1,5 +1,7 @@
 /** English, and the shape every other catalogue has. Sentences that hold numbers or times take them as arguments. */
+import type { BrowserState } from "../generated/BrowserState";
 import type { Format } from "../lib/format";
+import type { Sayings } from "./agent-de";
 
 export const en = (f: Format) => ({
   format: f,
@@ -28,14 +30,16 @@ export const en = (f: Format) => ({
     alreadySafe: (n: number) => f.plural(n, { one: "# record is already safe here", other: "# records are already safe here" }),
     nothingLost: "Nothing is sent until you sign in, and nothing is lost.",
     bufferProblem: "The store on this computer has a problem",
-    lastSync: "Last sync",
-    lastSyncNever: "not yet",
+    lastSync: "Last confirmed",
+    lastSyncNever: "never yet",
     nextAttempt: "Next attempt",
     nextAttemptNone: "not planned",
     nextAttemptRunning: "running now",
     nextAttemptPaused: "after the pause",
     nextAttemptSignIn: "after signing in",
     due: "due now",
+    quitting: "Ending after the batch in flight",
+    quittingDetail: "What is not sent yet stays safe on this computer.",
   },
 
   action: {
@@ -70,7 +74,7 @@ export const en = (f: Format) => ({
     empty: "Nothing is waiting. New records appear here while you browse.",
     records: (n: number) => f.plural(n, { one: "record waiting", other: "records waiting" }),
     pageVisits: "Page visits",
-    tabAggregates: "Tab summaries",
+    tabAggregates: "Tab aggregates",
     bytes: "Size",
     oldest: "Oldest",
     held: "Held before sending",
@@ -78,7 +82,61 @@ export const en = (f: Format) => ({
     unclaimed: "Captured without an account",
     unclaimedHint: "Kept here and never sent until you say whose they are.",
     otherAccount: (email: string) => `For ${email}`,
+    unclaimedSignIn: "Kept here. Sign in, and you are asked whose they are if that is not plain.",
+    otherWaiting: (n: number) => f.plural(n, { one: "# waiting", other: "# waiting" }),
     otherFailed: (n: number) => f.plural(n, { one: "# failed", other: "# failed" }),
+  },
+
+  others: {
+    claim: "Claim",
+    claimTitle: (n: number) => f.plural(n, { one: "Claim # record?", other: "Claim # records?" }),
+    claimText: (email: string, backend: string) =>
+      `They were captured on this computer while nobody was signed in. They become records of ${email} and are sent to ${backend}. That cannot be taken back.`,
+    claimed: (n: number) => f.plural(n, { one: "# record claimed: it waits now", other: "# records claimed: they wait now" }),
+    discardTitle: (email: string) => `Discard everything kept for ${email}?`,
+  },
+
+  waiting: {
+    title: "What waits",
+    show: "Show what waits",
+    hide: "Hide what waits",
+    search: "Search title or site",
+    none: "Nothing waits.",
+    notFound: (text: string) => `Nothing that waits has “${text}” in it.`,
+    shown: (n: number, total: number) => `${f.number(n)} of ${f.number(total)}, oldest first`,
+    found: (n: number) => f.plural(n, { one: "# found, oldest first", other: "# found, oldest first" }),
+    more: "Show more",
+    heldUntil: (clock: string) => `held until ${clock}`,
+    discard: "Delete",
+    discardOf: (name: string) => `Delete ${name}`,
+    discardTitle: "Delete before it is sent?",
+    discardText: "This record was not delivered. Deleting it deletes the only copy; it cannot be brought back.",
+    discarded: (n: number) => f.plural(n, { one: "# record deleted", other: "# records deleted" }),
+  },
+
+  delivered: {
+    title: "Delivered lately",
+    summary: (n: number) => f.plural(n, { one: "The last record", other: "The last # records" }),
+    memory: "Kept only until the companion ends.",
+  },
+
+  day: {
+    title: "Last 24 hours",
+    summary: (sent: number, most: number) =>
+      `${f.plural(sent, { one: "# record sent", other: "# records sent" })}; at most ${f.number(most)} waiting at the end of an hour.`,
+    sent: "Sent",
+    waiting: "Waiting",
+    hour: "Hour from",
+    table: "As a table",
+  },
+
+  exporting: {
+    action: "Export",
+    first: "Export a copy first",
+    working: "Exporting",
+    done: (n: number, file: string) =>
+      `${f.plural(n, { one: "# record saved", other: "# records saved" })} as ${file} in your Downloads folder.`,
+    show: "Show in folder",
   },
 
   failed: {
@@ -86,7 +144,7 @@ export const en = (f: Format) => ({
     none: "No record has failed",
     noneHint: "If the backend refuses a record, it is kept here with the reason, and the others go on.",
     loading: "Reading the list",
-    kind: { pageVisit: "Page visit", tabAggregate: "Tab summary" },
+    kind: { pageVisit: "Page visit", tabAggregate: "Tab aggregate" },
     since: (relative: string) => `failed ${relative}`,
     attempts: (n: number) => f.plural(n, { one: "# attempt", other: "# attempts" }),
     kept: "Kept quietly",
@@ -130,7 +188,11 @@ export const en = (f: Format) => ({
         one: "This record was never delivered. Discarding deletes the only copy; it cannot be brought back.",
         other: "These # records were never delivered. Discarding deletes the only copies; they cannot be brought back.",
       }),
-    discardExport: "To keep a copy, run this first:",
+    export: "Export all failed records",
+    keepReason: "Keep this reason quietly",
+    choose: (name: string) => `Choose ${name}`,
+    chosen: (n: number) => f.plural(n, { one: "# chosen", other: "# chosen" }),
+    chooseNone: "Choose none",
     retried: (n: number) => f.plural(n, { one: "# record waits again", other: "# records wait again" }),
     discarded: (n: number) => f.plural(n, { one: "# record discarded", other: "# records discarded" }),
     keptDone: (n: number) => f.plural(n, { one: "# record kept quietly", other: "# records kept quietly" }),
@@ -143,8 +205,13 @@ export const en = (f: Format) => ({
     lastSeen: (relative: string) => `last heard ${relative}`,
     neverSeen: "not heard yet",
     profile: (id: string) => `Profile ${id}`,
-    none: "No browser has connected yet",
-    noneHint: "Install the HeyHo extension in your browser. If it is installed, this registers the companion with it:",
+    none: "No browser was found",
+    noneHint: "Install a browser and the HeyHo extension in it; it appears here by itself.",
+    register: "Connect",
+    command: "Run this once:",
+    copyCommand: "Copy the command",
+    copied: "Command copied",
+    looking: "Looking for browsers",
   },
 
   history: {
@@ -174,6 +241,18 @@ export const en = (f: Format) => ({
     mode: "Account",
     claim: (n: number) =>
       f.plural(n, { one: "Also send the # record captured while nobody was signed in", other: "Also send the # records captured while nobody was signed in" }),
+    firstName: "First name, if the backend asks for it",
+    lastName: "Last name, if the backend asks for it",
+    keepPassword: "Keep the password in the keyring and sign in again by itself: this backend's sessions end each hour",
+    code: "Code from the e-mail",
+    codeTitle: "Confirm your e-mail address",
+    codeText: (email: string) => `A code was sent to ${email}.`,
+    confirm: "Confirm",
+    resend: "Send another code",
+    resent: "Another code is on its way, if the address is known.",
+    confirmed: "Confirmed. Sign in now.",
+    forgot: "Forgotten password",
+    forgotSent: (email: string) => `If ${email} has an account there, a message with a way to a new password is on its way.`,
     emailMissing: "Enter the e-mail address of your account.",
     emailBad: "This is not an e-mail address. It looks like name@example.org.",
     passwordMissing: "Enter the password.",
@@ -194,10 +273,130 @@ export const en = (f: Format) => ({
         other: "# records have not been delivered. They stay safe on this computer and are sent when you sign in to this account again.",
       }),
     signOutClean: "Everything was delivered. New records are kept on this computer until somebody signs in.",
+    backendTitle: "Use another backend?",
+    backendUse: "Use it",
+    backendUnsent: (n: number) =>
+      f.plural(n, {
+        one: "# record has not been delivered. It stays safe on this computer for this account, and is never sent to the other backend. You sign in there anew.",
+        other: "# records have not been delivered. They stay safe on this computer for this account, and are never sent to the other backend. You sign in there anew.",
+      }),
+    backendClean: "Everything was delivered. You sign in at the other backend anew.",
+    test: "Test",
+    testAndUse: "Test and use",
+    testing: "Testing",
+    testGood: "It answers, and is a backend.",
+    testBad: "This address cannot be used.",
+    sync: "Syncing",
+    interval: "Sync every",
+    hold: "Hold before sending",
+    holdHint: "So long you can still delete what was captured.",
+    holdNone: "Not at all",
+    metered: "Pause on a metered connection",
+    battery: "Pause on battery",
+    startAtLogin: "Start when I log in",
+    startAtLoginHint: "In the tray, without a window.",
+    notifications: "Notifications",
+    notificationsHint: "Only where you must do something, and once each.",
+    look: "Look and language",
+    appearance: "Appearance",
+    asTheSystem: "As the system",
+    light: "Light",
+    dark: "Dark",
+    language: "Language",
     app: "Companion",
     version: "Version",
     quit: "Quit",
     quitHint: "Browsers keep handing records over; they are sent when the companion runs again.",
+  },
+
+  privacy: {
+    title: "Privacy",
+    intro: "What these match is stored nowhere, or without its query. They hold before anything is written.",
+    rule: (match: "host" | "url", action: "drop" | "strip") =>
+      `${match === "host" ? "Site" : "Address"}: ${action === "drop" ? "never stored" : "stored without query and fragment"}`,
+    pattern: "Pattern; * stands for anything",
+    match: "What the pattern is about",
+    host: "Site",
+    url: "Address",
+    action: "What happens",
+    drop: "Never store",
+    strip: "Strip the query",
+    add: "Add",
+    removeOf: (pattern: string) => `Remove the rule for ${pattern}`,
+    forget: "Forget a site and everything under it",
+    forgetAction: "Forget",
+    forgetTitle: (site: string) => `Forget ${site}?`,
+    forgetText: "Its records on this computer are deleted, waiting and failed ones, and those in the browsers. They cannot be brought back.",
+    forgetBackend: "Delete it at the backend too",
+    forgotten: (n: number, changed: number, backend: number | null) =>
+      [
+        f.plural(n, { one: "# record deleted here", other: "# records deleted here" }),
+        ...(changed > 0 ? [f.plural(changed, { one: "# record no longer mentions it", other: "# records no longer mention it" })] : []),
+        backend === null ? "the backend was not asked, or did not do it" : f.plural(backend, { one: "# deleted at the backend", other: "# deleted at the backend" }),
+      ].join(", "),
+  },
+
+  data: {
+    title: "Your data",
+    export: "Export",
+    exportHint: "Everything that is kept here, a record a line, into your Downloads folder.",
+    folders: "Folders",
+    folder: { data: "Records", settings: "Settings", logs: "Logs" },
+    erase: "Delete everything here",
+    eraseHint: "Sign-in and settings stay.",
+    eraseAction: "Delete everything",
+    eraseTitle: "Delete everything on this computer?",
+    eraseText: (n: number) =>
+      n === 0
+        ? "Nothing waits and nothing failed: only what is remembered of past runs is deleted. What the backend has stays there."
+        : f.plural(n, {
+            one: "# record was never delivered: the only copy is deleted and cannot be brought back. What the backend has stays there.",
+            other: "# records were never delivered: the only copies are deleted and cannot be brought back. What the backend has stays there.",
+          }),
+    erased: (n: number) => f.plural(n, { one: "# record deleted", other: "# records deleted" }),
+  },
+
+  about: {
+    report: "Diagnostics",
+    reportHint: "For a report: no addresses, no e-mail, no passwords.",
+    copy: "Copy diagnostics",
+    copied: "Diagnostics copied",
+    copyFailed: "The diagnostics could not be copied.",
+  },
+
+  problem: {
+    title: "A setting is not accepted",
+    noStart: "The companion cannot start",
+    safe: "Nothing is lost: browsers keep handing records over, and they are sent once it runs.",
+    folder: "Open its folder",
+    again: "Try again",
+  },
+
+  first: {
+    step: (n: number, of: number) => `Step ${f.number(n)} of ${f.number(of)}`,
+    what: "Welcome. This is what the companion does",
+    captured: "What is captured",
+    capturedText: "The addresses and titles of the pages you visit, when, and how long your tabs live. No page contents, nothing you type, nothing in private windows.",
+    lies: "Where it lies",
+    liesText: "First on this computer, in a folder only you can read.",
+    goes: "Where it goes",
+    goesText: (backend: string | null) =>
+      backend === null ? "To the backend you sign in to, and nowhere else." : `To the backend you sign in to (now set: ${backend}), and nowhere else.`,
+    choice: "Your choice",
+    choiceText: "Nothing is sent before you sign in. You can leave sites out, hold records back, and delete everything, at any time.",
+    decline: "No, quit",
+    agree: "Agree and continue",
+    browsers: "Connect your browsers",
+    browsersText: "The companion takes records from the HeyHo extension in these browsers.",
+    next: "Continue",
+    account: "Sign in, or do it later",
+    accountText: "Records go to your account at the backend. Without one they are kept here until you sign in.",
+    skip: "Keep records here for now",
+    done: "All set",
+    doneText: "Browse as ever. Records that arrive are counted here while you watch, and sent by themselves.",
+    doneKept: "Browse as ever. Records that arrive are counted here while you watch, and kept until you sign in.",
+    live: (n: number) => f.plural(n, { one: "record is safe on this computer", other: "records are safe on this computer" }),
+    finish: "Done",
   },
 
   /** What happened, what is safe, what to do; by the fault's code. The agent's own sentence follows as detail. */
@@ -211,14 +410,18 @@ export const en = (f: Format) => ({
     try_later: "Not now: the backend asked to wait. It is tried again by itself.",
     sign_in_needed: "Sign in first.",
     wrong_credentials: "E-mail or password is wrong.",
+    unverified: "Confirm your e-mail address first: enter the code that was sent to it.",
     email_taken: "There is already an account with this e-mail. Sign in instead.",
     configuration: "A setting needs a change before this works.",
     no_window: "The running companion has no window.",
     agent_not_running: "The companion is not running. Start it again; your records are safe here.",
   },
 
-  /** The agent's own sentences (`reason`, `why`) are in this language. */
+  /** The agent's own sentences (`reason`, `why`) are in this language: they are shown as they come. */
   asTheAgent: true as boolean,
+  /** In other languages, by the agent's words (messages/agent-de.ts). */
+  reasons: {} as Sayings,
+  browserStates: null as Record<BrowserState, (days: number) => string> | null,
 
   /** How a run ends, by the agent's word (docs/sync.md); a word that is not listed is shown as it is. */
   outcome: {

@@ -4,12 +4,12 @@ import App from "../../src/App.svelte";
 import { Session, type Tab } from "../../src/lib/session.svelte";
 import { translate } from "../../src/messages";
 import { FakeCompanion } from "../fake";
-import { failedRecords, runs, scenes } from "../scenes";
+import { browserRows, deliveredRecords, failedRecords, runs, scenes, timeline, waitingRecords } from "../scenes";
 
 const query = new URLSearchParams(location.search);
 const now = new Date();
 const scene = query.get("scene") ?? "up_to_date";
-const status = scenes(now)[scene === "gone" ? "waiting" : scene];
+const status = scenes(now)[scene === "gone" ? "waiting" : ["first", "no_start"].includes(scene) ? "signed_out" : scene];
 const { lang, messages } = translate([query.get("lang") ?? "en-GB"]);
 document.documentElement.lang = lang;
 document.documentElement.style.fontSize = query.get("text") ?? "";
@@ -18,6 +18,12 @@ const target = document.getElementById("app");
 if (target) {
   const many = Number(query.get("failed") ?? status?.failed ?? 0);
   const companion = new FakeCompanion(status ?? null, failedRecords(now, many), runs(now));
+  companion.waiting = waitingRecords(now, 120);
+  companion.rows = browserRows(now);
+  companion.sent = deliveredRecords(now);
+  companion.points = timeline(now);
+  companion.rules = [{ id: "1", match: "host", pattern: "*.bank.example", action: "drop" }];
+  companion.shell = { firstRun: scene === "first", ...(scene === "no_start" && { problem: 'config.toml: sync.interval = "often" is not accepted; a length of time from 1m to 24h, such as 5m' }) };
   const session = new Session(companion);
   session.tab = (query.get("tab") ?? "overview") as Tab;
   mount(App, { target, props: { session, m: messages } });

@@ -19,16 +19,29 @@ const window_ = (query) => [query, 440, 640];
 const tabs = [
   window_("scene=needs_attention&tab=failed"),
   window_("scene=needs_attention&tab=failed&press=%23row0"),
+  window_("scene=needs_attention&tab=failed&press=failed-choose"),
   window_("scene=up_to_date&tab=failed"),
   window_("scene=up_to_date&tab=browsers"),
   window_("scene=signed_out&tab=browsers"),
   window_("scene=up_to_date&tab=history"),
-  window_("scene=waiting&tab=settings"),
   window_("scene=waiting&tab=settings&press=sign-out"),
   window_("scene=needs_attention&tab=failed&failed=5000&press=failed-more"),
   window_("scene=up_to_date&press=pause"),
   window_("scene=signed_out&press=signin-mode-register,signin-submit"),
   window_("scene=syncing_unknown"),
+];
+const tall = [
+  ["scene=waiting", 440, 1400],
+  ["scene=waiting&press=waiting-show", 440, 1400],
+  ["scene=waiting&tab=settings", 440, 2000],
+  ["scene=other_account", 440, 1400],
+];
+const first = [
+  window_("scene=first"),
+  window_("scene=first&press=first-agree"),
+  window_("scene=first&press=first-agree,first-next"),
+  window_("scene=first&press=first-agree,first-next,first-skip"),
+  window_("scene=no_start"),
 ];
 const narrow = [
   ["scene=retrying", 360, 640],
@@ -45,6 +58,10 @@ const sheets = {
   "tabs-light": [tabs, 1],
   "tabs-dark": [tabs, 0],
   "tabs-de": [tabs.map(([q, ...size]) => [`${q}&lang=de-DE`, ...size]), 1],
+  "tall-light": [tall, 1],
+  "tall-dark": [tall, 0],
+  "first-light": [first, 1],
+  "first-de-dark": [first.map(([q, ...size]) => [`${q}&lang=de-DE`, ...size]), 0],
   "narrow-light": [narrow, 1],
   "narrow-de-dark": [narrow.map(([q, ...size]) => [`${q}&lang=de-DE`, ...size]), 0],
 };

@@ -1,0 +1,85 @@
+/**
+ * The agent's sentences in German, by their stable words (`reasonCode`, `also`, the states of browsers, alerts).
+ * English is the agent's own language: its sentences are shown as they come, also where a later agent says a word
+ * that is not here. tests/messages.test.ts looks for the words in the Rust sources: one that is missing fails.
+ */
+import type { BrowserState } from "../generated/BrowserState";
+import type { Said } from "../generated/Said";
+import type { Format } from "../lib/format";
+
+export type Args = Said["args"];
+export type Sayings = Record<string, (args: Args) => string>;
+
+const n = (args: Args, name: string) => Number(args[name] ?? 0);
+const text = (args: Args, name: string) => String(args[name] ?? "");
+/** A detail in the agent's own words, where it has one. */
+const detail = (args: Args, name: string) => (args[name] === undefined ? "" : ` (${text(args, name)})`);
+
+const STOPPED: Record<string, string> = {
+  asked: "Angehalten wie gewünscht.",
+  paused: "Das Senden ist angehalten.",
+  signed_out: "Niemand ist angemeldet.",
+  account_changed: "Inzwischen wurde ein anderes Konto angemeldet.",
+  settings_changed: "Inzwischen wurde die Adresse des Servers geändert.",
+  buffer_problem: "Der Speicher auf diesem Rechner ist nicht benutzbar.",
+};
+
+const KEPT = "Ihre Einträge sind hier sicher.";
+const NOTHING = "Nichts gilt als übertragen.";
+
+export const reasons = (f: Format): Sayings => ({
+  emptied: () => "Alles, was wartete, ist übertragen.",
+  nothing_to_send: () => "Nichts wartet, und der Server antwortet.",
+  stopped: (a) => STOPPED[text(a, "by")] ?? "Angehalten.",
+  session_expired: () => `Die Sitzung ist abgelaufen: melden Sie sich neu an. ${KEPT}`,
+  no_answer: () => "Der Server antwortet nicht, oder die Verbindung kam nicht zustande.",
+  server_error: (a) => `Der Server hat selbst einen Fehler (Status ${text(a, "status")}). ${KEPT}`,
+  rate_limited: () => "Der Server bittet eine Weile um weniger Anfragen.",
+  still_working: () => "Der Server arbeitet noch an der letzten Sendung.",
+  asked_to_wait: () => "Der Server bat, bis dahin zu warten.",
+  not_yet: () => "Der letzte Versuch ist eben erst gescheitert; der nächste kommt bald.",
+  portal: () =>
+    `Statt des Servers antwortete eine Webseite: dieses Netz will vielleicht eine eigene Anmeldung (wie in Hotels und Cafés), oder die Adresse des Servers stimmt nicht. ${NOTHING}`,
+  not_proof: () => `Die Antwort des Servers bewies nicht, dass etwas gespeichert ist. ${NOTHING}`,
+  forbidden: () => "Der Server lässt dieses Konto keine Einträge senden (403).",
+  not_found: () => "Unter dieser Adresse gibt es keinen HeyHo-Server (404): prüfen Sie die Adresse des Servers.",
+  method_not_allowed: () => "Das Programm unter der Adresse des Servers nimmt keine Einträge an (405).",
+  upgrade_required: () => "Der Server verlangt eine neuere Version von HeyHo Companion (426).",
+  proxy_sign_in: () => "Der Proxy verlangt eine Anmeldung (407): prüfen Sie die Einstellung backend.proxy.",
+  moved: (a) =>
+    a["origin"] === undefined
+      ? "Der Server leitet weiter, und dem wird nicht gefolgt: prüfen Sie die Adresse des Servers."
+      : `Der Server ist nach eigener Auskunft umgezogen nach ${text(a, "origin")}: prüfen Sie die Adresse des Servers.`,
+  unexpected_status: (a) => `Der Server antwortete mit Status ${text(a, "status")}, den kein HeyHo-Server hier verwendet.`,
+  refuses_everything: (a) =>
+    `Der Server lehnt alles ab, was er bekommt (Status ${text(a, "status")}). Nichts wurde beiseitegelegt: die Einträge sind wohl in Ordnung.`,
+  confirms_none: (a) =>
+    `Der Server nimmt ${text(a, "kind") === "tabAggregate" ? "Tab-Zusammenfassungen" : "Seitenbesuche"} an und bestätigt keinen Eintrag davon. Sie bleiben hier.`,
+  internal: () => "HeyHo Companion hat den Überblick über diesen Lauf verloren. Nichts wurde gelöscht.",
+  failed_records: (a) =>
+    f.plural(n(a, "count"), { one: "# Eintrag konnte nicht übertragen werden.", other: "# Einträge konnten nicht übertragen werden." }),
+  signed_out: () => `Niemand ist angemeldet. ${KEPT}`,
+  other_backend: () => `Die Einstellungen nennen einen anderen Server: melden Sie sich dort an. ${KEPT}`,
+  session_gone: () => `Die gespeicherte Sitzung ist weg: melden Sie sich neu an. ${KEPT}`,
+  session_of_another: () => `Die gespeicherte Sitzung gehört einem anderen Konto: melden Sie sich neu an. ${KEPT}`,
+  waiting_for_tokens: () => "Ihre Sitzung wird noch erwartet: der Schlüsselbund antwortet nicht.",
+  tokens_in_memory: (a) => `Sie bleiben nur angemeldet, bis dieses Programm endet: der Schlüsselbund ist nicht benutzbar${detail(a, "problem")}.`,
+  buffer_unusable: (a) => `Der Speicher auf diesem Rechner ist nicht benutzbar${detail(a, "problem")}. Was gesendet ist, ist nicht betroffen.`,
+  buffer_damaged: () => "Der Speicher auf diesem Rechner ist beschädigt.",
+  recovered: () => "Der Speicher auf diesem Rechner war beschädigt. Was sich retten ließ, ist gerettet; die beschädigten Dateien sind aufgehoben.",
+  configuration: (a) => `Eine Einstellung wird nicht angenommen${detail(a, "problem")}. ${KEPT}`,
+  metered: () => "Angehalten bei getakteter Verbindung, wie eingestellt. „Jetzt abgleichen“ sendet trotzdem.",
+  on_battery: () => "Angehalten im Akkubetrieb, wie eingestellt. „Jetzt abgleichen“ sendet trotzdem.",
+});
+
+export const browsers: Record<BrowserState, (days: number) => string> = {
+  connected: () => "Verbunden.",
+  blocked: () => "Seine Sandbox hält den Companion draußen.",
+  changed: () => "Seine Anmeldung wurde von Hand geändert und bleibt, wie sie ist.",
+  elsewhere: () => "Für einen anderen Ort angemeldet. Melden Sie ihn neu an.",
+  opted_out: () => "Nicht angemeldet, wie gewünscht.",
+  not_registered: () => "Er kennt den Companion noch nicht. Melden Sie ihn an.",
+  quiet: (days) => (days > 0 ? `Seit ${days} Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?` : "Seit Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?"),
+  seen: () => "Läuft gerade nicht, oder seine Erweiterung ist aus.",
+  registered: () => "Angemeldet. Installieren Sie die HeyHo-Erweiterung darin und stimmen Sie dort dem Erfassen zu.",
+};
