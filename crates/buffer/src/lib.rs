@@ -13,6 +13,7 @@ mod accounts;
 mod anchor;
 mod append;
 mod batch;
+mod copies;
 mod decide;
 mod erase;
 mod error;

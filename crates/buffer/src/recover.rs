@@ -9,6 +9,7 @@
 //! 3. A move that a kill cut short is finished before a new file is made: an old log never meets a new file.
 //! 4. A start is not prevented: what could not be saved is a number in [`Recovery`], not an error.
 
+use crate::copies::{SET_ASIDE, private_dir};
 use crate::error::{BufferError, Result};
 use crate::lock;
 use crate::open::{self, Buffer};
@@ -18,17 +19,18 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
-/// How long copies are kept: set-aside files and backups from before a migration.
-const COPIES_FOR: Duration = Duration::from_secs(30 * 86_400);
-const COPIES: [&str; 2] = ["set-aside", "backups"];
+/// Key in `meta`.
+const RECOVERY: &str = "recovery";
 
 /// What became of a damaged buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recovery {
-    /// Where the damaged files lie now, untouched.
+    pub at: i64,
+    /// The user has read it.
+    pub seen: bool,
+    /// Where the damaged files lie, untouched; for thirty days, and until something is erased.
     pub set_aside: PathBuf,
     /// What was wrong.
     pub why: String,
@@ -84,6 +86,9 @@ impl Buffer {
     /// For the agent alone: there is one. Other errors (a newer schema, a full disk, no permission) are the
     /// caller's: setting the file aside would mend nothing.
     pub async fn open_or_recover(path: &Path, now: i64) -> Result<(Buffer, Option<Recovery>)> {
+        if let Some(kind) = crate::growth::network_file_system(path) {
+            tracing::warn!("the buffer lies on a network file system ({kind}): its locks cannot be trusted");
+        }
         // The last connection that closes moves the log into the file, which a damaged file does not survive.
         // This one stays open until the file has its other name; SQLite then leaves both alone.
         let holding = hold(path).await;
@@ -109,6 +114,8 @@ impl Buffer {
         open::make(path, &options).await?;
         let recovery = match salvage::carry_over(&aside, path, now).await {
             Ok(saved) => Recovery {
+                at: now,
+                seen: false,
                 set_aside: aside,
                 why,
                 expected: saved.expected,
@@ -120,43 +127,33 @@ impl Buffer {
                 // Half of a salvage is not kept: the new file starts empty, the old one is there to be read.
                 remove_all(path)?;
                 open::make(path, &options).await?;
-                Recovery { set_aside: aside, why, expected: None, saved: 0, damaged: 0 }
+                Recovery { at: now, seen: false, set_aside: aside, why, expected: None, saved: 0, damaged: 0 }
             }
         };
         drop(alone);
-        Ok((Buffer::open(path).await?, Some(recovery)))
+        let buffer = Buffer::open(path).await?;
+        buffer.note_recovery(&recovery).await?;
+        Ok((buffer, Some(recovery)))
     }
 
-    /// Deletes set-aside files and backups that are older than 30 days. Says how many.
-    pub fn expire_copies(&self, now: i64) -> Result<u64> {
-        let limit = u64::try_from(now).map_or(UNIX_EPOCH, |ms| UNIX_EPOCH + Duration::from_millis(ms));
-        self.delete_copies(|made| limit.duration_since(made).is_ok_and(|age| age > COPIES_FOR))
+    /// The last time a damaged file was set aside, as long as anything is known of it; also after a restart.
+    pub async fn recovery(&self) -> Result<Option<Recovery>> {
+        Ok(self.meta(RECOVERY).await?.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
-    /// All of them: they hold what is being erased.
-    pub(crate) fn delete_all_copies(&self) -> Result<u64> {
-        self.delete_copies(|_| true)
-    }
-
-    fn delete_copies(&self, old: impl Fn(std::time::SystemTime) -> bool) -> Result<u64> {
-        let mut deleted = 0;
-        for folder in COPIES {
-            let Ok(entries) = std::fs::read_dir(self.path.with_file_name(folder)) else { continue };
-            for entry in entries {
-                let entry = entry?;
-                let metadata = entry.metadata()?;
-                if !old(metadata.modified()?) {
-                    continue;
-                }
-                if metadata.is_dir() {
-                    std::fs::remove_dir_all(entry.path())?;
-                } else {
-                    std::fs::remove_file(entry.path())?;
-                }
-                deleted += 1;
+    /// The user has read it: nobody need say it again unasked.
+    pub async fn recovery_seen(&self) -> Result<()> {
+        match self.recovery().await? {
+            Some(recovery) if !recovery.seen => {
+                self.note_recovery(&Recovery { seen: true, ..recovery }).await
             }
+            _ => Ok(()),
         }
-        Ok(deleted)
+    }
+
+    async fn note_recovery(&self, recovery: &Recovery) -> Result<()> {
+        let json = serde_json::to_string(recovery).map_err(|e| BufferError::Unavailable(e.to_string()))?;
+        self.set_meta(RECOVERY, &json).await
     }
 }
 
@@ -204,19 +201,9 @@ fn remove_all(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn private_dir(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
 /// Moves the three files, the main one first: from then on nobody writes, and what is left belongs to it.
 fn set_aside(path: &Path, now: i64) -> Result<PathBuf> {
-    let folder = path.with_file_name(COPIES[0]);
+    let folder = path.with_file_name(SET_ASIDE);
     private_dir(&folder)?;
     // No colons: not every system has them in names.
     let time = timestamp(now).to_string().replace(':', "-");
@@ -248,7 +235,7 @@ pub(crate) fn adopt_left_over_logs(path: &Path) -> Result<()> {
     if file.exists() || !(log.exists() || index.exists()) {
         return Ok(());
     }
-    let folder = path.with_file_name(COPIES[0]);
+    let folder = path.with_file_name(SET_ASIDE);
     private_dir(&folder)?;
     let newest = std::fs::read_dir(&folder)?.filter_map(|e| Some(e.ok()?.path())).max();
     let name = path.file_name().unwrap_or_default();
@@ -260,16 +247,5 @@ pub(crate) fn adopt_left_over_logs(path: &Path) -> Result<()> {
     for (from, to) in [log, index].iter().zip(&parts(&to.join(name))[1..]) {
         rename_if_there(from, to)?;
     }
-    Ok(())
-}
-
-/// A copy from before a migration, whole and without a log.
-pub(crate) async fn back_up(path: &Path, connection: &mut SqliteConnection, newest: i64) -> Result<()> {
-    let folder = path.with_file_name(COPIES[1]);
-    private_dir(&folder)?;
-    let copy = folder.join(format!("before-schema-{newest}.db"));
-    // Of an attempt that ended half-way; made here, so that it is this user's alone.
-    lock::private(&copy)?.set_len(0)?;
-    sqlx::query("VACUUM INTO ?").bind(copy.to_string_lossy().into_owned()).execute(connection).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Damaged files: whatever was done to them, the buffer opens, nothing wrong is passed on as right, and what
-//! was lost is said. `HEYHO_DAMAGES` sets how many, `HEYHO_SEED` repeats a run.
+//! was lost is said. `HEYHO_DAMAGES` sets how many, `HEYHO_SEED` repeats a run. Controls: `checksum-ignored`,
+//! `range-given-up` (`xtask/src/controls.rs`).
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
@@ -142,9 +143,12 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
                 saved += recovery.saved;
                 let aside = recovery.set_aside.join("buffer.db");
                 untouched += u64::from(std::fs::read(aside).unwrap() == before);
+                assert_eq!(recovery.saved, lines.len() as u64 - 1, "case {case} {what:?}");
                 if let Some(said) = recovery.lost() {
                     unreadable += said;
                 }
+                // Also after a restart, and until somebody has read it.
+                assert_eq!(buffer.recovery().await.unwrap(), Some(recovery));
                 buffer.check_whole().await.unwrap();
             } else if matches!(what, Damage::FileCut | Damage::PageOfNoise) {
                 // Not noticed: then it was in nothing that matters, or in the texts, whose checksums say so.
@@ -160,6 +164,55 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
         "{cases} damaged buffers: all opened, {recovered} set aside ({untouched} byte for byte), {saved} records saved from those, \
          {unreadable} unreadable, {wrong} texts that were not what was stored and said so"
     );
+}
+
+/// The records that have a part of their title on this page: what may be lost with it, and no more.
+fn on_page(page: &[u8], titles: &BTreeMap<String, String>) -> Vec<String> {
+    let part = |title: &str| {
+        let parts = (0..title.len() - 16).step_by(8).map(|at| &title.as_bytes()[at..at + 16]);
+        parts.into_iter().any(|part| page.windows(16).any(|p| p == part))
+    };
+    titles.iter().filter(|(_, title)| part(title)).map(|(id, _)| id.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_bad_page_costs_the_records_on_it_and_no_others_and_that_is_said_until_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    // Titles that have nothing in common.
+    let unlike =
+        |n: u32| (0..40).map(|k| format!("{:08x}", (n * 40 + k).wrapping_mul(2_654_435_761))).collect();
+    let titles: BTreeMap<String, String> = (0..600).map(|n| (format!("v{n}"), unlike(n))).collect();
+    let visits: Vec<String> =
+        titles.iter().map(|(id, title)| visit(id, &format!(r#","title":"{title}""#))).collect();
+    append(&buffer, &visits).await.unwrap();
+    assert!(buffer.checkpoint().await.unwrap());
+    buffer.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let found = bytes.windows(16).position(|w| w == &titles["v300"].as_bytes()[..16]).unwrap();
+    let page = found / 4096 * 4096..found / 4096 * 4096 + 4096;
+    let mut may_be_lost = on_page(&bytes[page.clone()], &titles);
+    assert!((3..20).contains(&may_be_lost.len()), "{may_be_lost:?}");
+    let mut dice = Dice(7);
+    bytes[page].fill_with(|| dice.roll(256) as u8);
+    std::fs::write(&path, bytes).unwrap();
+
+    let (buffer, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+    let saved: Vec<String> = export(&buffer).await.into_iter().map(|line| line.id).collect();
+    let mut lost: Vec<String> = titles.keys().filter(|id| !saved.contains(id)).cloned().collect();
+    lost.sort();
+    may_be_lost.sort();
+    assert_eq!(lost, may_be_lost);
+    let recovery = recovery.unwrap();
+    assert_eq!((recovery.lost(), recovery.damaged), (Some(lost.len() as u64), 0));
+    buffer.close().await;
+
+    let (buffer, again) = Buffer::open_or_recover(&path, NOW + 5).await.unwrap();
+    assert!(again.is_none());
+    assert_eq!(buffer.recovery().await.unwrap().unwrap(), recovery);
+    buffer.recovery_seen().await.unwrap();
+    assert!(buffer.recovery().await.unwrap().unwrap().seen);
 }
 
 #[tokio::test]

@@ -1,4 +1,6 @@
-//! What is erased is in no file afterwards: the bytes of all of them are looked through.
+//! What is erased is in no file afterwards: every byte of every file of the data directory is looked through,
+//! for the word, and for the digest of what was erased. Controls: `digests-kept`, `log-kept`,
+//! `insecure-delete` (`xtask/src/controls.rs`).
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
@@ -6,16 +8,18 @@ mod support;
 
 use heyho_buffer::*;
 use heyho_records::reason::Reason;
-use std::path::Path;
+use heyho_records::{Kind, Record};
+use std::path::{Path, PathBuf};
 use support::*;
 
-fn holds(folder: &Path, word: &str) -> Vec<std::path::PathBuf> {
+fn holds(folder: &Path, word: impl AsRef<[u8]> + Copy) -> Vec<PathBuf> {
+    let bytes = word.as_ref();
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(holds(&path, word));
-        } else if std::fs::read(&path).unwrap().windows(word.len()).any(|w| w == word.as_bytes()) {
+        } else if std::fs::read(&path).unwrap().windows(bytes.len()).any(|w| w == bytes) {
             found.push(path);
         }
     }
@@ -40,7 +44,9 @@ async fn full(dir: &Path) -> (Buffer, Account) {
     let rows = oldest(&buffer, &account).await;
     let done = Settlement { keep_anchors: true, ..confirm(&rows[..1]) };
     buffer.settle(None, &done, NOW).await.unwrap();
-    let reason = Reason::NotConfirmed { attempts: 3 };
+    // A reason quotes what it is about.
+    let message = "canary.example is not to our liking".to_owned();
+    let reason = Reason::RejectedByBackend { field: None, message, status: Some(400) };
     let items = confirm(&rows[1..3]).confirm;
     let failed = Settlement { set_aside: vec![(items[0], reason)], ..Settlement::default() };
     buffer.settle(None, &failed, NOW).await.unwrap();
@@ -52,8 +58,30 @@ async fn full(dir: &Path) -> (Buffer, Account) {
     let aggregate = r#"{"id":"t","tabId":7,"startTime":1,"currentUrl":"http://canary.example/","domainDurations":{"canary.example":5,"other.example":6}}"#;
     let arrival = Arrival::read(None, &[], &[aggregate]);
     buffer.append(&source("p1"), &[arrival], 0, NOW).await.unwrap();
-    assert!(!holds(dir, "canary").is_empty());
+    let names = |found: Vec<PathBuf>| -> Vec<String> {
+        found.iter().map(|path| path.strip_prefix(dir).unwrap().display().to_string()).collect()
+    };
+    let mut found = names(holds(dir, "canary"));
+    found.sort();
+    assert_eq!(found, ["backups/before-schema-2.db", "buffer.db-wal", "set-aside/2026/buffer.db"]);
+    assert!(!holds(dir, delivered()).is_empty(), "the search finds a digest");
+    // Some of it lies in the file itself, as after hours of work.
+    assert!(buffer.checkpoint().await.unwrap());
+    append(&buffer, &[on("later-canary", "canary.example")]).await.unwrap();
+    let mut found = names(holds(dir, "canary"));
+    found.sort();
+    assert_eq!(found[1..3], ["buffer.db", "buffer.db-wal"]);
     (buffer, account)
+}
+
+/// The digest of the visit that was delivered.
+fn delivered() -> [u8; 32] {
+    Record::read(Kind::PageVisit, &on("a-canary", "www.canary.example")).unwrap().digest
+}
+
+fn nothing_is_left(dir: &Path) {
+    assert_eq!(holds(dir, "canary"), Vec::<PathBuf>::new());
+    assert_eq!(holds(dir, delivered()), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
@@ -62,8 +90,8 @@ async fn a_forgotten_site_is_in_no_file_and_the_rest_stays() {
     let (buffer, account) = full(dir.path()).await;
     let before = oldest(&buffer, &account).await;
     let erased = buffer.forget("Canary.example").await.unwrap();
-    assert_eq!(erased, Erased { waiting: 2, failed: 2, changed: 1, copies: 2, log_emptied: true });
-    assert_eq!(holds(dir.path(), "canary"), Vec::<std::path::PathBuf>::new());
+    assert_eq!(erased, Erased { waiting: 3, failed: 2, changed: 1, copies: 2, log_emptied: true });
+    nothing_is_left(dir.path());
     assert!(buffer.in_flight(account.id).await.unwrap().is_none(), "made anew under a new key");
     let left = oldest(&buffer, &account).await;
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["kept", "t"]);
@@ -80,8 +108,8 @@ async fn a_discarded_account_leaves_nothing_and_others_keep_theirs() {
     let other = buffer.sign_in(&who("2"), NOW).await.unwrap().0;
     append(&buffer, &[on("theirs", "a.example")]).await.unwrap();
     let erased = buffer.discard_account("1@x").await.unwrap();
-    assert_eq!((erased.records(), erased.log_emptied), (6, true));
-    assert_eq!(holds(dir.path(), "canary"), Vec::<std::path::PathBuf>::new());
+    assert_eq!((erased.records(), erased.log_emptied), (7, true));
+    nothing_is_left(dir.path());
     assert_eq!(oldest(&buffer, &other).await.len(), 1);
     assert!(buffer.totals(Some(other.id), NOW).await.unwrap().others.is_empty());
 }
@@ -91,10 +119,61 @@ async fn everything_erased_is_everything_but_the_sign_in() {
     let dir = tempfile::tempdir().unwrap();
     let (buffer, account) = full(dir.path()).await;
     let erased = buffer.erase_everything().await.unwrap();
-    assert_eq!((erased.records(), erased.copies, erased.log_emptied), (6, 2, true));
-    assert_eq!(holds(dir.path(), "canary"), Vec::<std::path::PathBuf>::new());
+    assert_eq!((erased.records(), erased.copies, erased.log_emptied), (7, 2, true));
+    nothing_is_left(dir.path());
     assert!(export(&buffer).await.is_empty());
+    assert!(buffer.timeline(0, NOW).await.unwrap().is_empty());
     assert_eq!(buffer.signed_in().await.unwrap().unwrap(), account);
     append(&buffer, &[visit("new", "")]).await.unwrap();
     assert_eq!(oldest(&buffer, &account).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_discarded_record_is_nowhere_either_whether_it_waited_or_had_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, account) = full(dir.path()).await;
+    assert_eq!(buffer.discard_failed(&FailedQuery::All).await.unwrap(), 2);
+    assert!(buffer.in_flight(account.id).await.unwrap().is_none(), "made anew under a new key");
+    let numbers: Vec<i64> =
+        oldest(&buffer, &account).await.iter().filter(|r| r.text.contains("canary")).map(|r| r.seq).collect();
+    assert_eq!(buffer.discard_waiting(&numbers).await.unwrap(), 4);
+    // What was delivered is the backend's; its traces here are those of the account or the site.
+    assert_eq!(oldest(&buffer, &account).await.len(), 1);
+    let canaries = ["b-canary", "c-canary", "d-canary", "later-canary"];
+    assert!(canaries.iter().all(|id| holds(dir.path(), id).is_empty()));
+    buffer.forget("canary.example").await.unwrap();
+    nothing_is_left(dir.path());
+}
+
+#[tokio::test]
+async fn a_reader_that_is_in_the_way_is_said_and_the_log_is_emptied_when_it_ends() {
+    use sqlx::Connection;
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, _) = full(dir.path()).await;
+    let url = format!("sqlite://{}", dir.path().join("buffer.db").display());
+    let mut reader = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    let _: i64 = sqlx::query_scalar("SELECT count(*) FROM record").fetch_one(&mut *reading).await.unwrap();
+    let erased = buffer.forget("canary.example").await.unwrap();
+    assert!(!erased.log_emptied);
+    assert!(!holds(dir.path(), "canary").is_empty());
+    reading.rollback().await.unwrap();
+    buffer.tidy().await.unwrap();
+    nothing_is_left(dir.path());
+}
+
+#[tokio::test]
+async fn a_site_is_forgotten_also_under_its_other_spelling_and_in_a_text_that_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    append(&buffer, &[on("a", "www.xn--bcher-kva.example"), on("b", "other.example")]).await.unwrap();
+    let url = format!("sqlite://{}", path.display());
+    let other = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::query("UPDATE record SET text = CAST(x'ff' || text AS TEXT) WHERE id = 'b'")
+        .execute(&other)
+        .await
+        .unwrap();
+    assert_eq!(buffer.forget("Bücher.example").await.unwrap().waiting, 1);
+    assert_eq!(buffer.forget("other.example").await.unwrap().waiting, 1);
 }

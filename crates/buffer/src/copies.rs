@@ -1,0 +1,68 @@
+//! Copies of the whole buffer that lie beside it: backups from before a migration (`backups/`), and damaged files
+//! that were set aside (`set-aside/`). For this user alone, and for thirty days.
+
+use crate::error::Result;
+use crate::lock;
+use crate::open::Buffer;
+use sqlx::SqliteConnection;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
+pub(crate) const SET_ASIDE: &str = "set-aside";
+const BACKUPS: &str = "backups";
+
+impl Buffer {
+    /// Deletes set-aside files and backups that are older than 30 days. Says how many.
+    pub fn expire_copies(&self, now: i64) -> Result<u64> {
+        let limit = u64::try_from(now).map_or(UNIX_EPOCH, |ms| UNIX_EPOCH + Duration::from_millis(ms));
+        self.delete_copies(|made| limit.duration_since(made).is_ok_and(|age| age > KEPT_FOR))
+    }
+
+    /// All of them: they hold what is being erased.
+    pub(crate) fn delete_all_copies(&self) -> Result<u64> {
+        self.delete_copies(|_| true)
+    }
+
+    fn delete_copies(&self, old: impl Fn(SystemTime) -> bool) -> Result<u64> {
+        let mut deleted = 0;
+        for folder in [SET_ASIDE, BACKUPS] {
+            let Ok(entries) = std::fs::read_dir(self.path.with_file_name(folder)) else { continue };
+            for entry in entries {
+                let entry = entry?;
+                let metadata = entry.metadata()?;
+                if !old(metadata.modified()?) {
+                    continue;
+                }
+                if metadata.is_dir() {
+                    std::fs::remove_dir_all(entry.path())?;
+                } else {
+                    std::fs::remove_file(entry.path())?;
+                }
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+pub(crate) fn private_dir(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// A copy from before a migration, whole and without a log.
+pub(crate) async fn back_up(path: &Path, connection: &mut SqliteConnection, newest: i64) -> Result<()> {
+    let folder = path.with_file_name(BACKUPS);
+    private_dir(&folder)?;
+    let copy = folder.join(format!("before-schema-{newest}.db"));
+    // Of an attempt that ended half-way; made here, so that it is this user's alone.
+    lock::private(&copy)?.set_len(0)?;
+    sqlx::query("VACUUM INTO ?").bind(copy.to_string_lossy().into_owned()).execute(connection).await?;
+    Ok(())
+}
