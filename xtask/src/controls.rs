@@ -77,7 +77,21 @@ const CONTROLS: &[Control] = &[
         package: "heyho-host",
         fault: "early-ack",
         wrong: "an acknowledgement comes before the commit",
-        tests: &["--test", "kill"],
+        tests: &["--test", "durability", "kill::"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-host",
+        fault: "early-ack",
+        wrong: "an acknowledgement comes before the commit",
+        tests: &["--test", "durability", "writes::"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-host",
+        fault: "normal",
+        wrong: "synchronous=NORMAL: a commit is not synced",
+        tests: &["--test", "durability", "power::"],
         env: &[],
     },
     Control {

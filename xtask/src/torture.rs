@@ -26,9 +26,23 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "kills",
         package: "heyho-host",
-        target: &["--test", "kill"],
-        filter: "",
+        target: &["--test", "durability"],
+        filter: "kill::",
         env: &[("HEYHO_KILLS", "10000")],
+    },
+    Suite {
+        name: "power",
+        package: "heyho-host",
+        target: &["--test", "durability"],
+        filter: "power::",
+        env: &[("HEYHO_CUTS", "2000")],
+    },
+    Suite {
+        name: "writes",
+        package: "heyho-host",
+        target: &["--test", "durability"],
+        filter: "writes::",
+        env: &[("HEYHO_POINTS", "0")],
     },
     Suite {
         name: "model",

