@@ -84,6 +84,14 @@ impl Process {
         self.child.kill().await.with_context(|| format!("kill {}", self.name))
     }
 
+    /// SIGTERM, and the end: as a service manager asks.
+    pub async fn terminate(mut self) -> Result<ExitStatus> {
+        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        self.ended().await
+    }
+
     /// The end of a program that ends by itself.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         let what = format!("{} ends", self.name);

@@ -77,6 +77,11 @@ impl Tray {
         Ok(Tray { bus, watcher })
     }
 
+    /// How many icons have registered so far.
+    pub fn registrations(&self) -> usize {
+        self.watcher.items.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     async fn item(&self) -> Result<Proxy<'static>> {
         let (owner, path) = eventually(BOOT, "the app registers a tray icon", async || {
             let items = self.watcher.items.lock().unwrap_or_else(PoisonError::into_inner);
