@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::guard::{guard, panicked};
 use crate::limits::Limits;
+use crate::mail::Mailer;
 use crate::metrics::{self, Metrics};
 use crate::rates::Rates;
 use crate::secret::Secret;
@@ -35,6 +36,8 @@ pub struct App {
     pub bodies: Bodies,
     pub rates: Rates,
     pub metrics: Metrics,
+    /// None: there is no SMTP server.
+    pub mail: Option<Mailer>,
     pub client_ip_header: Option<HeaderName>,
     pub behind_tls: bool,
 }
@@ -53,6 +56,7 @@ impl App {
             bodies: Bodies::new(limits),
             rates: Rates::new(limits, clock),
             metrics: Metrics::default(),
+            mail: config.mail.as_ref().map(Mailer::new).transpose()?,
             limits: limits.clone(),
             client_ip_header: config.client_ip_header.clone(),
             behind_tls: config.tls.is_some(),
@@ -78,6 +82,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(openapi::Document::openapi())
         .nest("/api/v1/auth", accounts())
         .nest("/api/auth", accounts())
+        .nest("/api/v1", codes())
         .routes(routes!(account::delete))
         .routes(routes!(account::export))
         .routes(routes!(sync::routes::data))
@@ -114,6 +119,15 @@ fn accounts() -> OpenApiRouter<Shared> {
         .routes(routes!(auth::routes::logout_all))
         .routes(routes!(auth::routes::change_password))
         .routes(routes!(auth::routes::me))
+}
+
+/// Where HeyHo's published service has them.
+fn codes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::codes::verify_email))
+        .routes(routes!(auth::codes::resend_verification))
+        .routes(routes!(auth::codes::reset_password_request))
+        .routes(routes!(auth::codes::reset_password))
 }
 
 fn signs_of_life() -> OpenApiRouter<Shared> {

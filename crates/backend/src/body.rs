@@ -4,6 +4,7 @@
 //! the batches of companions, which are smaller, never wait for the large ones.
 
 use crate::error::ApiError;
+use crate::fault::{Fault, planted};
 use crate::limits::{LARGE_BODIES_AT_ONCE, LARGE_BODY as LARGE, Limits};
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -134,6 +135,7 @@ fn encoding(headers: &HeaderMap) -> Result<bool, ApiError> {
 
 fn inflate(bytes: &[u8], max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let mut inflated = Vec::new();
+    let max_bytes = if planted(Fault::NoDecodedLimit) { usize::MAX } else { max_bytes };
     let one_more = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     MultiGzDecoder::new(bytes)
         .take(one_more)

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::limits::Limits;
+use crate::mail::MailSetting;
 use crate::secret::Secret;
 use anyhow::{Context as _, bail};
 use axum::http::{HeaderName, HeaderValue};
@@ -37,6 +38,8 @@ pub struct Config {
     pub client_ip_header: Option<HeaderName>,
     /// Origins whose pages may call from a browser.
     pub cors_origins: Vec<HeaderValue>,
+    /// None: addresses are not confirmed, and nobody can ask for a new password.
+    pub mail: Option<MailSetting>,
     /// None: plain HTTP, for this machine or behind a proxy.
     pub tls: Option<Tls>,
 }
@@ -56,6 +59,7 @@ impl Config {
             clock: Clock::default(),
             client_ip_header: None,
             cors_origins: Vec::new(),
+            mail: None,
             tls: None,
         }
     }

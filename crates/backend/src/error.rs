@@ -31,6 +31,15 @@ pub enum ApiError {
     InvalidCredentials,
     #[error("this e-mail address already has an account")]
     EmailTaken,
+    #[error(
+        "this e-mail address is not confirmed yet: enter the code that was sent to it, or ask for another"
+    )]
+    EmailNotVerified,
+    /// One text, whether it is wrong, spent, too old or tried too often, or there is no such account.
+    #[error("the code is not valid, or no longer; ask for another")]
+    InvalidCode,
+    #[error("this backend sends no e-mail; ask who runs it")]
+    NoMail,
     #[error("{error}")]
     Invalid { field: &'static str, error: String },
     #[error("the body is not the JSON expected here: {0}")]
@@ -75,7 +84,9 @@ impl ApiError {
         match self {
             ApiError::Unauthorized(_) | ApiError::InvalidCredentials => StatusCode::UNAUTHORIZED,
             ApiError::EmailTaken | ApiError::IdempotencyInProgress => StatusCode::CONFLICT,
+            ApiError::EmailNotVerified => StatusCode::FORBIDDEN,
             ApiError::Invalid { .. }
+            | ApiError::InvalidCode
             | ApiError::InvalidJson(_)
             | ApiError::Records(_)
             | ApiError::BatchTooLarge { .. } => StatusCode::BAD_REQUEST,
@@ -84,7 +95,7 @@ impl ApiError {
             ApiError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             ApiError::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            ApiError::NotFound => StatusCode::NOT_FOUND,
+            ApiError::NotFound | ApiError::NoMail => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::SyncFailed(_) | ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -95,6 +106,9 @@ impl ApiError {
             ApiError::Unauthorized(_) => "UNAUTHORIZED",
             ApiError::InvalidCredentials => "INVALID_CREDENTIALS",
             ApiError::EmailTaken => "EMAIL_TAKEN",
+            ApiError::EmailNotVerified => "EMAIL_NOT_VERIFIED",
+            ApiError::InvalidCode => "INVALID_CODE",
+            ApiError::NoMail => "NO_MAIL",
             ApiError::Invalid { .. } | ApiError::Records(_) => "VALIDATION_ERROR",
             ApiError::InvalidJson(_) => "INVALID_JSON",
             ApiError::BatchTooLarge { .. } => "BATCH_TOO_LARGE",

@@ -15,11 +15,14 @@ mod browse;
 pub mod clock;
 pub mod config;
 mod error;
+pub mod fault;
 mod guard;
 pub mod limits;
+pub mod mail;
 mod meta;
 mod metrics;
 mod openapi;
+mod pace;
 mod rates;
 pub mod secret;
 mod serving;
@@ -29,6 +32,7 @@ mod sync;
 
 pub use config::{Config, Database};
 
+use crate::fault::{Fault, planted};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
@@ -57,7 +61,10 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn open(listener: TcpListener, config: Config) -> anyhow::Result<Server> {
+    pub async fn open(listener: TcpListener, mut config: Config) -> anyhow::Result<Server> {
+        if planted(Fault::NoDeadlines) {
+            config.limits.never_close();
+        }
         let address = listener.local_addr().context("the listener has no address")?;
         let (store, secret) = open(&config).await?;
         let app = app::App::new(store, &secret, &config)?;
@@ -81,6 +88,9 @@ impl Server {
         let (tls, limits) = (self.config.tls.as_ref(), &self.config.limits);
         let served = serving::serve(self.listener, router, tls, limits, stop).await;
         purging.abort();
+        if let Some(mailer) = &self.app.mail {
+            mailer.finish(limits::MAIL_FINISH).await;
+        }
         self.app.store.close().await;
         served
     }

@@ -89,6 +89,8 @@ fn configuration(arguments: &Serve) -> anyhow::Result<(String, Config)> {
         (Err(_), Some(path)) => Some(Secret::kept_in(path)?),
         (Err(_), None) => None,
     };
+    let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    config.mail = settings.mail(given("HEYHO_SMTP_URL"), given("HEYHO_MAIL_FROM"))?;
     if matches!(config.database, Database::Postgres(_)) && config.secret.is_none() {
         bail!("HEYHO_JWT_SECRET is not set; with PostgreSQL it is needed, the same for every node");
     }

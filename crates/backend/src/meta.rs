@@ -13,14 +13,18 @@ use serde_json::{Value, json};
 /// What a client may rely on. A word is added when the feature is whole.
 const FEATURES: &[&str] =
     &["data.sync", "idempotency", "gzip", "browsing_data.delete", "account.export", "account.delete"];
+/// Where there is an SMTP server.
+const MAIL_FEATURES: &[&str] = &["email.verification", "password.reset"];
 
 /// What this backend can do, without a sign-in.
 #[utoipa::path(get, path = "/api/v1/capabilities", tag = "operation",
     responses((status = 200, body = Object), Common))]
 pub async fn capabilities(State(app): State<Shared>) -> Json<Value> {
+    let mail = if app.mail.is_some() { MAIL_FEATURES } else { &[] };
+    let features: Vec<&str> = FEATURES.iter().chain(mail).copied().collect();
     Json(json!({
         "protocol": 1,
-        "features": FEATURES,
+        "features": features,
         "limits": {
             "max_page_visits": MAX_RECORDS,
             "max_tab_aggregates": MAX_RECORDS,

@@ -29,6 +29,7 @@ pub struct Rates {
     networks: Buckets<IpAddr>,
     sign_in_networks: Buckets<IpAddr>,
     sign_in_addresses: Buckets<String>,
+    mail_addresses: Buckets<String>,
 }
 
 impl Rates {
@@ -38,6 +39,7 @@ impl Rates {
             networks: Buckets::new(limits.network_requests, clock),
             sign_in_networks: Buckets::new(limits.network_sign_ins, clock),
             sign_in_addresses: Buckets::new(limits.address_sign_ins, clock),
+            mail_addresses: Buckets::new(limits.address_mails, clock),
         }
     }
 
@@ -55,11 +57,18 @@ impl Rates {
         self.sign_in_addresses.take(&address.to_owned())
     }
 
+    /// A message is asked for, from a network and to an e-mail address.
+    pub fn mail(&self, ip: IpAddr, address: &str) -> Result<(), ApiError> {
+        self.sign_in_networks.take(&network(ip))?;
+        self.mail_addresses.take(&address.to_owned())
+    }
+
     pub fn forget_idle(&self) {
         self.users.0.retain_recent();
         self.networks.0.retain_recent();
         self.sign_in_networks.0.retain_recent();
         self.sign_in_addresses.0.retain_recent();
+        self.mail_addresses.0.retain_recent();
     }
 }
 

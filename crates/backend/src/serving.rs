@@ -1,13 +1,16 @@
 //! The listener: connections with deadlines, TLS when there is a certificate, an end that finishes what is under way.
+//!
+//! HTTP/1.1 only: one request at a time on a connection gives each its deadlines (head, body, answer). Over HTTP/2 a
+//! client could hold a hundred answers back with flow control that no deadline sees; a proxy in front may speak it.
 
 use crate::config::Tls;
-use crate::limits::Limits;
+use crate::limits::{Limits, SEND_BUFFER};
+use crate::pace::Pace;
 use anyhow::Context as _;
 use axum::Router;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +26,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let listener = listener.into_std().context("the listener")?;
+    platform::prepare(&listener);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let handle = Handle::new();
     let stopping = tokio::spawn({
@@ -32,30 +36,46 @@ pub async fn serve(
             handle.graceful_shutdown(Some(deadline));
         }
     });
+    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    let mut http = server.http_builder().http1();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_deadline);
+    // `http1_only` comes last, a new acceptor undoes it; a server that finds the version out by itself waits for the
+    // first bytes without end
+    let pace = Pace(limits.answer_deadline);
     let served = match tls {
-        None => {
-            let mut server = axum_server::from_tcp(listener)?.handle(handle);
-            deadlines(server.http_builder(), limits);
-            server.serve(service).await
-        }
+        None => server.acceptor(pace).http1_only().serve(service).await,
         Some(tls) => {
-            let mut server = axum_server::from_tcp_rustls(listener, rustls_config(tls)?)?.handle(handle);
-            deadlines(server.http_builder(), limits);
-            server.serve(service).await
+            let acceptor = RustlsAcceptor::new(rustls_config(tls)?).acceptor(pace);
+            server.acceptor(acceptor).http1_only().serve(service).await
         }
     };
     stopping.abort();
     served.context("serving")
 }
 
-fn deadlines(builder: &mut Builder<TokioExecutor>, limits: &Limits) {
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_deadline);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(limits.header_deadline)
-        .keep_alive_timeout(limits.header_deadline)
-        .max_concurrent_streams(100);
+#[cfg(unix)]
+mod platform {
+    use super::SEND_BUFFER;
+    use rustix::net::sockopt::set_socket_send_buffer_size;
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    /// As many open files as this process may have, and bounded buffers for answers; without either it serves too.
+    pub fn prepare(listener: &std::net::TcpListener) {
+        let mut files = getrlimit(Resource::Nofile);
+        files.current = files.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, files) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+        // connections inherit it
+        if let Err(error) = set_socket_send_buffer_size(listener, SEND_BUFFER) {
+            tracing::warn!(%error, "the buffers of connections stay as they are");
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    pub fn prepare(_listener: &std::net::TcpListener) {}
 }
 
 fn rustls_config(tls: &Tls) -> anyhow::Result<RustlsConfig> {
@@ -70,6 +90,6 @@ fn rustls_config(tls: &Tls) -> anyhow::Result<RustlsConfig> {
         .with_no_client_auth()
         .with_single_cert(certificates, key)
         .context("the certificate and its key")?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(RustlsConfig::from_config(Arc::new(config)))
 }

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Database, Tls};
 use crate::limits::{Limits, Rate};
+use crate::mail::MailSetting;
 use anyhow::{Context as _, bail};
 use axum::http::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -18,6 +19,7 @@ pub struct Settings {
     #[serde(default)]
     pub cors_origins: Vec<String>,
     pub tls: Option<TlsFiles>,
+    pub mail: Option<Mail>,
     #[serde(default)]
     pub limits: LimitSettings,
 }
@@ -29,6 +31,20 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// May hold a password: also read from `HEYHO_SMTP_URL`.
+    pub smtp: Option<String>,
+    pub from: String,
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mail")
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
@@ -38,6 +54,7 @@ pub struct LimitSettings {
     pub network_requests: Option<RateSetting>,
     pub network_sign_ins: Option<RateSetting>,
     pub address_sign_ins: Option<RateSetting>,
+    pub address_mails: Option<RateSetting>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -79,6 +96,21 @@ impl Settings {
         self.limits.apply(&mut config.limits)?;
         Ok(config)
     }
+
+    /// The SMTP server and the sender: from the environment, else from this file; None without a server.
+    pub fn mail(&self, smtp: Option<String>, from: Option<String>) -> anyhow::Result<Option<MailSetting>> {
+        let Some(smtp) = smtp.or_else(|| self.mail.as_ref()?.smtp.clone()) else {
+            if self.mail.is_some() || from.is_some() {
+                bail!("there is a sender for e-mail but no server: set mail.smtp or HEYHO_SMTP_URL");
+            }
+            return Ok(None);
+        };
+        let from = from.or_else(|| Some(self.mail.as_ref()?.from.clone())).context(
+            "there is a server for e-mail but no sender: set mail.from or HEYHO_MAIL_FROM, such as \
+             HeyHo <no-reply@example.org>",
+        )?;
+        MailSetting::parse(&smtp, &from).map(Some)
+    }
 }
 
 impl LimitSettings {
@@ -97,6 +129,7 @@ impl LimitSettings {
             (self.network_requests, &mut limits.network_requests),
             (self.network_sign_ins, &mut limits.network_sign_ins),
             (self.address_sign_ins, &mut limits.address_sign_ins),
+            (self.address_mails, &mut limits.address_mails),
         ] {
             if let Some(RateSetting { burst, per_minute }) = setting {
                 *limit = Rate { burst, per_minute };

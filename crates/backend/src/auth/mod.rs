@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod address;
+pub mod codes;
 pub mod password;
 pub mod refresh;
 pub mod routes;

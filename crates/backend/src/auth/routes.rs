@@ -1,7 +1,7 @@
 //! `/auth/*`: register, sign in, refresh, sign out, who am I.
 
 use super::refresh::RefreshToken;
-use super::{Caller, address};
+use super::{Caller, address, codes};
 use crate::app::{App, Shared};
 use crate::clock;
 use crate::error::ApiError;
@@ -10,7 +10,9 @@ use crate::limits::{
     ACCESS_TOKEN_LIFE, MAX_NAME_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, REFRESH_TOKEN_LIFE,
 };
 use crate::openapi::{Bodies, Common, ErrorBody, SignedInOnly};
-use crate::store::{Created, NewSession, NewUser, Presented, Rotation, SessionEnd, SessionId, User, UserId};
+use crate::store::{
+    Created, NewSession, NewUser, Presented, Purpose, Rotation, SessionEnd, SessionId, User, UserId,
+};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -73,6 +75,18 @@ pub struct SignedIn {
     user: Profile,
 }
 
+/// What registering came to.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Registered {
+    SignedIn(SignedIn),
+    /// With an SMTP server: the code that was sent comes first, then the sign-in.
+    VerifyFirst {
+        user: Profile,
+        verification_required: bool,
+    },
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct Profile {
     #[schema(value_type = String)]
@@ -91,15 +105,15 @@ impl From<User> for Profile {
     }
 }
 
-/// Makes an account and signs in.
+/// Makes an account and signs in; where addresses are confirmed, sends a code instead.
 #[utoipa::path(post, path = "/register", tag = "sign-in", request_body = Registration,
-    responses((status = 201, body = Envelope<SignedIn>), (status = 409, body = ErrorBody), Bodies, Common))]
+    responses((status = 201, body = Envelope<Registered>), (status = 409, body = ErrorBody), Bodies, Common))]
 pub async fn register(
     State(app): State<Shared>,
     Extension(client): Extension<ClientIp>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<Envelope<SignedIn>>), ApiError> {
+) -> Result<(StatusCode, Json<Envelope<Registered>>), ApiError> {
     let form: Registration = app.bodies.json(&headers, body).await?;
     let email = address::parse(&form.email.unwrap_or_default())?;
     app.rates.sign_in(client.0, &email)?;
@@ -116,21 +130,28 @@ pub async fn register(
         first_name,
         last_name,
         feed_epoch: clock::new_id(now)?.to_string(),
-        confirmed_at: Some(now),
+        confirmed_at: app.mail.is_none().then_some(now),
         now,
     };
     match app.store.create_user(user).await? {
         Created::EmailTaken => Err(ApiError::EmailTaken),
+        Created::Created if app.mail.is_some() => {
+            codes::send_later(&app, email.clone(), Purpose::ConfirmAddress);
+            let user = Profile { id: id.0, email };
+            let registered = Registered::VerifyFirst { user, verification_required: true };
+            Ok((StatusCode::CREATED, Envelope::of(registered)))
+        }
         Created::Created => {
             let signed_in = open_session(&app, User { id, email }).await?;
-            Ok((StatusCode::CREATED, Envelope::of(signed_in)))
+            Ok((StatusCode::CREATED, Envelope::of(Registered::SignedIn(signed_in))))
         }
     }
 }
 
 /// Signs in. The answer is the same whichever of address and password was wrong.
 #[utoipa::path(post, path = "/login", tag = "sign-in", request_body = SignIn,
-    responses((status = 200, body = Envelope<SignedIn>), (status = 401, body = ErrorBody), Bodies, Common))]
+    responses((status = 200, body = Envelope<SignedIn>), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody, description = "the address is not confirmed yet"), Bodies, Common))]
 pub async fn login(
     State(app): State<Shared>,
     Extension(client): Extension<ClientIp>,
@@ -151,6 +172,7 @@ pub async fn login(
     let stored = known.as_ref().map(|k| k.password_hash.clone());
     let fits = app.passwords.verify(password, stored).await.map_err(ApiError::Internal)?;
     match known {
+        Some(known) if fits && !known.confirmed && app.mail.is_some() => Err(ApiError::EmailNotVerified),
         Some(known) if fits => Ok(Envelope::of(open_session(&app, known.user).await?)),
         _ => Err(ApiError::InvalidCredentials),
     }
@@ -217,10 +239,12 @@ pub async fn logout_all(State(app): State<Shared>, caller: Caller) -> Result<Sta
 pub async fn change_password(
     State(app): State<Shared>,
     caller: Caller,
+    Extension(client): Extension<ClientIp>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let form: PasswordChange = app.bodies.json(&headers, body).await?;
+    app.rates.sign_in(client.0, &caller.user.email)?;
     let new = new_password("new_password", form.new_password)?;
     let current = form
         .current_password
@@ -268,7 +292,7 @@ fn signed_in(app: &App, user: User, session: SessionId, token: &RefreshToken) ->
     })
 }
 
-fn new_password(field: &'static str, password: Option<String>) -> Result<String, ApiError> {
+pub fn new_password(field: &'static str, password: Option<String>) -> Result<String, ApiError> {
     let password = password.unwrap_or_default();
     let length = password.chars().count();
     if (MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length) {

@@ -7,6 +7,7 @@ use super::request::{self, Form};
 use crate::app::{App, Shared};
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::fault::{Fault, planted};
 use crate::limits::{MAX_DEVICE_CHARS, MAX_KEY_CHARS};
 use crate::openapi::{Bodies, Common, SignedInOnly};
 use crate::store::{Batch, Counts, IdempotencyKey, Saved};
@@ -131,7 +132,11 @@ async fn save(
         batch_id: accepted.batch_id,
         counts,
     };
-    match app.store.save(batch).await.map_err(ApiError::sync)? {
+    let saved = match app.store.save(batch).await {
+        Err(_) if planted(Fault::FailureIsSuccess) => Saved::Now(r#"{"success":true}"#.to_owned()),
+        saved => saved.map_err(ApiError::sync)?,
+    };
+    match saved {
         Saved::Now(body) => Ok(Taken { body, replay: false, counts }),
         Saved::Before(body) => Ok(replayed(body)),
         Saved::KeyReused => Err(ApiError::IdempotencyKeyReused),

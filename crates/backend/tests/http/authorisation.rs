@@ -11,7 +11,19 @@ use serde_json::{Value, json};
 on_each_store!(whatever_is_no_sign_in_is_refused_everywhere, nobody_reads_or_changes_what_is_somebody_elses);
 
 /// What anybody may ask. Everything else needs a sign-in.
-const OPEN: [&str; 7] = ["login", "register", "refresh", "capabilities", "health", "ready", "metrics"];
+const OPEN: [&str; 11] = [
+    "login",
+    "register",
+    "refresh",
+    "verify-email",
+    "resend-verification",
+    "reset-password-request",
+    "reset-password",
+    "capabilities",
+    "health",
+    "ready",
+    "metrics",
+];
 
 /// (method, path) of every operation, and whether it needs a sign-in.
 fn operations() -> Vec<(Method, String, bool)> {

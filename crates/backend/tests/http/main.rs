@@ -13,6 +13,8 @@ mod browse;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod email;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod nodes;
@@ -23,6 +25,11 @@ mod order;
 mod postgres;
 #[cfg(test)]
 mod protection;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+#[path = "../support/smtp.rs"]
+mod smtp;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

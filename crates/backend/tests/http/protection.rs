@@ -4,7 +4,6 @@ use crate::support::{Backend, send, visit};
 use heyho_backend::limits::Rate;
 use reqwest::Method;
 use serde_json::json;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -99,49 +98,6 @@ async fn metrics_count_what_happened_and_name_nobody() {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("example") && !text.contains(&ada.id));
-}
-
-/// Slow clients hold connections, nothing else, and only until the deadline.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_clients_are_closed_at_the_deadline_and_hold_nobody_up() {
-    let backend = Backend::with(|config| {
-        config.limits.header_deadline = Duration::from_secs(2);
-        config.limits.body_deadline = Duration::from_secs(2);
-    })
-    .await;
-    let ada = backend.register("ada@example.org").await;
-    let head = format!(
-        "POST /api/v1/data/sync HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\n{{",
-        ada.access
-    );
-    let mut slow = Vec::new();
-    // both ends are open files of this process
-    let connections = if std::env::var_os("HEYHO_TORTURE").is_some() { 500 } else { 200 };
-    for n in 0..connections {
-        let mut stream = TcpStream::connect(backend.address()).await.unwrap();
-        // half of them stall in the head, half in the body
-        let begin = if n % 2 == 0 { &head[..40] } else { &head[..] };
-        stream.write_all(begin.as_bytes()).await.unwrap();
-        slow.push(stream);
-    }
-    // while they hang, others are served
-    backend.sync(&ada.access, json!([visit("v")]), json!([])).await.ok();
-    let answers =
-        futures_util::future::join_all(slow.into_iter().enumerate().map(async |(n, mut stream)| {
-            let mut answer = String::new();
-            let end = tokio::time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await;
-            end.unwrap_or_else(|_| panic!("connection {n} was not closed")).ok();
-            (n, answer)
-        }))
-        .await;
-    for (n, answer) in answers {
-        if n % 2 == 1 {
-            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-            assert!(answer.contains("REQUEST_TIMEOUT") && answer.contains("connection: close"), "{answer}");
-        } else {
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

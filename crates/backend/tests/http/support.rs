@@ -127,6 +127,12 @@ impl Backend {
         self.start().await;
     }
 
+    /// Starts it again with other settings.
+    pub async fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        self.restart().await;
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address.unwrap()
     }

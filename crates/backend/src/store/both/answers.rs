@@ -3,8 +3,21 @@
 
 use super::{Connection, Tx};
 use crate::clock::Millis;
+use crate::fault::{Fault, planted};
 use crate::limits::IDEMPOTENCY_LIFE;
 use crate::store::{Answered, IdempotencyKey, Result, UserId};
+
+/// The end of a batch: afterwards it may be answered.
+pub(super) async fn commit(tx: Tx) -> Result<()> {
+    if planted(Fault::AnswerBeforeCommit) {
+        tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tx.commit().await
+        });
+        return Ok(());
+    }
+    Ok(tx.commit().await?)
+}
 
 pub(super) async fn answered(
     connection: &mut Connection,

@@ -1,16 +1,15 @@
 //! Reading the feed, in SQL that both databases read.
 
 use super::{This, Tx};
+use crate::fault::{Fault, planted};
+use crate::store::columns::Table;
 use crate::store::feed::{Found, Gathering, merge};
+use crate::store::rows::{AggregateColumns, VisitColumns};
 use crate::store::{Feed, Page, PageQuery, Result, Tombstone};
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use heyho_records::Kind;
-
-const VISITS: &str = "SELECT version, id, source, record, updated_at FROM page_visits
-    WHERE user_id = $1 AND (version, id, source) > ($2, $3, $4) ORDER BY version, id, source LIMIT $5";
-const AGGREGATES: &str = "SELECT version, id, source, record, updated_at FROM tab_aggregates
-    WHERE user_id = $1 AND (version, id, source) > ($2, $3, $4) ORDER BY version, id, source LIMIT $5";
+use sqlx::AssertSqlSafe;
 
 #[async_trait]
 impl Feed for This {
@@ -18,10 +17,12 @@ impl Feed for This {
         // one snapshot over both tables
         let mut tx = self.snapshot().await?;
         let mut kinds = Vec::new();
-        for (kind, sql) in [(Kind::PageVisit, VISITS), (Kind::TabAggregate, AGGREGATES)] {
-            if query.kind.is_none_or(|wanted| wanted == kind) {
-                kinds.push(of_kind(&mut tx, kind, sql, &query).await?);
-            }
+        let wanted = |kind| query.kind.is_none_or(|wanted| wanted == kind);
+        if wanted(Kind::PageVisit) {
+            kinds.push(of_kind::<VisitColumns>(&mut tx, &query).await?);
+        }
+        if wanted(Kind::TabAggregate) {
+            kinds.push(of_kind::<AggregateColumns>(&mut tx, &query).await?);
         }
         Ok(merge(kinds, query.limit))
     }
@@ -44,10 +45,16 @@ impl Feed for This {
     }
 }
 
-async fn of_kind(tx: &mut Tx, kind: Kind, sql: &'static str, query: &PageQuery) -> Result<Gathering> {
-    let (version, id, source) = query.after.within(kind);
+async fn of_kind<C: Table>(tx: &mut Tx, query: &PageQuery) -> Result<Gathering> {
+    let (version, id, source) = query.after.within(C::KIND);
+    let whose = if planted(Fault::AnyUsersRecords) { "$1 IS NOT NULL" } else { "user_id = $1" };
+    let sql = format!(
+        "SELECT version, id, source, record, updated_at FROM {}
+         WHERE {whose} AND (version, id, source) > ($2, $3, $4) ORDER BY version, id, source LIMIT $5",
+        C::NAME
+    );
     let mut gathering = Gathering::new();
-    let mut rows = sqlx::query_as::<_, Found>(sql)
+    let mut rows = sqlx::query_as::<_, Found>(AssertSqlSafe(sql))
         .bind(query.user)
         .bind(version)
         .bind(id)
@@ -55,7 +62,7 @@ async fn of_kind(tx: &mut Tx, kind: Kind, sql: &'static str, query: &PageQuery) 
         .bind(query.limit + 1)
         .fetch(&mut **tx);
     while let Some(found) = rows.try_next().await? {
-        if !gathering.take(found.of(kind), query.limit) {
+        if !gathering.take(found.of(C::KIND), query.limit) {
             break;
         }
     }

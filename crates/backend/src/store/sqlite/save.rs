@@ -6,7 +6,7 @@
 //! Lookups by key fix their order with CROSS JOIN and scalar subqueries: from the keys, each by its index. Left to the
 //! planner, which has no statistics, they took time with the square of a user's rows.
 
-use super::answers::{answered, note_device, remember};
+use super::answers::{answered, commit, note_device, remember};
 use super::*;
 use crate::store::columns::{Column, Table};
 use crate::store::decide::{Held, Sorted, sort};
@@ -84,7 +84,7 @@ impl Records for SqliteStore {
         if let Some((key, body_hash)) = &batch.idempotency {
             remember(&mut tx, key, body_hash, &body, batch.now).await?;
         }
-        tx.commit().await?;
+        commit(tx).await?;
         Ok(Saved::Now(body))
     }
 

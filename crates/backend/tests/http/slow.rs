@@ -1,0 +1,138 @@
+//! Clients at one byte a second: they hold a connection, nothing else, and only until the deadline.
+
+use crate::support::{Backend, START, visit};
+use serde_json::json;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// So many at once, of each kind a fourth.
+const CONNECTIONS: usize = 500;
+const DEADLINE: Duration = Duration::from_secs(3);
+/// By then a connection is closed, or never.
+const NEVER: Duration = Duration::from_secs(25);
+
+/// What a client is slow with.
+#[derive(Debug, Clone, Copy)]
+enum Slow {
+    /// It connects and says nothing.
+    Silent,
+    Head,
+    Body,
+    Reader,
+}
+
+/// What became of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    /// It was told why, then closed.
+    Told(String),
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up() {
+    let backend = Backend::with(|config| {
+        config.limits.header_deadline = DEADLINE;
+        config.limits.body_deadline = DEADLINE;
+        config.limits.answer_deadline = DEADLINE;
+    })
+    .await;
+    let ada = backend.register("ada@example.org").await;
+    // a page larger than what the system holds for a connection
+    let large: Vec<_> = (0..25)
+        .map(|n| {
+            let mut record = visit(&format!("v{n}"));
+            record["title"] = json!("x".repeat(40_000));
+            record
+        })
+        .collect();
+    backend.sync(&ada.access, json!(large), json!([])).await.ok();
+
+    let crawling = futures_util::future::join_all((0..CONNECTIONS).map(|n| {
+        let kind = [Slow::Silent, Slow::Head, Slow::Body, Slow::Reader][n % 4];
+        let (address, token) = (backend.address(), ada.access.clone());
+        tokio::spawn(async move {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            let stream = socket.connect(address).await.unwrap();
+            let end = tokio::time::timeout(NEVER, crawl(kind, stream, &token)).await;
+            (kind, end.unwrap_or_else(|_| panic!("a connection slow with its {kind:?} was not closed")))
+        })
+    }));
+    // while they crawl, others are served
+    let served = async {
+        for n in 0..100 {
+            let mut record = visit(&format!("other-{n}"));
+            record["visited_at"] = json!(START + n);
+            backend.sync(&ada.access, json!([record]), json!([])).await.ok();
+        }
+    };
+    let (ends, ()) = tokio::join!(crawling, served);
+    for end in ends {
+        match end.unwrap() {
+            (Slow::Body, End::Told(why)) => {
+                assert!(why.starts_with("HTTP/1.1 408") && why.contains("REQUEST_TIMEOUT"), "{why}");
+                assert!(why.contains("connection: close"), "{why}");
+            }
+            (Slow::Body, End::Closed) => panic!("a body that came too slowly was not told so"),
+            (_, end) => assert_eq!(end, End::Closed),
+        }
+    }
+}
+
+/// Sends or reads a byte a second until the server ends it.
+async fn crawl(kind: Slow, mut stream: TcpStream, token: &str) -> End {
+    let get = "GET /api/v1/browsing_data?kind=pageVisit&limit=25 HTTP/1.1\r\n".to_owned();
+    let authorization = format!("host: x\r\nauthorization: Bearer {token}\r\n");
+    let post = format!("POST /api/v1/data/sync HTTP/1.1\r\n{authorization}content-length: 1000\r\n\r\n");
+    let (at_once, slowly) = match kind {
+        Slow::Silent => (String::new(), String::new()),
+        Slow::Head => (String::new(), get + &authorization),
+        Slow::Body => (post, "{".repeat(1000)),
+        Slow::Reader => (get + &authorization + "\r\n", String::new()),
+    };
+    stream.write_all(at_once.as_bytes()).await.unwrap();
+    if matches!(kind, Slow::Reader) {
+        return read_slowly(&stream).await;
+    }
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut bytes = slowly.bytes();
+    let mut read = Vec::new();
+    loop {
+        tokio::select! {
+            end = stream.read_buf(&mut read) => match end {
+                Ok(0) | Err(_) if read.is_empty() => return End::Closed,
+                Ok(0) | Err(_) => return End::Told(String::from_utf8_lossy(&read).into_owned()),
+                Ok(_) => {}
+            },
+            _ = second.tick() => if let Some(byte) = bytes.next() {
+                drop(stream.write_all(&[byte]).await);
+            },
+        }
+    }
+}
+
+async fn read_slowly(stream: &TcpStream) -> End {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            // a reset is seen whatever is still to be read
+            ready = stream.ready(Interest::ERROR) => if ready.unwrap().is_error() {
+                return End::Closed;
+            },
+            _ = second.tick() => drop(stream.try_read(&mut [0])),
+        }
+    }
+}
+
+/// A connection that was served and then says nothing more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_is_closed() {
+    let backend = Backend::with(|config| config.limits.header_deadline = Duration::from_millis(500)).await;
+    let mut stream = TcpStream::connect(backend.address()).await.unwrap();
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(NEVER, stream.read_to_end(&mut answer)).await.expect("it was not closed").unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
