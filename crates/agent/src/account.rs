@@ -104,6 +104,11 @@ impl Keeper {
         .await;
     }
 
+    /// Empties the store where nobody has signed in since the start.
+    pub async fn clear_left_over(&self) {
+        self.write(|kept| kept.is_none()).await;
+    }
+
     pub async fn clear(&self) {
         self.write(|kept| {
             *kept = None;

@@ -12,6 +12,12 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn now_ms(&self) -> i64 {
         self.now().as_millisecond()
     }
+
+    /// Milliseconds of a clock that never jumps and counts while the machine sleeps, from any origin. `None`:
+    /// the system's own is good; a clock that is played gives its own.
+    fn boot_ms(&self) -> Option<i64> {
+        None
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -90,6 +90,8 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
     let mut tasks = tokio::task::JoinSet::new();
     let mut attached = Vec::new();
     let mut hears_events = false;
+    // Whoever pushes holds a sender of the writer, so the end of the reader has to reach them otherwise.
+    let (here, gone) = watch::channel(());
     while let Some(Ok(line)) = lines.next().await {
         let numbered: Numbered = match serde_json::from_str(&line) {
             Ok(numbered) => numbered,
@@ -110,10 +112,10 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
         if matches!(numbered.request, Request::Attach { .. } | Request::Subscribe) && !hears_events {
             hears_events = true;
             if let Some(events) = companion.events() {
-                tasks.spawn(push_events(out.clone(), events));
+                tasks.spawn(push_events(out.clone(), events, gone.clone()));
             }
         }
-        let (out, companion) = (out.clone(), companion.clone());
+        let (out, companion, gone) = (out.clone(), companion.clone(), gone.clone());
         tasks.spawn(async move {
             let Numbered { id, request } = numbered;
             let subscribing = matches!(request, Request::Subscribe);
@@ -123,14 +125,14 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
             };
             send(&out, &answer).await;
             if subscribing {
-                push_statuses(&out, companion.watch()).await;
+                push_statuses(&out, companion.watch(), gone).await;
             }
         });
         while tasks.try_join_next().is_some() {}
     }
     // The client is gone: its requests go on where they change something, but nobody waits for events.
     tasks.detach_all();
-    drop(out);
+    drop((here, attached, out));
     let _ = writing.await;
 }
 
@@ -156,7 +158,11 @@ async fn send(out: &mpsc::Sender<String>, message: &Message) -> bool {
     }
 }
 
-async fn push_events(out: mpsc::Sender<String>, mut events: broadcast::Receiver<Event>) {
+async fn push_events(
+    out: mpsc::Sender<String>,
+    mut events: broadcast::Receiver<Event>,
+    mut gone: watch::Receiver<()>,
+) {
     loop {
         tokio::select! {
             event = events.recv() => match event {
@@ -166,15 +172,21 @@ async fn push_events(out: mpsc::Sender<String>, mut events: broadcast::Receiver<
                 Err(broadcast::error::RecvError::Closed) => return,
             },
             () = out.closed() => return,
+            _ = gone.changed() => return,
         }
     }
 }
 
-async fn push_statuses(out: &mpsc::Sender<String>, mut status: watch::Receiver<Option<Status>>) {
+async fn push_statuses(
+    out: &mpsc::Sender<String>,
+    mut status: watch::Receiver<Option<Status>>,
+    mut gone: watch::Receiver<()>,
+) {
     loop {
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
             () = out.closed() => return,
+            _ = gone.changed() => return,
         }
         let Some(current) = status.borrow_and_update().clone() else { return };
         if !send(out, &Message::Event(Event::Status(Box::new(current)))).await {

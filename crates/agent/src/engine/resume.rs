@@ -26,8 +26,9 @@ impl Engine {
         let account = match self.buffer.signed_in().await {
             Ok(Some(account)) => account,
             Ok(None) => {
-                // What a sign-out left behind when the program died in the middle of it.
-                self.keeper.clear().await;
+                // What a sign-out left behind when the program died in the middle of it; not what somebody who signs
+                // in at this moment has just stored.
+                self.keeper.clear_left_over().await;
                 return;
             }
             Err(error) => return self.live.change(|live| live.buffer_problem = Some(unusable(&error))),
