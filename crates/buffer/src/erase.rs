@@ -83,6 +83,13 @@ impl Buffer {
     pub async fn discard_account(&self, email_or_ref: &str) -> Result<Erased> {
         let mut tx = self.write().await?;
         let mut erased = Erased::default();
+        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM account WHERE email = ?1 OR ref = ?1")
+            .bind(email_or_ref)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if known.is_none() {
+            return Ok(erased);
+        }
         // Asked anew by each statement: there are few accounts.
         const THEIRS: &str = "(SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
         for (state, deleted) in [("state = 1", &mut erased.waiting), ("state > 1", &mut erased.failed)] {

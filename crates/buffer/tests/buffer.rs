@@ -245,7 +245,13 @@ async fn nobodys_records_go_under_somebody_elses_account() {
     assert_eq!((totals.waiting(), totals.unclaimed), (0, 2));
     assert_eq!(
         totals.others,
-        [Other { email: "a@x".into(), backend: "http://b".into(), waiting: 3, failed: 0 }]
+        [Other {
+            r#ref: a.r#ref.clone(),
+            email: "a@x".into(),
+            backend: "http://b".into(),
+            waiting: 3,
+            failed: 0
+        }]
     );
     let a = bench.sign_in("a").await;
     assert_eq!(ids(bench.oldest(&a).await), ["before", "mine", "between", "late"]);

@@ -161,7 +161,7 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
     // Where SQLite cannot even read the first page, its own attempt to open the file may move the log into it.
     assert!(untouched * 4 >= recovered * 3, "{untouched} of {recovered} set aside as they were found");
     println!(
-        "{cases} damaged buffers: all opened, {recovered} set aside ({untouched} byte for byte), {saved} records saved from those, \
+        "figures: {cases} damaged buffers: all opened, {recovered} set aside ({untouched} byte for byte), {saved} records saved from those, \
          {unreadable} unreadable, {wrong} texts that were not what was stored and said so"
     );
 }
