@@ -5,6 +5,7 @@
 //!
 //! - [`machine`]: Debian packages, Node, npm packages, crates, cargo-deny;
 //! - [`stamp`]: is this newer than what was made from it;
+//! - [`bench`]: what it costs, measured by `bench/`;
 //! - [`build`]: the web parts, and the one way in which cargo is asked to build;
 //! - [`checks`]: what is judged without running it;
 //! - [`controls`]: faults the suites must notice;
@@ -16,6 +17,7 @@
 
 #![expect(clippy::print_stdout, reason = "what the test runners print, and the closing line, is the output")]
 
+mod bench;
 mod build;
 mod checks;
 mod controls;
@@ -34,6 +36,8 @@ cargo xtask run                   build everything and do the whole job once: wi
                                   without one, a scripted browsing session with a summary
 cargo xtask test [SUITE [FILTER]] every check and every test, or one suite, or its tests whose name contains FILTER
 
+cargo xtask bench [FIGURE…]       what it costs, each figure beside its limit, into docs/performance (half an hour);
+                                  with --quick only whether every figure can be taken
 cargo xtask torture [SUITE]       the suites that have a size at their largest, for hours
 
 Suites of test: checks, ui, extension, a crate by the name of its folder, companion (the desktop app),
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         ["test"] => suites::test(None, None),
         ["test", suite] => suites::test(Some(suite), None),
         ["test", suite, filter] => suites::test(Some(suite), Some(filter)),
+        ["bench", figures @ ..] => bench::run(figures),
         ["torture"] => torture::run(None),
         ["torture", suite] => torture::run(Some(suite)),
         _ => {

@@ -4,7 +4,7 @@
 use crate::build::{self, TestProgram};
 use crate::shell::{self, command, root, say};
 use crate::tally::Tally;
-use crate::{checks, controls, machine};
+use crate::{bench, checks, controls, machine};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -12,6 +12,7 @@ use std::time::Instant;
 
 const END_TO_END: &str = "end-to-end";
 const CONTROLS: &str = "controls";
+const BENCH: &str = "bench";
 const WEB: [&str; 2] = ["ui", "extension"];
 
 /// Runs all suites, or one; true when nothing failed.
@@ -43,6 +44,10 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
         let last = suites.remove_entry(END_TO_END);
         for (suite, programs) in suites.into_iter().chain(last) {
             report.time(suite, || Ok(((), cargo_tests(suite, &programs, filter)?)))?;
+        }
+        if wanted(BENCH) && filter.is_none() {
+            say("every figure once, as a smoke test");
+            report.time("bench, quick", || Ok(((), run(&mut bench::quick()?)?)))?;
         }
     }
 
