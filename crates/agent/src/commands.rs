@@ -14,6 +14,7 @@ pub use running::kept_pause;
 pub use session::driver;
 
 use crate::account::Keeper;
+use crate::checkup::check_tokens;
 use crate::engine::Command;
 use crate::live::{Connected, Live};
 use crate::publish::compose;
@@ -21,7 +22,9 @@ use heyho_buffer::{Buffer, BufferError};
 use heyho_local::clock::Clock;
 use heyho_local::config::Config;
 use heyho_local::paths::Paths;
-use heyho_local::vocabulary::{Answering, Attached, Companion, Event, Fault, FaultCode, Request, VERSION};
+use heyho_local::vocabulary::{
+    Answering, Attached, Companion, Event, Fault, FaultCode, Finding, Request, VERSION,
+};
 use heyho_records::status::Status;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -68,7 +71,8 @@ impl Companion for Service {
 impl Service {
     async fn answer(&self, request: Request) -> Result<Value, Fault> {
         match request {
-            Request::Hello { .. } => json_of(&json!({ "version": VERSION, "program": "heyho-agent" })),
+            Request::Hello { .. } => json_of(&json!({ "version": VERSION, "program": "heyho-agent",
+                "release": env!("CARGO_PKG_VERSION") })),
             Request::Status | Request::Subscribe => json_of(&self.status().await),
             // Counted where the connection is known: see `attach`.
             Request::Attach { .. } => Ok(Value::Null),
@@ -109,6 +113,7 @@ impl Service {
             Request::DiscardAccount { account } => json_of(&self.discard_account(&account).await?),
             Request::Erase => json_of(&self.erase().await?),
             Request::Diagnostics => json_of(&self.diagnostics().await),
+            Request::Checkup => json_of(&self.checkup().await),
             Request::Open => match &self.open {
                 Some(open) => {
                     open.send(()).await.map_err(|_| ending())?;
@@ -128,6 +133,16 @@ impl Service {
     async fn status(&self) -> Status {
         let interval = self.config.borrow().sync.interval;
         compose(&self.buffer, &self.live, self.clock.as_ref(), interval).await
+    }
+
+    async fn checkup(&self) -> Vec<Finding> {
+        let wanted = self.config.borrow().tokens;
+        let mut findings = vec![check_tokens(wanted, &self.paths).await];
+        if let Some(note) = self.keeper.note() {
+            let advice = "when the token store works again, sign in again: heyho login --email …";
+            findings.push(Finding::bad("session", note.text, advice));
+        }
+        findings
     }
 
     async fn tell(&self, command: Command) -> Result<Value, Fault> {

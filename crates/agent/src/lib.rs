@@ -17,6 +17,7 @@
 
 mod account;
 mod carry;
+mod checkup;
 mod commands;
 mod engine;
 pub mod export;
@@ -31,6 +32,7 @@ mod tokenholder;
 mod tokens;
 mod upkeep;
 
+pub use checkup::{check_backend, check_tokens};
 pub use commands::{driver, shown, waiting_record};
 pub use heyho_sync::surroundings::Surroundings;
 pub use lock::{AgentLock, LockError};

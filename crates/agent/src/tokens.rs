@@ -46,6 +46,8 @@ pub trait TokenStore: Send + Sync + std::fmt::Debug {
     fn load(&self) -> Result<Option<Stored>, StoreError>;
     fn save(&self, stored: &Stored) -> Result<(), StoreError>;
     fn clear(&self) -> Result<(), StoreError>;
+    /// Whether something can be kept there: writes, reads back and deletes; a session that is there stays.
+    fn probe(&self) -> Result<(), StoreError>;
 }
 
 /// The Secret Service, the Keychain, or the Credential Manager.
@@ -53,8 +55,8 @@ pub trait TokenStore: Send + Sync + std::fmt::Debug {
 pub struct KeyringStore;
 
 impl KeyringStore {
-    fn entry() -> Result<keyring::Entry, StoreError> {
-        keyring::Entry::new(SERVICE, ENTRY).map_err(|e| {
+    fn entry(name: &str) -> Result<keyring::Entry, StoreError> {
+        keyring::Entry::new(SERVICE, name).map_err(|e| {
             let why = match (&e, keyring::Entry::store_status()) {
                 (keyring::Error::NoDefaultStore, Err(status)) => status.to_string(),
                 _ => e.to_string(),
@@ -66,7 +68,7 @@ impl KeyringStore {
 
 impl TokenStore for KeyringStore {
     fn load(&self) -> Result<Option<Stored>, StoreError> {
-        match KeyringStore::entry()?.get_secret() {
+        match KeyringStore::entry(ENTRY)?.get_secret() {
             // What another version wrote and this one cannot read means signing in again, nothing worse.
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(keyring::Error::NoEntry) => Ok(None),
@@ -76,13 +78,26 @@ impl TokenStore for KeyringStore {
 
     fn save(&self, stored: &Stored) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(stored).map_err(|e| StoreError::Keyring(e.to_string()))?;
-        KeyringStore::entry()?.set_secret(&bytes).map_err(|e| StoreError::Keyring(e.to_string()))
+        KeyringStore::entry(ENTRY)?.set_secret(&bytes).map_err(|e| StoreError::Keyring(e.to_string()))
     }
 
     fn clear(&self) -> Result<(), StoreError> {
-        match KeyringStore::entry()?.delete_credential() {
+        match KeyringStore::entry(ENTRY)?.delete_credential() {
             Ok(()) | Err(keyring::Error::NoEntry) => Ok(()),
             Err(e) => Err(StoreError::Keyring(e.to_string())),
+        }
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        let name = format!("probe-{}", heyho_local::clock::new_id().simple());
+        let entry = KeyringStore::entry(&name)?;
+        let failed = |e: keyring::Error| StoreError::Keyring(e.to_string());
+        entry.set_secret(name.as_bytes()).map_err(failed)?;
+        let read = entry.get_secret().map_err(failed);
+        entry.delete_credential().map_err(failed)?;
+        match read? == name.as_bytes() {
+            true => Ok(()),
+            false => Err(StoreError::Keyring("it gave back something else than was written".to_owned())),
         }
     }
 }
@@ -119,6 +134,18 @@ impl TokenStore for FileStore {
         match std::fs::remove_file(&self.path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::File(e.to_string())),
             _ => Ok(()),
+        }
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        let beside = self.path.with_extension("probe");
+        let failed = |e: std::io::Error| StoreError::File(e.to_string());
+        write_private(&beside, b"probe").map_err(failed)?;
+        let read = std::fs::read(&beside).map_err(failed);
+        std::fs::remove_file(&beside).map_err(failed)?;
+        match read? == b"probe" {
+            true => Ok(()),
+            false => Err(StoreError::File("it gave back something else than was written".to_owned())),
         }
     }
 }

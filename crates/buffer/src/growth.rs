@@ -192,6 +192,11 @@ impl Buffer {
 
     /// The kind of network file system the buffer lies on, where it does: locks and the log are not
     /// trustworthy there.
+    /// Room on its disk; none: it cannot be known.
+    pub fn free_bytes(&self) -> Option<u64> {
+        platform::free_bytes(&self.path)
+    }
+
     pub fn network_file_system(&self) -> Option<&'static str> {
         network_file_system(&self.path)
     }

@@ -76,6 +76,7 @@ impl Buffer {
                 at: timestamp(run.ended_at.unwrap_or(run.started_at)),
                 outcome: run.outcome,
                 sent: run.sent,
+                why: run.why,
             }),
             last_confirmed_at: confirmed.map(timestamp),
             next_attempt_at: None,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Keeps your browsing records safe and delivers them to your backend.
 #[derive(Debug, Parser)]
-#[command(name = "heyho", version, arg_required_else_help = true)]
+#[command(name = "heyho", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 pub struct Arguments {
     /// Print facts as JSON.
     #[arg(long, global = true)]
@@ -13,6 +13,9 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 }
+
+const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 64 mistyped; 65 bad data; 69 backend unreachable; \
+75 try later (paused, or the backend asked for it); 77 sign-in needed; 78 a setting is not accepted.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -28,13 +31,18 @@ pub enum Command {
     Login(Login),
     /// Sign out. Records stay here.
     Logout,
+    /// Make records yours that were captured while nobody was signed in.
+    Claim,
+    /// Look at records that wait to be sent.
+    #[command(subcommand)]
+    Waiting(Waiting),
     /// Look at records that could not be delivered, and deal with them.
     #[command(subcommand)]
     Failed(Failed),
     /// Write everything that is kept here to a file, one JSON record a line.
     Export {
-        /// `-` for standard output.
-        file: PathBuf,
+        #[command(flatten)]
+        to: Target,
         /// Only records of this account.
         #[arg(long, value_name = "EMAIL")]
         account: Option<String>,
@@ -44,16 +52,22 @@ pub enum Command {
         /// `-` for standard input.
         file: PathBuf,
     },
-    /// Look at records that wait to be sent.
-    #[command(subcommand)]
-    Waiting(Waiting),
     /// Delete everything that is kept here for an account, waiting and failed.
     Discard {
         #[arg(long, value_name = "EMAIL")]
         account: String,
+        #[command(flatten)]
+        sure: Sure,
     },
     /// Delete everything that is kept here about a site and its subdomains.
-    Forget { domain: String },
+    Forget {
+        domain: String,
+        /// At the backend too, where it can.
+        #[arg(long)]
+        backend: bool,
+    },
+    /// Delete every record that is kept here, of everybody. Sign-in and settings stay.
+    Erase(Sure),
     /// Stop sending for a while; records are still kept safely.
     Pause {
         /// Such as `1h` or `30m`; without it until `heyho resume`.
@@ -71,6 +85,10 @@ pub enum Command {
     Doctor,
     /// Run the companion without a window, until it is stopped.
     Agent,
+    /// Print the completions of a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page.
+    Man,
 }
 
 #[derive(Debug, Args)]
@@ -96,35 +114,82 @@ pub struct Login {
     pub claim: String,
 }
 
+/// Where an export goes.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// `-` for standard output.
+    pub file: PathBuf,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Before something is deleted for good.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Sure {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Waiting {
     /// List them, the oldest first.
-    List,
+    List {
+        /// Only those with these words in title or address.
+        #[arg(long, value_name = "WORDS")]
+        search: Option<String>,
+    },
+    /// Delete before they are sent, by the numbers that `heyho waiting list` shows.
+    Discard {
+        #[arg(required = true)]
+        numbers: Vec<i64>,
+        #[command(flatten)]
+        sure: Sure,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Failed {
     /// List them with their reasons.
-    List,
+    List {
+        /// Only this reason, such as `rejected_by_backend`.
+        #[arg(long, value_name = "CODE")]
+        reason: Option<String>,
+    },
     /// Show one with the record itself.
-    Show { id: i64 },
+    Show {
+        /// Its number, or the record's own id.
+        id: String,
+    },
     /// Send again: these, or all.
     Retry(Which),
     /// Delete for good.
-    Discard(Which),
+    Discard {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        sure: Sure,
+    },
     /// Keep without asking for attention.
     Keep(Which),
     /// Write them to a file, one JSON record a line.
-    Export { file: PathBuf },
+    Export {
+        #[command(flatten)]
+        to: Target,
+    },
 }
 
 #[derive(Debug, Args)]
-#[group(required = true)]
+#[group(required = true, multiple = false)]
 pub struct Which {
-    /// Numbers, as `heyho failed list` shows them.
-    pub ids: Vec<i64>,
-    #[arg(long, conflicts_with = "ids")]
+    /// Numbers, as `heyho failed list` shows them, or the records' own ids.
+    pub ids: Vec<String>,
+    #[arg(long)]
     pub all: bool,
+    /// All of one reason.
+    #[arg(long, value_name = "CODE")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -145,10 +210,12 @@ pub enum Browsers {
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Show one setting, such as `backend.url`.
-    Get { key: String },
-    /// Change one setting.
+    /// Show one setting, such as `backend.url`; without a key all of them.
+    Get { key: Option<String> },
+    /// Change one setting. It holds at once.
     Set { key: String, value: String },
+    /// Take a setting out, so that its default holds.
+    Unset { key: String },
     /// Where the settings lie.
     Path,
 }

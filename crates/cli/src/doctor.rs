@@ -1,121 +1,169 @@
-//! `doctor`: looks at each part, says how it stands and what to do.
+//! `doctor`: looks at each part, says how it stands and what to do. Ends with 0 when all is well, else with 1.
 
+use crate::Context;
 use crate::browsers::{all, is_well, rows};
 use crate::link::running;
 use crate::sync::open;
-use crate::{Context, sentence};
-use heyho_agent::{FileStore, KeyringStore, TokenStore, driver};
-use heyho_local::config::{Config, TokenStore as Wanted};
-use heyho_local::vocabulary::Fault;
-use serde::Serialize;
+use heyho_agent::{check_backend, check_tokens};
+use heyho_buffer::{Buffer, LOG_ALARM};
+use heyho_local::clock::{Clock, SystemClock};
+use heyho_local::config;
+use heyho_local::socket::Client;
+use heyho_local::vocabulary::{Companion, Fault, FaultCode, Finding, Request, ask};
+use heyho_records::words::size;
 use std::process::ExitCode;
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Finding {
-    part: &'static str,
-    good: bool,
-    text: String,
-    /// What to do about it.
-    advice: Option<String>,
-}
+/// Below this the buffer refuses to grow soon: a tenth of the free disk is the default cap.
+const LITTLE_ROOM: u64 = 200_000_000;
 
 pub async fn doctor(context: &Context) -> Result<ExitCode, Fault> {
-    let mut findings =
-        vec![settings(context), database(context).await, agent(context).await, tokens(context).await];
-    findings.push(backend(context).await);
+    let agent = running(context).await;
+    let mut findings = settings(context);
+    findings.extend(database(context).await);
+    findings.extend(companion(context, agent.as_ref()).await);
+    findings.extend(tokens(context, agent.as_ref()).await);
+    findings.extend(check_backend(&context.config, SystemClock.now()).await);
     findings.extend(browsers(context).await);
     let all_good = findings.iter().all(|f| f.good);
-    context.out.say(&findings, |findings| {
-        let lines = findings.iter().map(|f| {
-            let advice = f.advice.as_deref().map_or(String::new(), |a| format!("\n           {a}"));
-            format!("{:<4} {:<10}{}{advice}", if f.good { "ok" } else { "!!" }, f.part, f.text)
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    })?;
+    context.out.say(&findings, |findings| findings.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn good(part: &'static str, text: impl Into<String>) -> Finding {
-    Finding { part, good: true, text: text.into(), advice: None }
+fn line(finding: &Finding) -> String {
+    let mark = if finding.good { "ok" } else { "!!" };
+    let advice =
+        finding.advice.as_deref().map_or(String::new(), |advice| format!("\n               → {advice}"));
+    format!("{mark:<4} {:<10}{}{advice}", finding.part, finding.text)
 }
 
-fn bad(part: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { part, good: false, text: text.into(), advice: Some(advice.into()) }
-}
-
-fn settings(context: &Context) -> Finding {
-    let file = context.paths.config_file();
-    match Config::load(&file) {
-        Ok(config) if config.warnings.is_empty() => good("settings", file.display().to_string()),
-        Ok(config) => bad("settings", config.warnings.join("; "), "check the spelling of these keys"),
-        Err(e) => bad("settings", e.to_string(), "mend the file, or use: heyho config set KEY VALUE"),
+fn settings(context: &Context) -> Vec<Finding> {
+    const PART: &str = "settings";
+    let settings = config::settings(&context.paths.config_file());
+    let mut found: Vec<Finding> = settings
+        .problem
+        .iter()
+        .map(|problem| {
+            let advice = match &problem.key {
+                Some(key) => format!("heyho config set {key} VALUE, or heyho config unset {key}"),
+                None => "mend the file; heyho config path says where it lies".to_owned(),
+            };
+            Finding::bad(PART, problem.text.clone(), advice)
+        })
+        .collect();
+    let unknown = settings.unknown.iter();
+    found.extend(unknown.map(|key| {
+        Finding::bad(
+            PART,
+            format!("{key} means nothing here"),
+            "check its spelling: heyho config get lists all",
+        )
+    }));
+    if found.is_empty() {
+        found.push(Finding::good(PART, context.paths.config_file().display().to_string()));
     }
+    found
 }
 
-async fn database(context: &Context) -> Finding {
-    match open(context).await {
-        Ok(buffer) => {
-            let size = std::fs::metadata(buffer.path()).map_or(0, |m| m.len());
-            good("database", format!("{} ({})", buffer.path().display(), sentence::size(size)))
+async fn database(context: &Context) -> Vec<Finding> {
+    const PART: &str = "database";
+    let buffer = match open(context).await {
+        Ok(buffer) => buffer,
+        Err(fault) => {
+            let advice = "quit and start HeyHo Companion: it saves what can be read, and sets the file aside";
+            return vec![Finding::bad(PART, fault.text, advice)];
         }
-        Err(fault) => bad("database", fault.text, "nothing was changed; keep the file and report this"),
-    }
-}
-
-async fn agent(context: &Context) -> Finding {
-    match running(context).await {
-        Some(_) => good("agent", "running"),
-        None => bad("agent", "not running", "start HeyHo Companion, or: heyho agent"),
-    }
-}
-
-async fn tokens(context: &Context) -> Finding {
-    let store: Box<dyn TokenStore> = match context.config.tokens {
-        Wanted::Keyring => Box::new(KeyringStore),
-        Wanted::File => Box::new(FileStore::new(context.paths.token_file())),
     };
-    let loaded = tokio::task::spawn_blocking(move || store.load()).await;
-    match loaded {
-        Ok(Ok(Some(_))) => good("tokens", "a session is stored"),
-        Ok(Ok(None)) => good("tokens", "the store works; nobody is signed in"),
-        Ok(Err(e)) => bad(
-            "tokens",
-            e.to_string(),
-            "unlock or install a keyring, or put store = \"file\" under [tokens] in the settings",
+    let bytes = std::fs::metadata(buffer.path()).map_or(0, |m| m.len());
+    let mut found = vec![match buffer.check_quick().await {
+        Ok(()) => Finding::good(PART, format!("{} ({}), sound", buffer.path().display(), size(bytes))),
+        Err(error) => Finding::bad(
+            PART,
+            error.to_string(),
+            "quit and start HeyHo Companion: it saves what can be read, and sets the file aside",
         ),
-        Err(e) => bad("tokens", e.to_string(), "report this"),
+    }];
+    if let Ok(Some(problem)) = buffer.problem().await {
+        found.push(Finding::bad(
+            PART,
+            problem,
+            "free some disk, or raise [buffer] max_bytes; nothing is lost",
+        ));
     }
+    if let Some(kind) = buffer.network_file_system() {
+        let text = format!("it lies on a network file system ({kind}), where SQLite can be damaged");
+        found.push(Finding::bad(PART, text, "set HEYHO_DATA_DIR to a folder on a local disk"));
+    }
+    let log = buffer.log_bytes();
+    if log > LOG_ALARM {
+        let text = format!("its log has grown to {}: some program reads and never ends", size(log));
+        found.push(Finding::bad(PART, text, "end programs that have it open, backups for instance"));
+    }
+    found.extend(disk(&buffer));
+    found
 }
 
-async fn backend(context: &Context) -> Finding {
-    let url = &context.config.backend.url;
-    let driver = match driver(&context.config, "doctor") {
-        Ok(driver) => driver,
-        Err(fault) => return bad("backend", fault.text, "heyho config set backend.url URL"),
+fn disk(buffer: &Buffer) -> Option<Finding> {
+    let free = buffer.free_bytes()?;
+    let text = format!("{} free", size(free));
+    Some(match free < LITTLE_ROOM {
+        true => Finding::bad("disk", text, "free some space: without any, nothing new can be stored"),
+        false => Finding::good("disk", text),
+    })
+}
+
+async fn companion(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
+    const PART: &str = "companion";
+    let Some(client) = agent else {
+        let text = match std::fs::exists(context.paths.socket()) {
+            Ok(true) => "not running, or it does not answer on its socket",
+            _ => "not running: records are stored, and none is sent",
+        };
+        return vec![Finding::bad(PART, text, "start HeyHo Companion, or: heyho agent")];
     };
-    match driver.capabilities().await {
-        Ok(answer) if answer.status == 200 => good("backend", format!("{url} answers")),
-        Ok(answer) if answer.status == 404 => good("backend", format!("{url} answers, in baseline mode")),
-        Ok(answer) => {
-            bad("backend", format!("{url} answers with status {}", answer.status), "check the address")
+    let hello = client.call(Request::hello("heyho doctor")).await.unwrap_or_default();
+    let ours = env!("CARGO_PKG_VERSION");
+    vec![match hello.get("release").and_then(serde_json::Value::as_str) {
+        Some(theirs) if theirs == ours => Finding::good(PART, format!("running, version {theirs}")),
+        theirs => Finding::bad(
+            PART,
+            format!("running, version {}; this program is {ours}", theirs.unwrap_or("not known")),
+            "quit and start HeyHo Companion, so that both are of one version",
+        ),
+    }]
+}
+
+async fn tokens(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
+    if let Some(client) = agent {
+        match ask::<Vec<Finding>>(client, Request::Checkup).await {
+            Ok(findings) => return findings,
+            // An agent of an earlier version.
+            Err(fault) if fault.code == FaultCode::UnknownCommand => {}
+            Err(fault) => return vec![Finding::bad("tokens", fault.text, "quit and start HeyHo Companion")],
         }
-        Err(error) => bad("backend", format!("{url}: {error}"), "check the network and the address"),
     }
+    vec![check_tokens(context.config.tokens, &context.paths).await]
 }
 
 async fn browsers(context: &Context) -> Vec<Finding> {
+    const PART: &str = "browsers";
     let all = match all(context) {
         Ok(all) => all,
-        Err(fault) => return vec![bad("browsers", fault.text, "install heyho-host beside heyho")],
+        Err(fault) => return vec![Finding::bad(PART, fault.text, "install heyho-host beside heyho")],
     };
-    let findings = rows(context, &all).await.into_iter().map(|row| {
+    let rows = rows(context, &all).await;
+    if rows.is_empty() {
+        let advice = "start a browser once, so that it makes its profile, then: heyho browsers register";
+        return vec![Finding::bad(PART, "no browser was found", advice)];
+    }
+    let findings = rows.into_iter().map(|row| {
         let text = format!("{}: {}", row.name, row.sentence);
         match (is_well(&row), row.command, row.can_register) {
-            (true, ..) => good("browsers", text),
-            (false, Some(command), _) => bad("browsers", text, command),
-            (false, None, true) => bad("browsers", text, format!("heyho browsers register {}", row.browser)),
-            (false, None, false) => Finding { good: false, ..good("browsers", text) },
+            (true, ..) => Finding::good(PART, text),
+            (false, Some(command), _) => Finding::bad(PART, text, command),
+            (false, None, true) => {
+                Finding::bad(PART, text, format!("heyho browsers register {}", row.browser))
+            }
+            (false, None, false) => Finding { good: false, ..Finding::good(PART, text) },
         }
     });
     findings.collect()

@@ -5,18 +5,22 @@
 
 mod args;
 mod browsers;
+mod config;
 mod doctor;
+mod erasing;
 mod failed;
 mod keeping;
 mod link;
 mod output;
+mod pages;
 mod sentence;
-mod settings;
+mod session;
 mod sync;
+mod waiting;
 
 use args::{Arguments, Command};
 use clap::Parser;
-use heyho_local::config::Config;
+use heyho_local::config::{Config, Reading};
 use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{Fault, FaultCode};
 use output::Output;
@@ -43,59 +47,83 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
         Err(fault) => {
-            if json {
-                let shown = serde_json::json!({ "error": fault });
-                eprintln!("{shown}");
-            } else {
-                eprintln!("heyho: {fault}");
-            }
+            say(&fault, json);
             ExitCode::from(fault.code.exit_status())
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<ExitCode, Fault> {
-    let paths = Paths::of_user().map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
-    let config =
-        Config::load(&paths.config_file()).map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()));
-    // The settings can be looked at and mended also while they are not accepted.
-    let config = match (&arguments.command, config) {
-        (Command::Config(_) | Command::Doctor, Err(_)) => Config::default(),
-        (_, config) => config?,
-    };
-    start_log(&config, matches!(arguments.command, Command::Agent));
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
+fn say(fault: &Fault, json: bool) {
+    if fault.text.is_empty() {
+        return;
     }
-    let context = Context { paths, config, out: Output { json: arguments.json } };
+    if json {
+        let shown = serde_json::json!({ "error": fault });
+        eprintln!("{shown}");
+    } else {
+        eprintln!("heyho: {fault}");
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Fault> {
+    let out = Output { json: arguments.json };
+    match &arguments.command {
+        Command::Completions { shell } => return pages::completions(*shell),
+        Command::Man => return pages::man(),
+        _ => {}
+    }
+    let paths = Paths::of_user().map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
+    let Reading { config, problem, unknown, .. } = heyho_local::config::read(&paths.config_file());
+    let problem = problem.map(|e| Fault::new(FaultCode::Configuration, e.to_string()));
+    match (&arguments.command, &problem) {
+        // The settings can be looked at and mended also while they are not accepted, and what is kept here can
+        // be looked at: nothing of that acts on a setting.
+        (Command::Config(_) | Command::Doctor | Command::Status, _) => {}
+        (_, Some(fault)) => return Err(fault.clone()),
+        _ => {}
+    }
+    start_log(&config, matches!(arguments.command, Command::Agent));
+    for key in &unknown {
+        tracing::warn!("{}: {key} is not known", paths.config_file().display());
+    }
+    let context = Context { paths, config, out };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| Fault::new(FaultCode::Failed, format!("the program could not start: {e}")))?;
+    let is_status = matches!(arguments.command, Command::Status);
     let ended = runtime.block_on(execute(context, arguments.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    ended
+    match problem {
+        // Said beside what could be said, not in its place.
+        Some(fault) if is_status && ended.is_ok() => Err(fault),
+        _ => ended,
+    }
 }
 
 async fn execute(context: Context, command: Command) -> Result<ExitCode, Fault> {
     match command {
         Command::Status => sync::status(&context).await,
         Command::Sync { wait } => sync::sync(&context, wait).await,
-        Command::Login(login) => settings::login(&context, login).await,
-        Command::Logout => settings::logout(&context).await,
+        Command::Login(login) => session::login(&context, login).await,
+        Command::Logout => session::logout(&context).await,
+        Command::Claim => session::claim(&context).await,
+        Command::Waiting(which) => waiting::waiting(&context, which).await,
         Command::Failed(which) => failed::failed(&context, which).await,
-        Command::Export { file, account } => failed::export(&context, &file, account.as_deref(), false).await,
+        Command::Export { to, account } => keeping::export(&context, &to, account.as_deref(), false).await,
         Command::Import { file } => keeping::import(&context, &file).await,
-        Command::Waiting(args::Waiting::List) => keeping::waiting(&context).await,
-        Command::Discard { account } => keeping::discard(&context, &account).await,
-        Command::Forget { domain } => keeping::forget(&context, &domain).await,
+        Command::Discard { account, sure } => erasing::discard(&context, &account, sure).await,
+        Command::Forget { domain, backend } => erasing::forget(&context, domain, backend).await,
+        Command::Erase(sure) => erasing::erase(&context, sure).await,
         Command::Pause { duration } => sync::pause(&context, duration.as_deref()).await,
         Command::Resume => sync::resume(&context).await,
         Command::Browsers(what) => browsers::browsers(&context, &what).await,
-        Command::Config(what) => settings::config(&context, what),
+        Command::Config(what) => config::config(&context, what).await,
         Command::Doctor => doctor::doctor(&context).await,
         Command::Agent => sync::agent(&context).await,
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man => pages::man(),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Results on stdout, as text or as JSON.
+//! Results on stdout, as text or as JSON; questions on a terminal.
 
 use heyho_local::vocabulary::{Fault, FaultCode};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
@@ -12,16 +12,74 @@ pub struct Output {
 impl Output {
     /// One result: the value as JSON, or what `text` makes of it.
     pub fn say<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Fault> {
-        let shown = if self.json {
-            serde_json::to_string(value).map_err(|e| Fault::new(FaultCode::Failed, e.to_string()))?
-        } else {
-            text(value)
-        };
+        let shown = if self.json { json(value)? } else { text(value) };
         self.line(shown.trim_end())
     }
 
     pub fn line(self, text: &str) -> Result<(), Fault> {
-        let written = writeln!(std::io::stdout(), "{text}");
-        written.map_err(|e| Fault::new(FaultCode::Failed, format!("the result cannot be written: {e}")))
+        writeln!(std::io::stdout(), "{text}").map_err(unwritable)
+    }
+
+    /// A list that may be long: written as it is read, never held whole.
+    pub fn list(self) -> List {
+        List { json: self.json, count: 0 }
+    }
+
+    /// Asks before something is deleted for good. Without a terminal there is nobody to ask, and a script has
+    /// said what it means.
+    pub fn sure(self, yes: bool, lost: &str) -> Result<(), Fault> {
+        if yes || !std::io::stdin().is_terminal() {
+            return Ok(());
+        }
+        eprint!("{lost} This cannot be undone. Go on? [y/N] ");
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        match (read, answer.trim().to_lowercase().as_str()) {
+            (Ok(_), "y" | "yes") => Ok(()),
+            _ => Err(Fault::new(FaultCode::Failed, "Nothing was deleted.")),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct List {
+    json: bool,
+    count: u64,
+}
+
+impl List {
+    pub fn item<T: Serialize>(&mut self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Fault> {
+        let before = match (self.json, self.count) {
+            (false, _) => "",
+            (true, 0) => "[",
+            (true, _) => ",\n",
+        };
+        self.count += 1;
+        let mut out = std::io::stdout().lock();
+        if self.json { write!(out, "{before}{}", json(value)?) } else { writeln!(out, "{}", text(value)) }
+            .map_err(unwritable)
+    }
+
+    /// What to say where there was nothing.
+    pub fn end(self, nothing: &str) -> Result<(), Fault> {
+        match (self.json, self.count) {
+            (true, 0) => writeln!(std::io::stdout(), "[]"),
+            (true, _) => writeln!(std::io::stdout(), "]"),
+            (false, 0) => writeln!(std::io::stdout(), "{nothing}"),
+            (false, _) => Ok(()),
+        }
+        .map_err(unwritable)
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|e| Fault::new(FaultCode::Failed, e.to_string()))
+}
+
+/// Whoever stopped reading (`heyho waiting list | head`) needs no message about it: an empty text is not said.
+pub fn unwritable(error: std::io::Error) -> Fault {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Fault::new(FaultCode::Failed, ""),
+        _ => Fault::new(FaultCode::Failed, format!("the result cannot be written: {error}")),
     }
 }

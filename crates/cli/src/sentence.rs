@@ -1,137 +1,189 @@
-//! The status in words, as the window's head says it.
+//! The status in words, with the headings of the window (`heyho_records::words`).
 
 use heyho_records::status::{State, Status};
+use heyho_records::words::{self, ago, count, number, size, span, waiting};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::fmt::Write;
 
-pub fn status(status: &Status, now: Timestamp) -> String {
-    let mut text = format!("{}\n", head(status, now));
-    if let Some(reason) = &status.reason {
-        let _ = writeln!(text, "{reason}");
+pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
+    let mut text = format!("{}\n", head(status, now, zone));
+    let said = status.also.iter().map(|said| &said.text);
+    for sentence in status.reason.iter().chain(said) {
+        let _ = writeln!(text, "{sentence}");
     }
-    let backlog = &status.backlog;
     text.push('\n');
-    let _ = writeln!(
-        text,
-        "Waiting   {} page visits, {} tab aggregates, {}{}",
-        backlog.page_visits,
-        backlog.tab_aggregates,
-        size(backlog.bytes),
-        backlog.oldest_at.map_or(String::new(), |at| format!(", the oldest from {} ago", ago(at, now)))
+    let mut row = |name: &str, what: String| {
+        let _ = writeln!(text, "{name:<11}{what}");
+    };
+    let backlog = &status.backlog;
+    let oldest =
+        backlog.oldest_at.map(|at| format!(", the oldest from {}", ago(at, now))).unwrap_or_default();
+    row(
+        "Waiting",
+        match backlog.records() {
+            0 => "nothing".to_owned(),
+            _ => format!(
+                "{}, {}, {}{oldest}",
+                count(backlog.page_visits, "page visit"),
+                count(backlog.tab_aggregates, "tab aggregate"),
+                size(backlog.bytes)
+            ),
+        },
     );
     if backlog.held > 0 {
-        let _ = writeln!(text, "Held      {} of them, before sending", backlog.held);
+        row("Held", format!("{} of them, before sending", number(backlog.held)));
     }
-    let kept = if status.failed_kept > 0 {
-        format!(", {} of them kept quietly", status.failed_kept)
-    } else {
-        String::new()
-    };
-    let _ = writeln!(text, "Failed    {}{kept}", status.failed);
+    if status.failed > 0 {
+        let kept = match status.failed_kept {
+            0 => String::new(),
+            kept => format!(", {} of them kept quietly", number(kept)),
+        };
+        row("Failed", format!("{}{kept}: heyho failed list", count(status.failed, "record")));
+    }
+    row("Confirmed", status.last_confirmed_at.map_or("never yet".to_owned(), |at| ago(at, now)));
     if let Some(last) = &status.last_sync {
-        let _ = writeln!(
-            text,
-            "Last sync {} ago, {} sent ({})",
-            ago(last.at, now),
-            last.sent,
-            last.outcome.replace('_', " ")
-        );
+        let came = match (&last.why, last.sent) {
+            (None, 0) => "nothing had to be sent".to_owned(),
+            (None, n) => format!("{} sent", count(n, "record")),
+            (Some(why), 0) => why.clone(),
+            (Some(why), n) => format!("{} sent. {why}", count(n, "record")),
+        };
+        row("Last run", format!("{}: {came}", ago(last.at, now)));
+    }
+    if let Some(at) = status.next_attempt_at.filter(|_| status.state != State::Syncing) {
+        row("Next", if at <= now { "now".to_owned() } else { format!("in {}", span(now, at)) });
     }
     if let Some(account) = &status.account {
-        let _ = writeln!(text, "Account   {} at {}", account.email, account.backend);
+        row("Account", format!("{} at {}", account.email, account.backend));
     }
     if status.unclaimed > 0 {
-        let _ = writeln!(text, "Unclaimed {} records captured while nobody was signed in", status.unclaimed);
-    }
-    for other in &status.other_accounts {
-        let _ = writeln!(
-            text,
-            "Other     {} at {}: {} waiting, {} failed",
-            other.email, other.backend, other.waiting, other.failed
+        let how = if status.account.is_some() { ": heyho claim" } else { "" };
+        row(
+            "Unclaimed",
+            format!("{} captured while nobody was signed in{how}", count(status.unclaimed, "record")),
         );
     }
+    for other in &status.other_accounts {
+        let what = format!("{} waiting, {} failed", number(other.waiting), number(other.failed));
+        row("Other", format!("{} at {}: {what}", other.email, other.backend));
+    }
     for browser in &status.browsers {
-        let seen = browser.last_seen_at.map_or("never".to_owned(), |at| format!("{} ago", ago(at, now)));
-        let _ = writeln!(text, "Browser   {}, last record {seen}", browser.name);
+        let seen = browser
+            .last_seen_at
+            .map_or("no record yet".to_owned(), |at| format!("last record {}", ago(at, now)));
+        let how = if browser.connected { "connected, " } else { "" };
+        row("Browser", format!("{}: {how}{seen}", browser.name));
     }
     text
 }
 
-fn head(status: &Status, now: Timestamp) -> String {
-    let waiting = status.backlog.records();
-    let count = match waiting {
-        1 => "1 record waiting".to_owned(),
-        n => format!("{n} records waiting"),
+/// The sentence of the window's head.
+pub fn head(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
+    let n = status.backlog.records();
+    let next = status.next_attempt_at;
+    let safe = || match n {
+        0 => String::new(),
+        1 => " 1 record is safe here".to_owned(),
+        n => format!(" {} are safe here", count(n, "record")),
     };
-    let next = status.next_attempt_at.map(|at| format!("next try in {}", ago(now, at)));
     match status.state {
-        State::BufferProblem => "The local store has a problem".to_owned(),
-        State::SessionExpired => "Session expired. Sign in again: heyho login --email …".to_owned(),
-        State::SignedOut if status.unclaimed > 0 => {
-            format!("Sign in to start. {} records are already safe here", status.unclaimed)
+        State::BufferProblem => words::BUFFER_PROBLEM.to_owned(),
+        State::SessionExpired => format!("{}: heyho login --email …", words::SESSION_EXPIRED),
+        State::SignedOut => {
+            // Everything that is kept and not delivered, for whichever account: what the window counts too.
+            let kept = n + status.unclaimed + status.other_accounts.iter().map(|o| o.waiting).sum::<u64>();
+            match kept {
+                0 => format!("{}: heyho login --email …", words::SIGNED_OUT),
+                1 => format!("{}. 1 record is already safe here", words::SIGNED_OUT),
+                kept => format!("{}. {} are already safe here", words::SIGNED_OUT, count(kept, "record")),
+            }
         }
-        State::SignedOut => "Sign in to start: heyho login --email …".to_owned(),
         State::Paused => match status.paused_until {
-            Some(at) => format!("Paused for another {}", ago(now, at)),
-            None => "Paused".to_owned(),
+            Some(at) => format!("Paused until {}", clock(at, now, zone)),
+            None => words::PAUSED.to_owned(),
         },
         State::Syncing => match &status.progress {
-            Some(progress) => format!("Sending {} of {}", progress.done, progress.total),
-            None => "Sending".to_owned(),
+            Some(progress) if progress.total > 0 => {
+                let left = progress.eta_seconds.map(|s| format!(" (about {s} s left)")).unwrap_or_default();
+                format!("Sending {} of {}{left}", number(progress.done), number(progress.total))
+            }
+            _ => words::CHECKING.to_owned(),
         },
-        State::NeedsAttention => match status.failed - status.failed_kept {
-            0 => "This needs you".to_owned(),
+        State::NeedsAttention => match status.failed.saturating_sub(status.failed_kept) {
+            0 => words::NEEDS_ATTENTION.to_owned(),
             1 => "1 record needs you: heyho failed list".to_owned(),
-            n => format!("{n} records need you: heyho failed list"),
+            n => format!("{} need you: heyho failed list", count(n, "record")),
         },
         State::Retrying => match next {
-            Some(next) => format!("{count}, safe here; {next}"),
-            None => format!("{count}, safe here"),
+            Some(at) if at <= now => format!("{}.{}; next try now", words::RETRYING, safe()),
+            Some(at) => format!("{}.{}; next try in {}", words::RETRYING, safe(), span(now, at)),
+            None => format!("{}.{}", words::RETRYING, safe()),
         },
-        State::Waiting if waiting == 0 => "Nothing is waiting".to_owned(),
         State::Waiting => match next {
-            Some(next) => format!("{count}, {next}"),
-            None => count,
+            Some(at) => format!("{}. Next sync at {}", waiting(n), clock(at, now, zone)),
+            None => waiting(n),
         },
-        State::UpToDate => match status.last_confirmed_at {
-            Some(at) => format!("Up to date, confirmed {} ago", ago(at, now)),
-            None => "Up to date".to_owned(),
-        },
+        State::UpToDate => words::UP_TO_DATE.to_owned(),
     }
 }
 
-/// The time between two moments, in its largest unit.
-pub fn ago(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.duration_since(from).as_secs().max(0);
-    match seconds {
-        s if s < 60 => format!("{s} s"),
-        s if s < 3_600 => format!("{} min", s / 60),
-        s if s < 172_800 => format!("{} h", s / 3_600),
-        s => format!("{} days", s / 86_400),
-    }
-}
-
-pub fn size(bytes: u64) -> String {
-    match bytes {
-        b if b < 1_000 => format!("{b} bytes"),
-        b if b < 1_000_000 => format!("{:.1} kB", b as f64 / 1e3),
-        b if b < 1_000_000_000 => format!("{:.1} MB", b as f64 / 1e6),
-        b => format!("{:.1} GB", b as f64 / 1e9),
-    }
+/// The time of day; with the day where it is another one.
+fn clock(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
+    let format = if at.date() == now.date() { "%H:%M" } else { "%H:%M on %Y-%m-%d" };
+    at.strftime(format).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use heyho_records::status::{Backlog, Progress};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn of(state: State, change: impl FnOnce(&mut Status)) -> String {
+        let mut status = Status::broken("", true);
+        status.state = state;
+        status.backlog = Backlog { page_visits: 1_000, tab_aggregates: 204, ..Backlog::default() };
+        change(&mut status);
+        head(&status, at(0), &TimeZone::UTC)
+    }
 
     #[test]
-    fn times_and_sizes_are_said_in_their_largest_unit() {
-        let at = |s: i64| Timestamp::from_second(s).unwrap();
-        for (seconds, said) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_300, "2 h"), (259_200, "3 days"), (-5, "0 s")]
-        {
-            assert_eq!(ago(at(1_000_000), at(1_000_000 + seconds)), said);
+    fn each_state_has_its_sentence() {
+        for (said, expected) in [
+            (of(State::UpToDate, |_| {}), "Up to date"),
+            (
+                of(State::Waiting, |s| s.next_attempt_at = Some(at(300))),
+                "1,204 records waiting. Next sync at 08:05",
+            ),
+            (of(State::Waiting, |s| s.backlog = Backlog::default()), "Nothing waiting, not confirmed lately"),
+            (
+                of(State::Syncing, |s| {
+                    s.progress = Some(Progress { done: 1_200, total: 48_310, eta_seconds: Some(40) });
+                }),
+                "Sending 1,200 of 48,310 (about 40 s left)",
+            ),
+            (of(State::Syncing, |_| {}), "Checking with the backend"),
+            (
+                of(State::Retrying, |s| s.next_attempt_at = Some(at(40))),
+                "Could not deliver. 1,204 records are safe here; next try in 40 s",
+            ),
+            (of(State::Paused, |s| s.paused_until = Some(at(3_600))), "Paused until 09:00"),
+            (of(State::Paused, |s| s.paused_until = Some(at(86_400))), "Paused until 08:00 on 2027-01-16"),
+            (of(State::NeedsAttention, |s| s.failed = 3), "3 records need you: heyho failed list"),
+            (of(State::NeedsAttention, |_| {}), "Sync needs your attention"),
+            (
+                of(State::SignedOut, |s| s.unclaimed = 3),
+                "Sign in to start. 1,207 records are already safe here",
+            ),
+            (of(State::SessionExpired, |_| {}), "Session expired. Sign in again: heyho login --email …"),
+            (of(State::BufferProblem, |_| {}), "The store on this computer has a problem"),
+        ] {
+            assert_eq!(said, expected);
         }
-        assert_eq!([size(12), size(1_500), size(2_000_000)], ["12 bytes", "1.5 kB", "2.0 MB"]);
     }
 }

@@ -7,7 +7,9 @@ use heyho_local::clock::{self, Clock};
 use heyho_local::config;
 use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, RunSummary, ask};
 use heyho_records::status::Status;
+use heyho_records::words::number;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::tz::TimeZone;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +17,9 @@ use std::time::Duration;
 
 pub async fn status(context: &Context) -> Result<ExitCode, Fault> {
     let status = current_status(context).await?;
-    context.out.say(&status, |status| sentence::status(status, clock::SystemClock.now()))?;
+    context
+        .out
+        .say(&status, |status| sentence::status(status, clock::SystemClock.now(), &TimeZone::system()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,7 +70,8 @@ async fn sync_and_wait(context: &Context, link: &Link) -> Result<ExitCode, Fault
     bar.finish_and_clear();
     let summary = summary?;
     context.out.say(&summary, |s| {
-        let mut text = format!("{} sent, {} failed, {} waiting.", s.sent, s.failed, s.waiting);
+        let mut text =
+            format!("{} sent, {} failed, {} waiting.", number(s.sent), number(s.failed), number(s.waiting));
         if let Some(why) = &s.why {
             text = format!("{text} {why}");
         }

@@ -59,9 +59,9 @@ fn what_was_exported_comes_in_once_and_goes_by_site_and_by_account() {
         listed.as_array().unwrap().iter().map(|r| r["id"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(ids(), ["a", "b", "c"]);
-    assert_eq!(json(world, &["--json", "forget", "bank.example"])["records"], 1);
+    assert_eq!(json(world, &["--json", "forget", "bank.example"])["waiting"], 1);
     assert_eq!(ids(), ["b", "c"]);
-    assert_eq!(json(world, &["--json", "discard", "--account", "a@x"])["records"], 1);
+    assert_eq!(json(world, &["--json", "discard", "--account", "a@x"])["count"], 1);
     assert_eq!(ids(), ["c"]);
     assert_eq!(heyho(world, &["forget", "http://a/b"]).status.code(), Some(64));
     assert_eq!(heyho(world, &["discard"]).status.code(), Some(64));

@@ -10,8 +10,9 @@ mod file;
 mod keys;
 
 pub use file::{ConfigError, Reading, read, rules, set, set_rules, settings};
-pub use keys::duration;
+pub use keys::{default_of, duration};
 
+use crate::browsers::OptOut;
 use heyho_records::base_url::BaseUrl;
 use heyho_records::rules::Rule;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub struct Config {
     pub window: Window,
     /// Make the host known to installed browsers without being asked each time; false: leave them alone.
     pub register_browsers: bool,
+    /// Browsers to leave alone all the same, by their names.
+    pub skipped_browsers: Vec<String>,
     pub rules: Vec<Rule>,
     pub buffer_max_bytes: Option<u64>,
     pub log_level: LogLevel,
@@ -131,6 +134,7 @@ impl Default for Config {
                 notifications: true,
             },
             register_browsers: true,
+            skipped_browsers: Vec::new(),
             rules: Vec::new(),
             buffer_max_bytes: None,
             log_level: LogLevel::Info,
@@ -139,6 +143,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Which browsers the user wants left alone.
+    pub fn opt_out(&self) -> OptOut {
+        OptOut { all: !self.register_browsers, some: self.skipped_browsers.clone() }
+    }
+
     /// A file that is not there means the defaults.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         read(path).whole()

@@ -10,9 +10,11 @@
 //! - [`runs`]: the runs of the sync loop and the day's timeline;
 //! - [`session`]: signing in;
 //! - [`settings`]: the settings as they are shown and changed;
+//! - [`checkup`]: how each part stands;
 //! - [`fault`]: why something was not done;
 //! - [`wire`]: the lines, and what is pushed without being asked.
 
+pub mod checkup;
 pub mod fault;
 pub mod records;
 pub mod request;
@@ -21,13 +23,14 @@ pub mod session;
 pub mod settings;
 pub mod wire;
 
+pub use checkup::Finding;
 pub use fault::{Fault, FaultCode};
 pub use records::{
     Count, Delivered, FailedPage, FailedRecord, Forgotten, ReasonCount, Selection, WaitingPage, WaitingRecord,
 };
 pub use request::Request;
 pub use runs::{Run, RunSummary, Timeline, TimelinePoint};
-pub use session::Login;
+pub use session::{Login, SignedIn};
 pub use settings::{BackendTest, Setting, SettingProblem, Settings};
 pub use wire::{Event, Message, Notice, Numbered};
 

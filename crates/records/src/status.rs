@@ -253,6 +253,9 @@ pub struct LastSync {
     pub outcome: String,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub sent: u64,
+    /// Why it stopped, as a sentence; null when all went well.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -55,6 +55,25 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// What waits, for the heading of a status: `1,204 records waiting`.
+pub fn waiting(n: u64) -> String {
+    match n {
+        0 => NOTHING_WAITING.to_owned(),
+        n => format!("{} waiting", count(n, "record")),
+    }
+}
+
+/// The headings of a status, as the window has them too (ui/src/messages/en.ts; a test compares them).
+pub const UP_TO_DATE: &str = "Up to date";
+pub const CHECKING: &str = "Checking with the backend";
+pub const NOTHING_WAITING: &str = "Nothing waiting, not confirmed lately";
+pub const RETRYING: &str = "Could not deliver";
+pub const NEEDS_ATTENTION: &str = "Sync needs your attention";
+pub const PAUSED: &str = "Paused";
+pub const SESSION_EXPIRED: &str = "Session expired. Sign in again";
+pub const SIGNED_OUT: &str = "Sign in to start";
+pub const BUFFER_PROBLEM: &str = "The store on this computer has a problem";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +84,24 @@ mod tests {
         assert_eq!(said, ["0", "999", "1,000", "48,310", "1,234,567"]);
         assert_eq!([0, 1, 1_204].map(|n| count(n, "record")), ["0 records", "1 record", "1,204 records"]);
         assert_eq!([1, 2].map(|n| count(n, "copy")), ["1 copy", "2 copies"]);
+    }
+
+    #[test]
+    fn the_window_says_the_same() {
+        let window = include_str!("../../../ui/src/messages/en.ts");
+        for said in [
+            UP_TO_DATE,
+            CHECKING,
+            NOTHING_WAITING,
+            RETRYING,
+            NEEDS_ATTENTION,
+            PAUSED,
+            SESSION_EXPIRED,
+            SIGNED_OUT,
+            BUFFER_PROBLEM,
+        ] {
+            assert!(window.contains(&format!("{said:?}")), "the window does not say {said:?}");
+        }
     }
 
     #[test]

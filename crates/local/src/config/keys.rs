@@ -58,7 +58,7 @@ const LANGUAGES: [(&str, Language); 3] =
     [("system", Language::System), ("en", Language::En), ("de", Language::De)];
 
 /// In the order in which they are read: what `backend.url` may be depends on `backend.allow_http`.
-pub static KEYS: [Key; 20] = [
+pub static KEYS: [Key; 21] = [
     key!("backend.allow_http", "true or false", |c| c.backend.allow_http, Item::as_bool, plain),
     Key {
         name: "backend.url",
@@ -127,6 +127,7 @@ pub static KEYS: [Key; 20] = [
     key!("extensions.chromium", "an array of strings", |c| c.extensions.chromium, strings, plain),
     key!("extensions.firefox", "an array of strings", |c| c.extensions.firefox, strings, plain),
     key!("browsers.register", "true or false", |c| c.register_browsers, Item::as_bool, plain),
+    key!("browsers.skip", "an array of strings", |c| c.skipped_browsers, strings, plain),
     key!(
         "window.appearance",
         "\"system\", \"light\" or \"dark\"",
@@ -160,6 +161,11 @@ pub static KEYS: [Key; 20] = [
         )
     },
 ];
+
+/// What holds where the file says nothing; none: there is no such key, or it has no default.
+pub fn default_of(key: &str) -> Option<Value> {
+    Key::find(key).map(|key| (key.get)(&Config::default())).filter(|value| !value.is_null())
+}
 
 /// `90s`, `5m`, `1h`, `2d`, or several of them.
 pub fn duration(text: &str) -> Option<Duration> {

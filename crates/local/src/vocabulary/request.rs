@@ -43,7 +43,7 @@ pub enum Request {
     /// Answer: null.
     #[serde(rename = "resume")]
     Resume,
-    /// Answer: [`heyho_records::status::Account`].
+    /// Answer: [`super::SignedIn`].
     #[serde(rename = "login")]
     Login(Login),
     /// Answer: null.
@@ -167,6 +167,9 @@ pub enum Request {
     /// For a report: versions, counts, states, last errors; no addresses, tokens or e-mail. Answer: text.
     #[serde(rename = "diagnostics")]
     Diagnostics,
+    /// What only the agent can look at, for `heyho doctor`. Answer: array of [`super::Finding`].
+    #[serde(rename = "checkup")]
+    Checkup,
     /// Brings the app's window up. Answer: null, or the fault `no_window` from a headless agent.
     #[serde(rename = "open")]
     Open,
@@ -219,6 +222,7 @@ impl Request {
             Request::DiscardAccount { .. } => "discard.account",
             Request::Erase => "erase",
             Request::Diagnostics => "diagnostics",
+            Request::Checkup => "checkup",
             Request::Open => "open",
         }
     }

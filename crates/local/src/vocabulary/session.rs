@@ -1,5 +1,6 @@
 //! Signing in.
 
+use heyho_records::status::Account;
 use serde::{Deserialize, Serialize};
 
 /// Sign in, or register and sign in.
@@ -34,4 +35,24 @@ impl std::fmt::Debug for Login {
             .field("register", &self.register)
             .finish_non_exhaustive()
     }
+}
+
+/// Who is signed in now, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "camelCase")]
+pub struct SignedIn {
+    #[serde(flatten)]
+    pub account: Account,
+    /// Records that became this account's by signing in.
+    #[serde(default)]
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub claimed: u64,
+    /// Records that are nobody's still: see `claim`.
+    #[serde(default)]
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub unclaimed: u64,
+    /// What the user should know: the session lasts only until the agent ends.
+    #[serde(default)]
+    pub note: Option<String>,
 }

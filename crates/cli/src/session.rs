@@ -1,0 +1,101 @@
+//! `login`, `logout`, `claim`.
+
+use crate::args::Login;
+use crate::link::Link;
+use crate::{Context, sync};
+use heyho_local::vocabulary::{Count, Fault, FaultCode, Login as LoginRequest, Request, SignedIn, ask};
+use heyho_records::words::count;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+pub async fn login(context: &Context, login: Login) -> Result<ExitCode, Fault> {
+    let password = password(login.password_stdin)?;
+    let link = Link::join(context, false).await?;
+    let request = LoginRequest {
+        email: login.email,
+        password,
+        backend: login.backend,
+        register: login.register,
+        first_name: login.first_name,
+        last_name: login.last_name,
+        claim: Some(login.claim == "yes"),
+        keep_password: None,
+    };
+    let signed_in = ask::<SignedIn>(link.companion.as_ref(), Request::Login(request)).await;
+    let own_agent = link.is_agent();
+    link.end().await;
+    let signed_in = signed_in?;
+    context.out.say(&signed_in, text)?;
+    match &signed_in.note {
+        // The agent was this command: what it held in memory only has gone with it.
+        Some(note) if own_agent => Err(Fault::new(
+            FaultCode::Configuration,
+            format!(
+                "the session could not be kept and has ended with this command. {note} Unlock or install a \
+                 keyring, or: heyho config set tokens.store file; then sign in again"
+            ),
+        )),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn text(signed_in: &SignedIn) -> String {
+    let account = &signed_in.account;
+    let mut text = format!("Signed in as {} at {}.", account.email, account.backend);
+    if signed_in.claimed > 0 {
+        let became = if signed_in.claimed == 1 { "is" } else { "are" };
+        text.push_str(&format!(
+            " {} captured before {became} yours now.",
+            count(signed_in.claimed, "record")
+        ));
+    }
+    if signed_in.unclaimed > 0 {
+        text.push_str(&format!(
+            "\n{} captured while nobody was signed in: kept here, never sent. Yours? heyho claim",
+            count(signed_in.unclaimed, "record")
+        ));
+    }
+    if let Some(note) = &signed_in.note {
+        text.push_str(&format!("\n{note}"));
+    }
+    text
+}
+
+/// Never from the command line itself: other users can read that.
+fn password(from_stdin: bool) -> Result<String, Fault> {
+    let unreadable =
+        |e: std::io::Error| Fault::new(FaultCode::Usage, format!("the password cannot be read: {e}"));
+    if !from_stdin && !std::io::stdin().is_terminal() {
+        return Err(Fault::new(
+            FaultCode::Usage,
+            "standard input is no terminal; give the password there with --password-stdin",
+        ));
+    }
+    let line = if from_stdin {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map_err(unreadable)?;
+        line
+    } else {
+        rpassword::prompt_password("Password: ").map_err(unreadable)?
+    };
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    if password.is_empty() {
+        return Err(Fault::new(FaultCode::Usage, "the password is empty"));
+    }
+    Ok(password)
+}
+
+pub async fn logout(context: &Context) -> Result<ExitCode, Fault> {
+    sync::simple(context, Request::Logout, "Signed out. Records stay here until you sign in again.").await
+}
+
+pub async fn claim(context: &Context) -> Result<ExitCode, Fault> {
+    let link = Link::join(context, false).await?;
+    let claimed = ask::<Count>(link.companion.as_ref(), Request::Claim).await;
+    link.end().await;
+    context.out.say(&claimed?, |claimed| match claimed.count {
+        0 => "There was nothing to claim.".to_owned(),
+        n => format!("{} claimed: sent with the next sync.", count(n, "record")),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
