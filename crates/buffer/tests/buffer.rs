@@ -379,23 +379,6 @@ async fn the_commit_of_another_process_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_untouched_unless_it_says_otherwise() {
-    let bench = Bench::new().await;
-    bench.append(&[&visit("a", "")], &[]).await;
-    let other = sqlite(&bench.path()).await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (9999, 'later', 1, x'00', 0)",
-    )
-    .execute(&other)
-    .await
-    .unwrap();
-    assert!(matches!(Buffer::open(&bench.path()).await, Err(BufferError::SchemaNewer)));
-    sqlx::query("INSERT INTO meta VALUES ('oldest_writer', '1')").execute(&other).await.unwrap();
-    Buffer::open(&bench.path()).await.unwrap();
-}
-
-#[tokio::test]
 async fn the_file_is_private_in_wal_mode_and_can_shrink() {
     let bench = Bench::new().await;
     let other = sqlite(&bench.path()).await;

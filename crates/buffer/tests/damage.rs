@@ -259,7 +259,10 @@ async fn what_cannot_be_mended_by_setting_aside_is_not_set_aside() {
         .execute(&other)
         .await
         .unwrap();
-    sqlx::query("INSERT INTO meta VALUES ('oldest_writer', '9999')").execute(&other).await.unwrap();
+    sqlx::query("INSERT OR REPLACE INTO meta VALUES ('oldest_writer', '9999')")
+        .execute(&other)
+        .await
+        .unwrap();
     let refused = Buffer::open_or_recover(&path, NOW).await;
     assert!(matches!(refused, Err(BufferError::SchemaNewer)), "{refused:?}");
     assert!(!dir.path().join("set-aside").exists());
