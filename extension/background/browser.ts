@@ -27,8 +27,7 @@ export function listen(dispatch: Dispatch, admit: Admit): void {
   });
   webNavigation.onCommitted.addListener((details) => {
     if (!isMainFrame(details)) return;
-    const { tabId, timeStamp: at, transitionType } = details;
-    dispatch(() => ({ type: 'committed', at, tabId, url: page(details.url), reload: transitionType === 'reload' }));
+    dispatch(() => ({ type: 'committed', at: details.timeStamp, tabId: details.tabId, url: page(details.url) }));
   });
   const moved = (details: MainFrame & { url: string; timeStamp: number }): void => {
     if (!isMainFrame(details)) return;

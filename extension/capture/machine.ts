@@ -191,8 +191,8 @@ class Run {
     // Firefox commits its error page under the address that failed.
     if (event.url !== null && event.url === tab.failedUrl && !tab.retrying) return;
     tab.failedUrl = null;
-    const again = event.reload && tab.visit !== null && event.url !== null && samePage(tab.visit.url, event.url);
-    if (again && event.url !== null) this.stay(tab, event.url);
+    // A reload, by whatever name: Firefox calls some a link, and commits a duplicated tab twice.
+    if (tab.visit !== null && event.url !== null && samePage(tab.visit.url, event.url)) this.stay(tab, event.url);
     else this.go(tab, event.url, at);
   }
 

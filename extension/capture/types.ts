@@ -105,7 +105,7 @@ export type Event = { at: number } & (
   | { type: 'tabOpened'; tab: TabInfo }
   | { type: 'openedFrom'; tabId: number; sourceTabId: number }
   | { type: 'loading'; tabId: number }
-  | { type: 'committed'; tabId: number; url: string | null; reload: boolean }
+  | { type: 'committed'; tabId: number; url: string | null }
   | { type: 'moved'; tabId: number; url: string | null }
   | { type: 'shown'; tabId: number; url: string | null; title: string }
   | { type: 'failed'; tabId: number; url: string | null; aborted: boolean }

@@ -29,8 +29,8 @@ class Browser {
     return records;
   }
 
-  go(seconds: number, url: string | null, tabId = 10, reload = false): Emitted[] {
-    return this.at(seconds, { type: 'committed', tabId, url, reload });
+  go(seconds: number, url: string | null, tabId = 10): Emitted[] {
+    return this.at(seconds, { type: 'committed', tabId, url });
   }
 
   /** Time with its beats, as it passes in a browser that runs. */
@@ -108,13 +108,14 @@ describe('a visit', () => {
     expect(browser.visits().map((v) => [v['url'], v['duration']])).toEqual([[A, 5_000]]);
   });
 
-  it('goes on through a reload, and begins anew when the same address is visited again', () => {
+  it('goes on through a reload, and begins anew when the address is visited after another', () => {
     const browser = new Browser();
     browser.go(0, A);
-    browser.go(5, A, 10, true);
     browser.go(5, A);
+    browser.go(5, B);
+    browser.go(1, A);
     browser.at(1, { type: 'closed', tabId: 10 });
-    expect(browser.visits().map((v) => v['duration'])).toEqual([10_000, 1_000]);
+    expect(browser.visits().map((v) => v['duration'])).toEqual([10_000, 1_000, 1_000]);
   });
 
   it('begins with each address of a single-page application, but not with a place on the page', () => {
@@ -369,7 +370,7 @@ describe('a start of the worker', () => {
     const browser = new Browser();
     browser.at(0, { type: 'reconciled', tabs: [tab(11, { url: B, active: false, unloaded: true })], focusedWindow: 1, presence: 'active' });
     browser.pass(60);
-    browser.go(0, B, 11, true);
+    browser.go(0, B, 11);
     browser.at(5, { type: 'closed', tabId: 11 });
     expect(browser.visits().map((v) => [v['url'], v['duration']])).toEqual([[B, 5_000]]);
   });

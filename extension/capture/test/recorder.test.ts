@@ -9,7 +9,7 @@ import type { JsonObject, Kind } from '../../companion';
 import { Recorder } from '../recorder';
 import { CaptureStore } from '../store';
 
-type Later = { type: 'committed'; tabId: number; url: string; reload: boolean } | { type: 'closed'; tabId: number } | { type: 'beat' };
+type Later = { type: 'committed'; tabId: number; url: string } | { type: 'closed'; tabId: number } | { type: 'beat' };
 
 const T0 = 1_800_000_000_000;
 let databases = 0;
@@ -85,14 +85,14 @@ const turns = async (): Promise<void> => {
 describe('the recorder', () => {
   it('keeps what happens before it is known whether capture is on, and drops it when it is off', async () => {
     const world = new World();
-    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/', reload: false });
+    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
     world.recorder.start('s');
     world.send({ type: 'closed', tabId: 1 });
     await turns();
     expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', duration: 5_000 }]);
 
     const off = new World();
-    off.send({ type: 'committed', tabId: 1, url: 'https://a.example/', reload: false });
+    off.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
     off.recorder.stop();
     off.recorder.start('s');
     off.send({ type: 'closed', tabId: 1 });
@@ -103,10 +103,10 @@ describe('the recorder', () => {
   it('ends what is open when capture is turned off, and takes nothing after', async () => {
     const world = new World();
     world.recorder.start('s');
-    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/', reload: false });
+    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
     world.now += 1_000;
     world.recorder.stop();
-    world.send({ type: 'committed', tabId: 1, url: 'https://b.example/', reload: false });
+    world.send({ type: 'committed', tabId: 1, url: 'https://b.example/' });
     await turns();
     expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', endedAt: T0 + 6_000 }]);
   });
@@ -126,7 +126,7 @@ describe('the recorder', () => {
             world.recorder = world.make(new Life(death.operations));
             world.recorder.start('s');
           }
-          world.send({ type: 'committed', tabId: 1, url, reload: false });
+          world.send({ type: 'committed', tabId: 1, url });
           await turns();
           world.send({ type: 'beat' });
           await turns();
