@@ -7,27 +7,32 @@
 //! - [`faulty`]: a backend that is wrong on purpose, down to the bytes on the wire;
 //! - [`pages`]: the site that is browsed, with its access log;
 //! - [`desktop`]: a private display, D-Bus session and Secret Service;
-//! - [`chromium`], [`window`], [`tray`]: what a person sees and clicks;
+//! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`]: what a person sees and clicks;
+//! - [`stays`]: what a person did in a browser, written down beside it, and compared with the records;
 //! - [`rows`]: what the backend really stored, by plain SQL;
 //! - [`secrets`]: is a token anywhere it must not be;
 //! - [`session`]: the whole job once, as `cargo xtask run` shows it.
 
 pub mod backend;
+pub mod browser;
 pub mod chromium;
 pub mod companion;
 pub mod desktop;
 pub mod eventually;
 pub mod faulty;
+pub mod firefox;
 pub mod host;
 pub mod pages;
 pub mod process;
 pub mod rows;
 pub mod secrets;
 pub mod session;
+pub mod stays;
 pub mod tray;
 pub mod webdriver;
 pub mod window;
 pub mod world;
+pub mod zip;
 
 pub use eventually::{BOOT, SOON, eventually};
 pub use world::World;

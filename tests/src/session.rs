@@ -3,7 +3,8 @@
 //! in the page server's access log, the records in the buffer's file, the rows in the backend's database.
 
 use crate::backend::Backend;
-use crate::chromium::{self, Chromium};
+use crate::browser::{Browser, Kind, Start};
+use crate::chromium;
 use crate::companion::{self, Tokens};
 use crate::pages::Pages;
 use crate::rows::{Acknowledged, Rows};
@@ -93,7 +94,7 @@ pub async fn run(world: &mut World, say: impl Fn(&str)) -> Result<Summary> {
 
     say("Chromium with the extension: consent, then three tabs of browsing");
     let pages = Pages::start().await?;
-    let chromium = Chromium::start(world).await?;
+    let chromium = Browser::start(world, &Start::new(Kind::Chromium)).await?;
     chromium.consent().await?;
     browse(&chromium, &pages).await?;
     let visited = pages.visited();
@@ -124,7 +125,7 @@ pub async fn run(world: &mut World, say: impl Fn(&str)) -> Result<Summary> {
 }
 
 /// A tab a site, pages one after the other, then each tab is closed.
-pub async fn browse(chromium: &Chromium, pages: &Pages) -> Result<()> {
+pub async fn browse(chromium: &Browser, pages: &Pages) -> Result<()> {
     for site in SITES {
         chromium.new_tab().await?;
         for page in 0..PAGES_EACH {

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use e2e::backend::Backend;
-use e2e::chromium::{self, Chromium};
+use e2e::browser::{Browser, Kind, Start};
+use e2e::chromium;
 use e2e::companion::{self, Tokens, heyho, status, waiting};
 use e2e::pages::Pages;
 use e2e::rows::Rows;
@@ -32,7 +33,7 @@ async fn browsing_with_the_backend_down_and_the_app_killed_arrives_once_after_al
     backend.kill().await?;
 
     let pages = Pages::start().await?;
-    let chromium = Chromium::start(&world).await?;
+    let chromium = Browser::start(&world, &Start::new(Kind::Chromium)).await?;
     chromium.consent().await?;
     session::browse(&chromium, &pages).await?;
     app.kill().await?;

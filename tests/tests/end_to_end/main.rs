@@ -6,9 +6,11 @@
 
 mod bad_input;
 mod browser;
+mod browsing;
 mod delivery;
 mod outage;
 mod parts;
+mod surfing;
 mod tokens;
 mod tray;
 mod window;

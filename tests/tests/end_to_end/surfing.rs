@@ -1,0 +1,81 @@
+//! What the tests with a browser start with and end with.
+
+use crate::parts::{Headless, headless};
+use anyhow::Result;
+use e2e::browser::{Browser, Start};
+use e2e::companion::heyho;
+use e2e::pages::Pages;
+use e2e::rows::Rows;
+use e2e::stays::{Log, Surfer, compare};
+use e2e::{BOOT, World, chromium, eventually};
+use serde_json::Value;
+
+pub struct Around {
+    _parts: Headless,
+    pub pages: Pages,
+}
+
+/// Backend, agent and account; the host made known to every browser; the pages.
+pub async fn around(world: &World) -> Result<Around> {
+    let parts = headless(world).await?;
+    chromium::profile(world)?;
+    std::fs::create_dir_all(world.home().join(".mozilla"))?;
+    heyho(world, &["browsers", "register"]).await?.expect(0)?;
+    Ok(Around { _parts: parts, pages: Pages::start().await? })
+}
+
+/// A browser whose user has agreed, with nothing done in it yet.
+pub async fn surfer(world: &World, start: &Start) -> Result<Surfer> {
+    let browser = Browser::start(world, start).await?;
+    browser.consent().await?;
+    let mut surfer = Surfer::at(browser, Log::default()).await?;
+    surfer.go_away().await?;
+    Ok(surfer)
+}
+
+/// Sends what waits until the visits at the backend are the stays of the log, each once, each right.
+pub async fn all_arrived(world: &World, log: &Log) -> Result<()> {
+    eventually(BOOT, "the visits at the backend are what was done", async || {
+        compare(log, &delivered(world).await?)
+    })
+    .await
+}
+
+/// The visits at the backend, after what waits was sent.
+pub async fn delivered(world: &World) -> Result<Vec<Value>> {
+    heyho(world, &["sync", "--wait"]).await?.expect(0)?;
+    let records = Rows::open(world).await?.visit_records().await?;
+    records.iter().map(|record| Ok(serde_json::from_str(record)?)).collect()
+}
+
+/// A small generator (splitmix64): the same seed, the same session.
+#[derive(Debug)]
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    pub fn of<'a, T>(&mut self, these: &'a [T]) -> &'a T {
+        &these[self.below(these.len())]
+    }
+}
+
+/// From the environment: sizes are small in a test run and large in `cargo xtask torture`.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// How long a person looks at a page: part of the session, not a wait for anything.
+pub async fn look(milliseconds: u64) {
+    tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
+}
