@@ -4,12 +4,12 @@
 //! the batches of companions, which are smaller, never wait for the large ones.
 
 use crate::error::ApiError;
-use crate::fault::{Fault, planted};
 use crate::limits::{LARGE_BODIES_AT_ONCE, LARGE_BODY as LARGE, Limits};
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt as _;
+use heyho_records::fault::planted;
 use serde::de::DeserializeOwned;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -135,7 +135,7 @@ fn encoding(headers: &HeaderMap) -> Result<bool, ApiError> {
 
 fn inflate(bytes: &[u8], max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let mut inflated = Vec::new();
-    let max_bytes = if planted(Fault::NoDecodedLimit) { usize::MAX } else { max_bytes };
+    let max_bytes = if planted("no-decoded-limit") { usize::MAX } else { max_bytes };
     let one_more = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     MultiGzDecoder::new(bytes)
         .take(one_more)

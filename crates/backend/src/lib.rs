@@ -15,7 +15,6 @@ mod browse;
 pub mod clock;
 pub mod config;
 mod error;
-pub mod fault;
 mod guard;
 pub mod limits;
 pub mod mail;
@@ -32,12 +31,12 @@ mod sync;
 
 pub use config::{Config, Database};
 
-use crate::fault::{Fault, planted};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use anyhow::Context as _;
+use heyho_records::fault::planted;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +61,7 @@ pub struct Server {
 
 impl Server {
     pub async fn open(listener: TcpListener, mut config: Config) -> anyhow::Result<Server> {
-        if planted(Fault::NoDeadlines) {
+        if planted("no-deadlines") {
             config.limits.never_close();
         }
         let address = listener.local_addr().context("the listener has no address")?;

@@ -6,7 +6,7 @@
 //! content came with: it is raised without a new version of the row.
 
 use super::rows::{Rank, Row};
-use crate::fault::{Fault, planted};
+use heyho_records::fault::planted;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub fn decide(held: Option<Held>, arrived: &Rank) -> Decision {
     match held {
         None => Decision::Write,
         Some(Held::Tombstone) => Decision::Keep,
-        Some(Held::Row(_)) if planted(Fault::LastOneWins) => Decision::Write,
+        Some(Held::Row(_)) if planted("last-one-wins") => Decision::Write,
         Some(Held::Row(row)) if row.checksum == arrived.checksum => {
             if arrived.revision > row.revision {
                 Decision::RaiseRevision

@@ -7,7 +7,6 @@ use super::request::{self, Form};
 use crate::app::{App, Shared};
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::fault::{Fault, planted};
 use crate::limits::{MAX_DEVICE_CHARS, MAX_KEY_CHARS};
 use crate::openapi::{Bodies, Common, SignedInOnly};
 use crate::store::{Batch, Counts, IdempotencyKey, Saved};
@@ -16,6 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use sha2::{Digest as _, Sha256};
 
 const REPLAY: HeaderName = HeaderName::from_static("x-idempotent-replay");
@@ -133,7 +133,7 @@ async fn save(
         counts,
     };
     let saved = match app.store.save(batch).await {
-        Err(_) if planted(Fault::FailureIsSuccess) => Saved::Now(r#"{"success":true}"#.to_owned()),
+        Err(_) if planted("failure-is-success") => Saved::Now(r#"{"success":true}"#.to_owned()),
         saved => saved.map_err(ApiError::sync)?,
     };
     match saved {

@@ -99,11 +99,12 @@ fn batches_a_writer() -> usize {
 }
 const BATCH: usize = 250;
 
-/// Commits take a random while, so that they end in another order than they began.
+/// Commits take a random while, so that they end in another order than they began. `plain` is for the control in this
+/// test, and for the fault `plain-sequence`.
 const SLOW_COMMITS: &str = "
     CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM pg_sleep(random() * 0.01); RETURN NULL; END $$;
-    CREATE CONSTRAINT TRIGGER dawdle AFTER UPDATE ON feeds
+    CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON idempotency_keys
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle();
     CREATE SEQUENCE plain;
     CREATE TABLE control (version BIGINT, id TEXT);
@@ -119,7 +120,9 @@ async fn a_reader_by_version_misses_nothing() {
     let writers = futures_util::future::join_all((0..WRITERS).map(async |writer| {
         for batch in 0..batches_a_writer() {
             let visits: Vec<Value> = (0..BATCH).map(|n| visit(&format!("{writer}-{batch}-{n}"))).collect();
-            backend.sync(&ada.access, json!(visits), json!([])).await.ok();
+            let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access);
+            let request = request.header("Idempotency-Key", format!("{writer}-{batch}"));
+            send(request.json(&json!({"pageVisits": visits}))).await.ok();
         }
     }));
     // reads on from where it is, and never looks back

@@ -3,13 +3,13 @@
 
 use super::{Connection, Tx};
 use crate::clock::Millis;
-use crate::fault::{Fault, planted};
 use crate::limits::IDEMPOTENCY_LIFE;
 use crate::store::{Answered, IdempotencyKey, Result, UserId};
+use heyho_records::fault::planted;
 
 /// The end of a batch: afterwards it may be answered.
 pub(super) async fn commit(tx: Tx) -> Result<()> {
-    if planted(Fault::AnswerBeforeCommit) {
+    if planted("answer-before-commit") {
         tokio::spawn(async move {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             tx.commit().await

@@ -2,10 +2,10 @@
 
 use super::{This, Tx, sessions, users};
 use crate::clock::Millis;
-use crate::fault::{Fault, planted};
 use crate::limits::CODE_ATTEMPTS;
 use crate::store::{Code, Codes, PasswordHash, Purpose, Result, SessionEnd, Tried, UserId};
 use async_trait::async_trait;
+use heyho_records::fault::planted;
 
 #[async_trait]
 impl Codes for This {
@@ -39,7 +39,7 @@ impl Codes for This {
         .bind(email)
         .bind(purpose as i64)
         .bind(now)
-        .bind(if planted(Fault::EndlessAttempts) { i64::MAX } else { CODE_ATTEMPTS })
+        .bind(if planted("endless-attempts") { i64::MAX } else { CODE_ATTEMPTS })
         .fetch_optional(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -1,7 +1,6 @@
 //! Reading the feed, in SQL that both databases read.
 
 use super::{This, Tx};
-use crate::fault::{Fault, planted};
 use crate::store::columns::Table;
 use crate::store::feed::{Found, Gathering, merge};
 use crate::store::rows::{AggregateColumns, VisitColumns};
@@ -9,6 +8,7 @@ use crate::store::{Feed, Page, PageQuery, Result, Tombstone};
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use sqlx::AssertSqlSafe;
 
 #[async_trait]
@@ -47,7 +47,7 @@ impl Feed for This {
 
 async fn of_kind<C: Table>(tx: &mut Tx, query: &PageQuery) -> Result<Gathering> {
     let (version, id, source) = query.after.within(C::KIND);
-    let whose = if planted(Fault::AnyUsersRecords) { "$1 IS NOT NULL" } else { "user_id = $1" };
+    let whose = if planted("any-users-records") { "$1 IS NOT NULL" } else { "user_id = $1" };
     let sql = format!(
         "SELECT version, id, source, record, updated_at FROM {}
          WHERE {whose} AND (version, id, source) > ($2, $3, $4) ORDER BY version, id, source LIMIT $5",

@@ -6,8 +6,8 @@
 use super::answers::{answered, commit, note_device, remember};
 use super::rows::{held, link_waiting, raise, write};
 use super::*;
-use crate::fault::{Fault, planted};
 use crate::store::decide::sort;
+use heyho_records::fault::planted;
 use sha2::{Digest as _, Sha256};
 
 /// SQLSTATE: the lock was not had in time.
@@ -155,7 +155,7 @@ const PLAIN_SEQUENCE: &str =
 pub(super) async fn change(tx: &mut Tx, user: UserId, new_version: bool) -> Result<Option<Feed>> {
     let counted = "UPDATE feeds SET version = version + $2, changes = changes + 1 WHERE user_id = $1
                    RETURNING version, changes, epoch";
-    let row = sqlx::query_as(if planted(Fault::EarlyVersion) { PLAIN_SEQUENCE } else { counted })
+    let row = sqlx::query_as(if planted("plain-sequence") { PLAIN_SEQUENCE } else { counted })
         .bind(user)
         .bind(i64::from(new_version))
         .fetch_optional(&mut **tx)

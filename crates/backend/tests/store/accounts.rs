@@ -1,0 +1,140 @@
+//! Users and sessions.
+
+use crate::support::{Asked, NOW, aggregate, batch, keyed, on_each_store, visit};
+use heyho_backend::store::{
+    Created, NewSession, NewUser, PasswordHash, Place, Presented, Rotation, SessionEnd, SessionId, UserId,
+};
+use uuid::Uuid;
+
+on_each_store!(
+    an_address_is_taken_once,
+    a_token_is_spent_once_and_its_use_again_ends_the_family,
+    a_session_ends_with_its_time_its_end_and_a_new_password,
+    one_token_presented_at_once_has_one_successor,
+    an_account_that_is_deleted_leaves_nothing,
+);
+
+const LIFE: i64 = 1_000_000;
+
+fn hash(n: u8) -> [u8; 32] {
+    [n; 32]
+}
+
+async fn open(asked: &Asked, user: UserId, n: u8) -> SessionId {
+    let id = SessionId(Uuid::from_u128(u128::from(n) << 64 | user.0.as_u128()));
+    let session = NewSession { id, user, token: hash(n), now: NOW, expires_at: NOW + LIFE };
+    asked.store.open_session(session).await.unwrap();
+    id
+}
+
+async fn rotate(asked: &Asked, token: u8, successor: u8, now: i64) -> Rotation {
+    let presented = Presented {
+        token: hash(token),
+        successor: hash(successor),
+        successor_sealed: hash(successor ^ 0xff),
+        now,
+        expires_at: now + LIFE,
+    };
+    asked.store.rotate(presented).await.unwrap()
+}
+
+async fn alive(asked: &Asked, session: SessionId, now: i64) -> bool {
+    asked.store.session_user(session, now).await.unwrap().is_some()
+}
+
+async fn an_address_is_taken_once(asked: Asked) {
+    let ada = asked.user_called("ada@example.org").await;
+    let again = NewUser {
+        id: UserId(Uuid::from_u128(u128::MAX)),
+        email: "ada@example.org".into(),
+        password_hash: PasswordHash("another".into()),
+        first_name: None,
+        last_name: None,
+        feed_epoch: "e".into(),
+        confirmed_at: Some(NOW),
+        now: NOW,
+    };
+    assert_eq!(asked.store.create_user(again).await.unwrap(), Created::EmailTaken);
+    let known = asked.store.credentials("ada@example.org").await.unwrap().unwrap();
+    assert_eq!((known.user.id, known.password_hash.0.as_str(), known.confirmed), (ada, "x", false));
+    assert!(asked.store.credentials("bob@example.org").await.unwrap().is_none());
+}
+
+async fn a_token_is_spent_once_and_its_use_again_ends_the_family(asked: Asked) {
+    let ada = asked.user().await;
+    let session = open(&asked, ada, 1).await;
+    assert!(matches!(rotate(&asked, 1, 2, NOW).await, Rotation::Rotated { user, .. } if user.id == ada));
+    // the answer was lost: the same successor, for 30 s
+    match rotate(&asked, 1, 9, NOW + 30_000).await {
+        Rotation::Again { successor_sealed, .. } => assert_eq!(successor_sealed, hash(2 ^ 0xff)),
+        other => panic!("{other:?}"),
+    }
+    // once the successor was used, no grace
+    assert!(matches!(rotate(&asked, 2, 3, NOW + 30_000).await, Rotation::Rotated { .. }));
+    assert!(alive(&asked, session, NOW).await);
+    assert_eq!(rotate(&asked, 1, 9, NOW + 30_000).await, Rotation::Reused);
+    assert!(!alive(&asked, session, NOW).await);
+    assert_eq!(rotate(&asked, 3, 4, NOW + 30_000).await, Rotation::Unknown);
+    assert_eq!(rotate(&asked, 77, 4, NOW).await, Rotation::Unknown);
+
+    let session = open(&asked, ada, 11).await;
+    rotate(&asked, 11, 12, NOW).await;
+    assert_eq!(rotate(&asked, 11, 13, NOW + 30_001).await, Rotation::Reused);
+    assert!(!alive(&asked, session, NOW).await);
+}
+
+async fn a_session_ends_with_its_time_its_end_and_a_new_password(asked: Asked) {
+    let (ada, bob) = (asked.user().await, asked.user().await);
+    let (one, two, three, bobs) = (
+        open(&asked, ada, 1).await,
+        open(&asked, ada, 2).await,
+        open(&asked, ada, 3).await,
+        open(&asked, bob, 4).await,
+    );
+    assert!(alive(&asked, one, NOW + LIFE - 1).await);
+    assert!(!alive(&asked, one, NOW + LIFE).await);
+    asked.store.end_session(one, SessionEnd::SignedOut, NOW).await.unwrap();
+    assert!(!alive(&asked, one, NOW).await && alive(&asked, two, NOW).await);
+    asked.store.change_password(ada, PasswordHash("new".into()), two, NOW).await.unwrap();
+    assert!(alive(&asked, two, NOW).await && !alive(&asked, three, NOW).await);
+    asked.store.end_all_sessions(ada, NOW).await.unwrap();
+    assert!(!alive(&asked, two, NOW).await && alive(&asked, bobs, NOW).await);
+    // what ended is forgotten, what lives is not
+    assert_eq!(asked.store.purge(NOW).await.unwrap(), 3);
+    assert!(alive(&asked, bobs, NOW).await);
+}
+
+async fn one_token_presented_at_once_has_one_successor(asked: Asked) {
+    let ada = asked.user().await;
+    open(&asked, ada, 1).await;
+    let rotations = futures_util::future::join_all((2..18).map(|n| rotate(&asked, 1, n, NOW))).await;
+    let rotated = rotations.iter().filter(|r| matches!(r, Rotation::Rotated { .. })).count();
+    let again = rotations.iter().filter(|r| matches!(r, Rotation::Again { .. })).count();
+    assert_eq!((rotated, again), (1, 15));
+}
+
+async fn an_account_that_is_deleted_leaves_nothing(asked: Asked) {
+    let (ada, bob) = (asked.user_called("ada@example.org").await, asked.user().await);
+    let session = open(&asked, ada, 1).await;
+    for user in [ada, bob] {
+        let saved = keyed(batch(user, vec![visit("v")], vec![aggregate("a", Some("v"))]), "k", 1);
+        asked.store.save(saved).await.unwrap();
+    }
+    let account = asked.store.account(ada).await.unwrap().unwrap();
+    assert_eq!(
+        (account.email.as_str(), account.version, account.feed_epoch.as_str()),
+        ("ada@example.org", 1, "e1")
+    );
+    assert_eq!(
+        (account.devices.len(), account.sessions.len(), account.last_name.as_deref()),
+        (1, 1, Some("Ada"))
+    );
+
+    asked.store.delete_user(ada).await.unwrap();
+    assert!(asked.store.account(ada).await.unwrap().is_none());
+    assert!(asked.store.credentials("ada@example.org").await.unwrap().is_none());
+    assert!(!alive(&asked, session, NOW).await);
+    assert_eq!(asked.page(ada, Place::start(), 10).await.records, []);
+    assert_eq!(asked.all(bob, 10).await.len(), 2);
+    asked.user_called("ada@example.org").await;
+}

@@ -1,0 +1,21 @@
+//! The conformance suite of `Store`: what any store must do, asked of the trait itself, of both.
+//!
+//! Each test takes an open store: see `support::on_each_store`. Nothing here knows a table.
+
+#[cfg(test)]
+mod accounts;
+#[cfg(test)]
+mod codes;
+#[cfg(test)]
+mod deletion;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod versions;
