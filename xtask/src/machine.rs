@@ -27,19 +27,22 @@ const PACKAGES: &[&str] = &[
     "libayatana-appindicator3-dev",
     "librsvg2-dev",
     "libxdo-dev",
-    // a desktop without a screen, its Secret Service, a browser, and drivers for it and for the app's window
+    // a desktop without a screen, its Secret Service, browsers, and drivers for them and for the app's window
     "xvfb",
     "dbus",
     "gnome-keyring",
     "fonts-dejavu-core",
     "chromium",
     "chromium-driver",
+    "firefox-esr",
     "webkit2gtk-driver",
     // the backend's other store: its tests start a cluster of their own
     "postgresql",
 ];
 
 const DENY: &str = "0.20.2";
+/// Debian has no driver for Firefox.
+const GECKODRIVER: &str = "0.37.1";
 
 /// All that building and testing ask for.
 pub fn prepare() -> Result<()> {
@@ -104,17 +107,26 @@ fn crates() -> Result<()> {
     })
 }
 
-/// cargo-deny, built once for this repository (about three minutes).
+/// cargo-deny, which takes about three minutes to build.
 pub fn cargo_deny() -> Result<Command> {
+    tool("cargo-deny", DENY)
+}
+
+/// Firefox's WebDriver, which takes about two; the end-to-end tests find it where it lies.
+pub fn geckodriver() -> Result<()> {
+    tool("geckodriver", GECKODRIVER).map(drop)
+}
+
+/// A program from crates, built once for this repository.
+fn tool(name: &str, version: &str) -> Result<Command> {
     let tools = target().join("tools");
-    let program = tools.join("bin/cargo-deny");
-    let has = |version: &str| {
-        let said = Command::new(&program).arg("--version").output();
-        said.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).trim() == format!("cargo-deny {version}"))
-    };
-    if !has(DENY) {
-        say(&format!("building cargo-deny {DENY}, once"));
-        let wanted = format!("cargo-deny@{DENY}");
+    let program = tools.join("bin").join(name);
+    let wanted = format!("{name} {version}");
+    let is_it = |said: &str| said.lines().next().is_some_and(|line| line.trim().starts_with(&wanted));
+    let said = Command::new(&program).arg("--version").output();
+    if !said.is_ok_and(|output| is_it(&String::from_utf8_lossy(&output.stdout))) {
+        say(&format!("building {wanted}, once"));
+        let wanted = format!("{name}@{version}");
         let line = ["cargo", "install", "--quiet", "--locked", "--force", &wanted, "--root"];
         shell::run(command(&line).arg(&tools))?;
     }

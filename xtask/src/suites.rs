@@ -42,6 +42,9 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
             suites.entry(&program.suite).or_default().push(program);
         }
         let last = suites.remove_entry(END_TO_END);
+        if last.is_some() {
+            report.time("geckodriver", || Ok((machine::geckodriver()?, Tally::default())))?;
+        }
         for (suite, programs) in suites.into_iter().chain(last) {
             report.time(suite, || Ok(((), cargo_tests(suite, &programs, filter)?)))?;
         }
@@ -52,6 +55,7 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
     }
 
     if wanted(CONTROLS) {
+        report.time("controls of extension", || Ok(((), failures(u64::from(!extension_controls())))))?;
         report.time(CONTROLS, || Ok(((), controls::run(filter)?)))?;
     }
 
@@ -63,6 +67,13 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
     }
     report.print();
     Ok(report.total.failed == 0)
+}
+
+/// The faults of the client's tests (extension/faults.mjs): red is what passes, as for the crates.
+fn extension_controls() -> bool {
+    say("broken controls of extension/");
+    let line = ["npm", "run", "--silent", "control"];
+    shell::run(command(&line).current_dir(root().join("extension"))).is_ok()
 }
 
 /// Checks count only where they fail: what passed is counted by test runners alone.

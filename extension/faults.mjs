@@ -1,0 +1,48 @@
+/**
+ * Faults on purpose, for tests of tests: what a build or a test run with one of them does wrong, a suite must
+ * notice. A fault is a change of one line of the source, made while it is built; nothing of it is in the source,
+ * so nothing of it can be in a build that did not ask for it.
+ */
+export const FAULTS = {
+  'early-delete': {
+    what: 'the outbox deletes a record when it is sent, not when it is acknowledged',
+    file: 'companion/sender.ts',
+    from: 'const cancelTimeout = clock.after(',
+    to: 'await store.confirm(items);\n    const cancelTimeout = clock.after(',
+  },
+  'late-version': {
+    what: 'an ack deletes the record whatever its version',
+    file: 'companion/outbox.ts',
+    from: 'if (waiting?.generation !== generation) return;',
+    to: 'if (waiting === undefined) return;',
+  },
+  'no-rules': {
+    what: 'privacy rules are left to the host',
+    file: 'companion/rules.ts',
+    from: 'this.rules = rules.map((rule) => ({ rule, test: matcher(rule) }));',
+    to: 'this.rules = rules.slice(0, 0).map((rule) => ({ rule, test: matcher(rule) }));',
+  },
+};
+
+/** The plugin that makes the change; without a name none. */
+export function planted(name) {
+  if (!name) return [];
+  const fault = FAULTS[name];
+  if (fault === undefined) throw new Error(`there is no fault ${name}; there are ${Object.keys(FAULTS).join(', ')}`);
+  let done = false;
+  return [
+    {
+      name: `fault ${name}`,
+      enforce: 'pre',
+      transform(code, id) {
+        if (!id.split('?')[0].endsWith(`/${fault.file}`)) return null;
+        if (code.split(fault.from).length !== 2) throw new Error(`${fault.file}: the line of ${name} is not there once`);
+        done = true;
+        return code.replace(fault.from, fault.to);
+      },
+      buildEnd() {
+        if (!done && this.meta.watchMode !== true && process.env.VITEST === undefined) throw new Error(`${name} was not planted`);
+      },
+    },
+  ];
+}
