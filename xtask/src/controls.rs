@@ -74,6 +74,13 @@ const CONTROLS: &[Control] = &[
         env: &[("HEYHO_DAMAGES", "1")],
     },
     Control {
+        package: "heyho-buffer",
+        fault: "scans-for-held",
+        wrong: "held records are counted over all that waits",
+        tests: &["--test", "scale"],
+        env: &[],
+    },
+    Control {
         package: "heyho-host",
         fault: "early-ack",
         wrong: "an acknowledgement comes before the commit",

@@ -58,6 +58,7 @@ const SUITES: &[Suite] = &[
         filter: "",
         env: &[("HEYHO_DAMAGES", "5000")],
     },
+    Suite { name: "scale", package: "heyho-buffer", target: &["--test", "scale"], filter: "", env: &[] },
     Suite {
         name: "backend-feed",
         package: "heyho-backend",

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::open::Buffer;
 use crate::state;
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use sqlx::{Row, SqliteConnection};
 
 const RUNS_KEPT: i64 = 1_000;
@@ -201,12 +202,11 @@ impl Buffer {
 
 /// From the index `record_held`: rows that were never held are not in it.
 async fn held(tx: &mut SqliteConnection, account: AccountId, now: i64) -> Result<u64> {
-    let held: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM record WHERE state = 1 AND held_until > 0 AND account = ? AND held_until > ?",
-    )
-    .bind(account.0)
-    .bind(now)
-    .fetch_one(tx)
-    .await?;
+    let sql = if planted("scans-for-held") {
+        "SELECT count(*) FROM record WHERE state = 1 AND account = ? AND held_until > ?"
+    } else {
+        "SELECT count(*) FROM record WHERE state = 1 AND held_until > 0 AND account = ? AND held_until > ?"
+    };
+    let held: i64 = sqlx::query_scalar(sql).bind(account.0).bind(now).fetch_one(tx).await?;
     Ok(held as u64)
 }

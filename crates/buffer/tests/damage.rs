@@ -295,6 +295,7 @@ async fn before_a_migration_a_whole_copy_is_made_for_this_user_alone() {
     let older = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
     for statement in [
         "DROP INDEX record_held",
+        "DROP INDEX tab_visit_id",
         "DROP TABLE anchor",
         "DROP TABLE tab_life",
         "DELETE FROM queue WHERE queue = 2",
