@@ -297,6 +297,7 @@ export const de = (f: Format): Messages => ({
     startAtLoginHint: "Im Infobereich, ohne Fenster.",
     notifications: "Mitteilungen",
     notificationsHint: "Nur wenn Sie etwas tun müssen, und je einmal.",
+    unknown: (keys) => `In config.toml, aber unbekannt und ohne Wirkung: ${keys}. Verschrieben?`,
     look: "Aussehen und Sprache",
     appearance: "Aussehen",
     asTheSystem: "Wie das System",

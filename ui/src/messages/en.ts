@@ -297,6 +297,7 @@ export const en = (f: Format) => ({
     startAtLoginHint: "In the tray, without a window.",
     notifications: "Notifications",
     notificationsHint: "Only where you must do something, and once each.",
+    unknown: (keys: string) => `In config.toml, but unknown and without effect: ${keys}. Misspelt?`,
     look: "Look and language",
     appearance: "Appearance",
     asTheSystem: "As the system",
