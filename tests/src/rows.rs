@@ -20,6 +20,17 @@ impl Rows {
         self.strings("SELECT url FROM page_visits ORDER BY url").await
     }
 
+    /// The addresses of one account's visits, sorted.
+    pub async fn visited_by(&mut self, email: &str) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "SELECT v.url FROM page_visits v JOIN users u ON u.id = v.user_id WHERE u.email = ? ORDER BY v.url",
+        )
+        .bind(email)
+        .fetch_all(&mut self.0)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Every visit's id, one for each row, sorted.
     pub async fn visit_ids(&mut self) -> Result<Vec<String>> {
         self.strings("SELECT id FROM page_visits ORDER BY id").await
@@ -36,6 +47,16 @@ impl Rows {
 
     pub async fn aggregates(&mut self) -> Result<u64> {
         self.count("SELECT count(*) FROM tab_aggregates").await
+    }
+
+    /// Records that the backend has accounted for, over all keys: more than it holds if one came under two.
+    pub async fn accounted_for(&mut self) -> Result<u64> {
+        self.count(
+            "SELECT coalesce(sum(json_extract(answer, '$.data.page_visits_synced')
+                                 + json_extract(answer, '$.data.tab_aggregates_synced')), 0)
+             FROM idempotency_keys WHERE path LIKE '%/data/sync'",
+        )
+        .await
     }
 
     async fn strings(&mut self, sql: &'static str) -> Result<Vec<String>> {

@@ -73,6 +73,34 @@ const SUITES: &[Suite] = &[
         filter: "protection::",
         env: &[],
     },
+    Suite {
+        name: "sync-poison",
+        package: "heyho-sync",
+        target: &["--lib"],
+        filter: "core::tests",
+        env: &[("PROPTEST_CASES", "1000")],
+    },
+    Suite {
+        name: "sync-crashes",
+        package: "heyho-agent",
+        target: &["--lib"],
+        filter: "crash_tests",
+        env: &[("HEYHO_SEEDS", "200")],
+    },
+    Suite {
+        name: "sync-switches",
+        package: "heyho-agent",
+        target: &["--test", "agent"],
+        filter: "switching::",
+        env: &[("HEYHO_SWITCHES", "10000")],
+    },
+    Suite {
+        name: "agent-kills",
+        package: "e2e",
+        target: &["--test", "end_to_end"],
+        filter: "draining::",
+        env: &[("HEYHO_AGENT_KILLS", "1000")],
+    },
 ];
 
 pub fn names() -> String {

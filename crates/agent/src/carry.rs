@@ -4,6 +4,7 @@
 //! sent. Dropping a future of this module at any await leaves the buffer as it was before or after one
 //! transaction.
 
+use crate::extras::{extras, one_source};
 use crate::live::{DELIVERED, Live};
 use crate::monotonic::Monotonic;
 use crate::tokenholder::{Refresh, Tokenholder};
@@ -12,6 +13,7 @@ use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
 use heyho_local::vocabulary::Delivered;
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use heyho_records::glance::Glance;
 use heyho_records::reason::Reason;
 use heyho_records::time::timestamp;
@@ -23,6 +25,7 @@ use heyho_sync::task::{
 };
 use heyho_sync::why::Stop;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -117,7 +120,12 @@ impl Carrier {
 
     async fn take(&mut self, limits: &BatchLimits) -> Result<Taken, BufferError> {
         self.mode = limits.mode;
-        if let Some(flight) = self.buffer.in_flight(self.account).await? {
+        // The fault: what was in flight is forgotten, and its records go out under another key.
+        let in_flight = match planted("forgets-flight") {
+            true => self.forget_flight().await?,
+            false => self.buffer.in_flight(self.account).await?,
+        };
+        if let Some(flight) = in_flight {
             let batch = self.as_batch(&flight).await?;
             self.flight = Some(flight);
             return Ok(Taken { batch: Some(batch), unsendable: Vec::new() });
@@ -132,8 +140,11 @@ impl Carrier {
             })
             .collect();
         let batch_id = clock::new_id().to_string();
-        let envelope =
-            Envelope { batch_id: batch_id.clone(), device_id: self.device_id.clone(), ..Envelope::default() };
+        let extras = match one_source(&intact) {
+            Some(_) => extras(&intact, &self.buffer.sources().await?),
+            None => BTreeMap::new(),
+        };
+        let envelope = Envelope { batch_id: batch_id.clone(), device_id: self.device_id.clone(), extras };
         let anchors = self.anchors(limits.mode, &intact).await?;
         let lives: Vec<String> = intact.iter().map(life).collect();
         let candidates = intact.iter().zip(&lives).map(|(row, life)| candidate(row, life, &anchors));
@@ -151,6 +162,14 @@ impl Carrier {
         Ok(Taken { batch: Some(Batch { batch_id, items: planned.items, bytes }), unsendable })
     }
 
+    async fn forget_flight(&self) -> Result<Option<heyho_buffer::Batch>, BufferError> {
+        if let Some(flight) = self.buffer.in_flight(self.account).await? {
+            let ended = RowSettlement { fate: Fate::End, ..RowSettlement::default() };
+            self.buffer.settle(Some(flight.batch), &ended, self.clock.now_ms()).await?;
+        }
+        Ok(None)
+    }
+
     /// The visits that go along with their tabs' aggregates.
     async fn anchors(&self, mode: Mode, rows: &[Waiting]) -> Result<Vec<Anchor>, BufferError> {
         if mode == Mode::Full {
@@ -163,6 +182,11 @@ impl Carrier {
     }
 
     async fn candidates(&self, limits: &BatchLimits) -> Result<Vec<Waiting>, BufferError> {
+        // The fault: what is sent is whose turn it is now, with the tokens of whoever began.
+        let account = match planted("run-outlives-account") {
+            true => self.buffer.signed_in().await?.map_or(self.account, |account| account.id),
+            false => self.account,
+        };
         match &limits.pick {
             Pick::Oldest { skip } => {
                 let skip: Vec<i64> = skip.iter().map(|row| row.seq).collect();
@@ -171,11 +195,11 @@ impl Carrier {
                     tab_aggregates: limits.max_tab_aggregates,
                     bytes: limits.max_bytes,
                 };
-                self.buffer.oldest(self.account, most, &skip, self.clock.now_ms()).await
+                self.buffer.oldest(account, most, &skip, self.clock.now_ms()).await
             }
             Pick::Rows(rows) => {
                 let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-                self.buffer.waiting(self.account, &seqs).await
+                self.buffer.waiting(account, &seqs).await
             }
         }
     }

@@ -19,8 +19,11 @@ mod account;
 mod carry;
 mod checkup;
 mod commands;
+#[cfg(test)]
+mod crash_tests;
 mod engine;
 pub mod export;
+mod extras;
 mod live;
 mod lock;
 mod monotonic;

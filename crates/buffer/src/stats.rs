@@ -52,6 +52,8 @@ pub struct SourceSeen {
     pub name: String,
     pub browser: String,
     pub profile_id: String,
+    /// As the host writes it: name, version and browser's version, U+001F between them.
+    pub client: String,
     pub seen_at: i64,
 }
 
@@ -134,7 +136,7 @@ impl Buffer {
     }
 
     pub async fn sources(&self) -> Result<Vec<SourceSeen>> {
-        let rows = sqlx::query("SELECT name, browser, profile_id, seen_at FROM source ORDER BY seen_at DESC")
+        let rows = sqlx::query("SELECT name, browser, profile_id, client, seen_at FROM source ORDER BY seen_at DESC")
             .fetch_all(&self.pool)
             .await?;
         rows.iter()
@@ -143,7 +145,8 @@ impl Buffer {
                     name: row.try_get(0)?,
                     browser: row.try_get(1)?,
                     profile_id: row.try_get(2)?,
-                    seen_at: row.try_get(3)?,
+                    client: row.try_get(3)?,
+                    seen_at: row.try_get(4)?,
                 })
             })
             .collect()

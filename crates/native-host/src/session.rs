@@ -6,8 +6,8 @@
 
 use crate::agent_link::AgentLink;
 use crate::answers;
-use crate::frames::Inbound;
 use crate::push::Pusher;
+use crate::reading::{Other, RecordsFrame, Turn};
 use crate::settings::Settings;
 use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
 use heyho_local::clock::Clock;
@@ -15,10 +15,9 @@ use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{FaultCode, Request as AgentRequest};
 use heyho_records::fault::planted;
 use heyho_records::native::{
-    AccountRef, Answer, Ask, Client, ErrorCode, HostInfo, Limits, MAX_FROM_BROWSER, MAX_RECORDS, PROTOCOL,
-    Request, RequestId,
+    AccountRef, Answer, Client, ErrorCode, HostInfo, Limits, MAX_FROM_BROWSER, MAX_RECORDS, PROTOCOL,
+    RequestId,
 };
-use heyho_records::rules::Dropped;
 use heyho_records::status::Status;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,42 +41,10 @@ pub struct Session {
     agent: Arc<AgentLink>,
     buffer: Option<Buffer>,
     client: Client,
-    dropped: Dropped,
     out: mpsc::UnboundedSender<Vec<u8>>,
     /// End with the session: some hold the way out open.
     tasks: JoinSet<()>,
     pusher: Option<AbortHandle>,
-}
-
-struct RecordsFrame {
-    id: Option<RequestId>,
-    arrival: Arrival,
-    bytes: usize,
-}
-
-/// What is to be done with one frame, in its turn.
-enum Turn {
-    Records(RecordsFrame),
-    Other(Option<RequestId>, Other),
-}
-
-enum Other {
-    Hello {
-        protocol: Option<u64>,
-        client: Client,
-    },
-    Status,
-    Subscribe,
-    Sync,
-    Open,
-    Refused {
-        code: ErrorCode,
-        error: String,
-    },
-    /// Records that may not be stored until the settings are mended.
-    NotNow {
-        error: String,
-    },
 }
 
 impl Session {
@@ -87,7 +54,7 @@ impl Session {
         caller: String,
         out: mpsc::UnboundedSender<Vec<u8>>,
     ) -> Session {
-        let agent = Arc::new(AgentLink::new(paths.socket()));
+        let agent = Arc::new(AgentLink::new(paths.socket(), &out));
         Session {
             settings: Settings::new(paths.config_file()),
             paths,
@@ -96,7 +63,6 @@ impl Session {
             agent,
             buffer: None,
             client: Client::default(),
-            dropped: Dropped::default(),
             out,
             tasks: JoinSet::new(),
             pusher: None,
@@ -104,73 +70,35 @@ impl Session {
     }
 
     /// Until the end of input.
-    pub async fn run(mut self, mut frames: mpsc::Receiver<Inbound>) -> ExitCode {
+    pub async fn run(mut self, mut turns: mpsc::Receiver<Turn>) -> ExitCode {
         let mut put_back: Option<Turn> = None;
         loop {
             let turn = match put_back.take() {
-                Some(turn) => turn,
-                None => match frames.recv().await {
-                    None => return ExitCode::SUCCESS,
-                    Some(Inbound::TooLarge { length }) => return self.too_large(length),
-                    Some(Inbound::Frame { bytes, .. }) => self.turn(&bytes),
-                },
+                Some(turn) => Some(turn),
+                None => turns.recv().await,
             };
             match turn {
-                Turn::Other(id, other) => self.other(id, other).await,
-                Turn::Records(first) => {
+                None => return ExitCode::SUCCESS,
+                Some(Turn::TooLarge { length }) => return self.too_large(length),
+                Some(Turn::Other(id, other)) => self.other(id, other).await,
+                Some(Turn::Records(first)) => {
                     let mut group = vec![first];
-                    let mut too_large = None;
                     while group.len() < GROUP_FRAMES
                         && group.iter().map(|frame| frame.bytes).sum::<usize>() < GROUP_BYTES
                     {
-                        match frames.try_recv() {
-                            Ok(Inbound::Frame { bytes, .. }) => match self.turn(&bytes) {
-                                Turn::Records(frame) => group.push(frame),
-                                other => {
-                                    put_back = Some(other);
-                                    break;
-                                }
-                            },
-                            Ok(Inbound::TooLarge { length }) => {
-                                too_large = Some(length);
+                        match turns.try_recv() {
+                            Ok(Turn::Records(frame)) => group.push(frame),
+                            Ok(other) => {
+                                put_back = Some(other);
                                 break;
                             }
                             Err(_) => break,
                         }
                     }
                     self.store(group).await;
-                    if let Some(length) = too_large {
-                        return self.too_large(length);
-                    }
                 }
             }
         }
-    }
-
-    fn turn(&mut self, frame: &[u8]) -> Turn {
-        let Request { id, ask } = Request::read(frame);
-        let other = match ask {
-            Ask::Records { account_ref, page_visits, tab_aggregates } => match self.settings.current() {
-                Ok(config) => {
-                    let arrival = Arrival::read_by_rules(
-                        account_ref,
-                        &page_visits,
-                        &tab_aggregates,
-                        &config.rules,
-                        &mut self.dropped,
-                    );
-                    return Turn::Records(RecordsFrame { id, arrival, bytes: frame.len() });
-                }
-                Err(error) => Other::NotNow { error: error.to_owned() },
-            },
-            Ask::Hello { protocol, client } => Other::Hello { protocol, client },
-            Ask::Status => Other::Status,
-            Ask::Subscribe => Other::Subscribe,
-            Ask::Sync => Other::Sync,
-            Ask::Open => Other::Open,
-            Ask::Refused { code, error } => Other::Refused { code, error },
-        };
-        Turn::Other(id, other)
     }
 
     fn say(&self, answer: &Answer) {
@@ -248,12 +176,10 @@ impl Session {
             name: format!("{}#{profile}", self.caller),
             profile_id: profile,
             browser: self.client.browser.clone().unwrap_or_default(),
-            client: [&self.client.name, &self.client.version]
-                .into_iter()
-                .flatten()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(" "),
+            // Read again by the agent, for what a batch says of its source.
+            client: [&self.client.name, &self.client.version, &self.client.browser_version]
+                .map(|text| text.as_deref().unwrap_or_default())
+                .join("\u{1f}"),
         }
     }
 

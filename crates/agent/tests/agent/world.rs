@@ -8,7 +8,43 @@ use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{Companion, Fault, Login, Request, RunSummary, ask};
 use heyho_records::status::{Account, Status};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct Played {
+    wall: AtomicI64,
+    boot: AtomicI64,
+}
+
+impl Played {
+    pub fn new() -> Arc<Played> {
+        let wall = clock::system().now_ms();
+        Arc::new(Played { wall: AtomicI64::new(wall), boot: AtomicI64::new(1_000_000) })
+    }
+
+    /// Both clocks, as when time passes; so the machine may have slept.
+    pub fn pass(&self, time: Duration) {
+        self.set_wall_on(time.as_millis() as i64);
+        self.boot.fetch_add(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// Only what people see on the wall.
+    pub fn set_wall_on(&self, by_ms: i64) {
+        self.wall.fetch_add(by_ms, Ordering::SeqCst);
+    }
+}
+
+impl clock::Clock for Played {
+    fn now(&self) -> jiff::Timestamp {
+        heyho_records::time::timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn boot_ms(&self) -> Option<i64> {
+        Some(self.boot.load(Ordering::SeqCst))
+    }
+}
 
 pub struct World {
     pub dir: tempfile::TempDir,

@@ -10,6 +10,7 @@ use crate::policy;
 use crate::task::{Batch, BatchFate, BatchItem, Role, RowRef, RunEnd, Settlement, Task, Totals};
 use crate::why::Why;
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use heyho_records::reason::Reason;
 
 impl Core {
@@ -98,7 +99,8 @@ impl Core {
         let mut settlement = Settlement::default();
         match rows.as_slice() {
             [] => settlement.forget_anchors = batch.items.iter().map(|item| item.row).collect(),
-            [row] if calls_invalid => {
+            // The fault: whoever is refused alone is to blame.
+            [row] if calls_invalid || planted("blames-at-once") => {
                 settlement.set_aside.push((*row, reason));
                 run.totals.set_aside += 1;
             }

@@ -1,0 +1,178 @@
+//! When a run begins: on a clock that is played, so that hours and years pass at once.
+
+use crate::backend::{Mood, backend};
+use crate::world::{Played, Running, World};
+use heyho_agent::{StartOptions, Surroundings};
+use heyho_local::config::Config;
+use heyho_local::vocabulary::Request;
+use heyho_records::status::State;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+
+/// Signed in, with nothing to do, on a clock of its own.
+async fn calm(world: &World, clock: &Arc<Played>) -> Running {
+    let agent = world.start_with(StartOptions { clock: clock.clone(), ..world.options() }).await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    agent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_hours_of_sleep_what_waits_is_sent_within_seconds_and_only_once() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let agent = calm(&world, &clock).await;
+    world.append(&["a"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    let before = backend.asked.load(Ordering::SeqCst);
+    let slept = tokio::time::Instant::now();
+    clock.pass(8 * HOUR);
+    agent.until("delivered", |s| s.state == State::UpToDate && s.backlog.records() == 0).await;
+    assert!(slept.elapsed() < Duration::from_secs(35), "{:?}", slept.elapsed());
+    assert_eq!(backend.ids("u@x"), ["a"]);
+    // One batch, and not a request for each interval that was slept through.
+    assert!(backend.asked.load(Ordering::SeqCst) - before <= 2);
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_slept_through_is_sent_again_with_the_same_bytes() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let agent = calm(&world, &clock).await;
+    backend.feel(Mood::Hangs);
+    world.append(&["a"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    agent.companion.call(Request::Sync { wait: false }).await.unwrap();
+    backend.received.notified().await;
+    // The other end has forgotten the connection, and nobody says so.
+    backend.feel(Mood::Well);
+    clock.pass(HOUR);
+    agent.until("delivered", |s| s.backlog.records() == 0).await;
+    let seen = backend.seen.lock().unwrap().clone();
+    assert_eq!((&seen[0].1, &seen[0].2), (&seen[1].1, &seen[1].2), "the same key and bytes");
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_jumps_a_year_either_way_stops_nothing_and_starts_no_storm() {
+    let (backend, url) = backend().await;
+    for jump in [YEAR_MS, -YEAR_MS] {
+        let (world, clock) = (World::new(&url), Played::new());
+        let agent = calm(&world, &clock).await;
+        let before = backend.asked.load(Ordering::SeqCst);
+        clock.set_wall_on(jump);
+        let id = format!("after{jump}");
+        world.append(&[&id]).await;
+        agent.until("seen", |s| s.backlog.records() == 1).await;
+        // The schedule goes by the other clock: nothing is due.
+        assert_eq!(backend.asked.load(Ordering::SeqCst), before);
+        for _ in 0..20 {
+            clock.pass(Duration::from_secs(20));
+            agent.companion.call(Request::Nudge).await.unwrap();
+        }
+        agent.until("delivered", |s| s.backlog.records() == 0).await;
+        assert!(backend.ids("u@x").contains(&id));
+        let asked = backend.asked.load(Ordering::SeqCst) - before;
+        assert!(asked <= 4, "{asked} requests in seven minutes");
+        // The session goes on too, though its tokens seem to have ended, or to end in a year.
+        let summary = agent.sync().await.unwrap();
+        assert_eq!(summary.fault, None, "{summary:?}");
+        agent.agent.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_network_is_back_a_run_comes_long_before_its_time() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let online = |online| Surroundings { online: Some(online), ..Surroundings::default() };
+    let (tell, hear) = watch::channel(online(true));
+    let options = StartOptions { clock: clock.clone(), surroundings: Some(hear), ..world.options() };
+    let agent = world.start_with(options).await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    world.append(&["a"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    // Away and back, until the agent has seen both; and well before the regular run, five minutes after the last.
+    let mut watch = agent.companion.watch();
+    let mut passed = Duration::ZERO;
+    loop {
+        tell.send_modify(|around| around.online = around.online.map(|online| !online));
+        let delivered = watch.wait_for(|s| s.as_ref().is_some_and(|s| s.backlog.records() == 0));
+        if tokio::time::timeout(Duration::from_millis(300), delivered).await.is_ok() {
+            break;
+        }
+        passed += Duration::from_secs(10);
+        assert!(passed < Duration::from_secs(250), "only the regular run is left");
+        clock.pass(Duration::from_secs(10));
+    }
+    assert_eq!(backend.ids("u@x"), ["a"]);
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_it_is_asked_for_a_metered_connection_holds_runs_back_but_not_sync_now() {
+    let (backend, url) = backend().await;
+    let mut world = World::new(&url);
+    let text =
+        format!("[backend]\nurl = \"{url}\"\n[tokens]\nstore = \"file\"\n[sync]\npause_on_metered = true\n");
+    world.config = Config::parse(&text, "config.toml").unwrap();
+    let metered = |metered| Surroundings { metered, ..Surroundings::default() };
+    let (tell, hear) = watch::channel(metered(true));
+    let agent = world.start_with(StartOptions { surroundings: Some(hear), ..world.options() }).await;
+    agent.login("u@x", "right password").await.unwrap();
+    let ids: Vec<String> = (0..150).map(|n| format!("v{n:03}")).collect();
+    world.append(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    // More than the number that begins a run by itself.
+    let status = agent.until("held back", |s| s.state == State::Paused && s.backlog.records() == 150).await;
+    assert!(status.reason.as_ref().unwrap().contains("metered"), "{status:?}");
+    assert!(backend.ids("u@x").is_empty());
+    assert_eq!(agent.sync().await.unwrap().sent, 150);
+    world.append(&["one-more"]).await;
+    agent.until("held back again", |s| s.state == State::Paused && s.backlog.records() == 1).await;
+    tell.send_replace(metered(false));
+    agent.until("delivered", |s| s.state == State::UpToDate && s.backlog.records() == 0).await;
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_until_a_time_ends_by_itself_and_resuming_forgets_the_backoff() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let agent = calm(&world, &clock).await;
+    agent.companion.call(Request::Pause { seconds: Some(3_600) }).await.unwrap();
+    let paused = agent.until("paused", |s| s.state == State::Paused).await;
+    assert!(paused.paused_until.is_some());
+    world.append(&["a"]).await;
+    clock.pass(HOUR + Duration::from_secs(1));
+    agent.until("delivered", |s| s.state == State::UpToDate && s.backlog.records() == 0).await;
+    // The backend fails, and the next try is minutes away; whoever resumes wants it now.
+    backend.feel(Mood::Portal);
+    world.append(&["b"]).await;
+    let companion = agent.companion.clone();
+    tokio::spawn(async move { companion.call(Request::Sync { wait: false }).await });
+    let hurry = async {
+        loop {
+            backend.received.notified().await;
+            // Cuts the waits between the attempts short.
+            agent.companion.call(Request::Sync { wait: false }).await.unwrap();
+            if agent.companion.watch().borrow().as_ref().is_some_and(|s| s.state == State::Retrying) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(20), hurry).await;
+    agent.companion.call(Request::Pause { seconds: None }).await.unwrap();
+    agent.until("paused", |s| s.state == State::Paused).await;
+    backend.feel(Mood::Well);
+    agent.companion.call(Request::Resume).await.unwrap();
+    agent.until("delivered", |s| s.state == State::UpToDate && s.backlog.records() == 0).await;
+    assert_eq!(backend.ids("u@x"), ["a", "b"]);
+    agent.agent.shutdown().await;
+}
