@@ -12,6 +12,7 @@
 //! - [`suites`]: the test suites, their order, their time;
 //! - [`torture`]: the suites that have a size, at their largest;
 //! - [`tally`]: passed and failed, from the runners' own closing lines;
+//! - [`schemathesis`]: the asker of the backend's tests;
 //! - [`session`]: `cargo xtask run`;
 //! - [`shell`]: starting other programs.
 
@@ -22,6 +23,7 @@ mod build;
 mod checks;
 mod controls;
 mod machine;
+mod schemathesis;
 mod session;
 mod shell;
 mod stamp;

@@ -4,7 +4,7 @@
 use crate::build::{self, TestProgram};
 use crate::shell::{self, command, root, say};
 use crate::tally::Tally;
-use crate::{bench, checks, controls, machine};
+use crate::{bench, checks, controls, machine, schemathesis};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -12,6 +12,7 @@ use std::time::Instant;
 
 const END_TO_END: &str = "end-to-end";
 const CONTROLS: &str = "controls";
+const BACKEND: &str = "backend";
 const BENCH: &str = "bench";
 const WEB: [&str; 2] = ["ui", "extension"];
 
@@ -44,6 +45,9 @@ pub fn test(only: Option<&str>, filter: Option<&str>) -> Result<bool> {
         let last = suites.remove_entry(END_TO_END);
         if last.is_some() {
             report.time("geckodriver", || Ok((machine::geckodriver()?, Tally::default())))?;
+        }
+        if suites.contains_key(BACKEND) {
+            report.time("schemathesis", || Ok((schemathesis::install()?, Tally::default())))?;
         }
         for (suite, programs) in suites.into_iter().chain(last) {
             report.time(suite, || Ok(((), cargo_tests(suite, &programs, filter)?)))?;
@@ -99,6 +103,10 @@ fn cargo_tests(suite: &str, programs: &[&TestProgram], filter: Option<&str>) -> 
         runner.current_dir(&program.directory).env("CARGO_MANIFEST_DIR", &program.directory);
         // Tests that write the TypeScript types write them where the check of them looks.
         runner.env("TS_RS_EXPORT_DIR", shell::target().join("xtask/types"));
+        // This program sees to what they need: a test that is left out for want of it would be a gap.
+        if suite == BACKEND {
+            runner.env("HEYHO_REQUIRE_SCHEMATHESIS", "1");
+        }
         // An error says what happened; where it was made adds a hundred lines that nobody reads.
         tally += run(runner.args(filter).env("RUST_LIB_BACKTRACE", "0"))?;
     }

@@ -1,7 +1,11 @@
 //! The program itself, killed, starved of disk, and fed too much. Each test is a sentence.
 
+#![cfg_attr(test, expect(clippy::print_stdout, reason = "the figures of a run"))]
+
 #[cfg(test)]
 mod disk;
+#[cfg(test)]
+mod document;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
@@ -13,3 +17,6 @@ mod postgres;
 mod program;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+#[path = "../support/smtp.rs"]
+mod smtp;

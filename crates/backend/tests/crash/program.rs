@@ -16,8 +16,13 @@ pub struct Program {
 impl Program {
     /// Starts it and waits for its one line.
     pub async fn start(database: &str) -> Program {
+        Program::start_with(database, |_| ()).await
+    }
+
+    /// The same with more settings; they are not kept over a kill.
+    pub async fn start_with(database: &str, change: impl FnOnce(&mut Command) + Send + 'static) -> Program {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (child, base) = spawn(database.to_owned()).await;
+        let (child, base) = spawn(database.to_owned(), change).await;
         // a connection to a killed server is never used again
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
         let http = http.timeout(Duration::from_secs(60)).build().unwrap();
@@ -28,11 +33,15 @@ impl Program {
     pub async fn kill_and_start(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        (self.child, self.base) = spawn(self.database.clone()).await;
+        (self.child, self.base) = spawn(self.database.clone(), |_| ()).await;
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     pub fn client(&self) -> Client {
-        Client { base: self.base.clone(), http: self.http.clone() }
+        Client { base: self.base().to_owned(), http: self.http.clone() }
     }
 
     /// The most memory it ever had, in bytes.
@@ -50,16 +59,17 @@ impl Drop for Program {
     }
 }
 
-async fn spawn(database: String) -> (Child, String) {
+async fn spawn(database: String, change: impl FnOnce(&mut Command) + Send + 'static) -> (Child, String) {
     tokio::task::spawn_blocking(move || {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_heyho-backend"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heyho-backend"));
+        command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("HEYHO_DATABASE_URL", database)
             .env("HEYHO_JWT_SECRET", "the same for every node of these tests")
             .env("HEYHO_LOG", std::env::var("HEYHO_TEST_LOG").unwrap_or_else(|_| "off".to_owned()))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let base = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("it said {line:?}"));

@@ -18,7 +18,11 @@ on_each_store!(
 const ADA: &str = "ada@example.org";
 
 async fn with_mail(backend: &mut Backend) -> Smtp {
-    let smtp = Smtp::start(None).await;
+    with_mail_put_off(backend, 0).await
+}
+
+async fn with_mail_put_off(backend: &mut Backend, messages: usize) -> Smtp {
+    let smtp = Smtp::start(None, messages).await;
     let url = format!("smtp://user:secret@{}", smtp.address);
     backend
         .reconfigure(|c| c.mail = Some(MailSetting::parse(&url, "HeyHo <hey@example.org>").unwrap()))
@@ -210,8 +214,7 @@ async fn a_code_is_nowhere_in_the_database(mut backend: Backend) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_puts_mail_off_is_asked_again() {
     let mut backend = Backend::on_sqlite().await;
-    let mut smtp = with_mail(&mut backend).await;
-    smtp.put_off(1);
+    let mut smtp = with_mail_put_off(&mut backend, 1).await;
     let code = register(&backend, &mut smtp).await;
     assert_eq!(verify(&backend, &code).await.status, 200);
 }

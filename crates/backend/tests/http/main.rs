@@ -2,6 +2,8 @@
 //!
 //! Each test takes a running server and runs on every store: see `support::on_each_store`.
 
+#![cfg_attr(test, expect(clippy::print_stdout, reason = "the figures of a run"))]
+
 #[cfg(test)]
 mod account;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 const CONNECTIONS: usize = 500;
 const DEADLINE: Duration = Duration::from_secs(3);
 /// By then a connection is closed, or never.
-const NEVER: Duration = Duration::from_secs(25);
+const NEVER: Duration = Duration::from_secs(20);
 
 /// What a client is slow with.
 #[derive(Debug, Clone, Copy)]

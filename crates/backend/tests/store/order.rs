@@ -136,7 +136,7 @@ fn any_order_ends_in_the_rows_of_the_ledger(open: impl AsyncFn() -> Option<Asked
     let Some(asked) = runtime.block_on(open()) else { return };
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let cases = number("HEYHO_MODEL_CASES").map_or(24, |cases| u32::try_from(cases).unwrap());
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 32, ..Config::default() };
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&number("HEYHO_SEED").unwrap_or(1).to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);

@@ -25,20 +25,19 @@ impl Mail {
 pub struct Smtp {
     pub address: SocketAddr,
     mails: mpsc::UnboundedReceiver<Mail>,
-    put_off: Arc<AtomicUsize>,
 }
 
 impl Smtp {
-    /// On a free port; with a configuration it speaks TLS from the first byte.
-    pub async fn start(tls: Option<axum_server::tls_rustls::RustlsConfig>) -> Smtp {
+    /// On a free port; with a configuration it speaks TLS from the first byte. The first so many messages are put off,
+    /// as by a server that greylists.
+    pub async fn start(tls: Option<axum_server::tls_rustls::RustlsConfig>, put_off: usize) -> Smtp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, mails) = mpsc::unbounded_channel();
-        let put_off = Arc::new(AtomicUsize::new(0));
-        let counter = put_off.clone();
+        let put_off = Arc::new(AtomicUsize::new(put_off));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (sender, put_off, tls) = (sender.clone(), counter.clone(), tls.clone());
+                let (sender, put_off, tls) = (sender.clone(), put_off.clone(), tls.clone());
                 tokio::spawn(async move {
                     let Some(tls) = tls else { return converse(stream, &sender, &put_off).await };
                     use axum_server::accept::Accept as _;
@@ -49,12 +48,7 @@ impl Smtp {
                 });
             }
         });
-        Smtp { address, mails, put_off }
-    }
-
-    /// The next so many messages are put off, as by a server that greylists.
-    pub fn put_off(&self, messages: usize) {
-        self.put_off.store(messages, Ordering::SeqCst);
+        Smtp { address, mails }
     }
 
     pub async fn next(&mut self) -> Mail {

@@ -1,0 +1,121 @@
+//! schemathesis asks a running backend everything its OpenAPI document allows, and much that it does not: no 5xx, no
+//! answer that the document does not know, nothing in the log that is an error.
+//!
+//! It comes from the Python registry: `cargo xtask test` puts it into `target/tools`, once. Without it these tests say so
+//! and pass; `HEYHO_REQUIRE_SCHEMATHESIS=1` makes that a failure. `HEYHO_EXAMPLES` generated requests an operation (4
+//! when not set) besides those that cover the document, from `HEYHO_SEED`.
+
+use crate::program::Program;
+use crate::smtp::Smtp;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Nobody waits: it asks more in a minute than anybody in an hour.
+const SETTINGS: &str = "[limits]
+    user_requests = { burst = 1000000, per_minute = 1000000 }
+    network_requests = { burst = 1000000, per_minute = 1000000 }
+    network_sign_ins = { burst = 1000000, per_minute = 1000000 }
+    address_sign_ins = { burst = 1000000, per_minute = 1000000 }
+    address_mails = { burst = 1000000, per_minute = 1000000 }";
+
+/// What ends the session it is asked with.
+const ENDING: &str = "(logout|auth/password|users/me$)";
+
+fn schemathesis() -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let program = target.join("tools/schemathesis/bin/schemathesis");
+    if program.exists() {
+        return Some(program);
+    }
+    let required = std::env::var_os("HEYHO_REQUIRE_SCHEMATHESIS").is_some();
+    assert!(!required, "HEYHO_REQUIRE_SCHEMATHESIS is set, but there is no {}", program.display());
+    println!("skipped: there is no schemathesis; `cargo xtask test backend` fetches it");
+    None
+}
+
+fn number(name: &str, usual: u64) -> String {
+    std::env::var(name).unwrap_or_else(|_| usual.to_string())
+}
+
+/// One run; what it says at its end. It must find nothing.
+fn ask(tool: &Path, work: &Path, base: &str, token: &str, which: [&str; 2], phases: &str) -> String {
+    let mut command = Command::new(tool);
+    command.current_dir(work).arg("run").arg(format!("{base}/api/v1/openapi.json"));
+    command.args(["--header", &format!("Authorization: Bearer {token}")]).args(which);
+    command.args(["--max-examples", &number("HEYHO_EXAMPLES", 4), "--seed", &number("HEYHO_SEED", 1)]);
+    command.args(["--phases", phases, "--generation-database", "none"]);
+    command.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"]);
+    command.args(["--checks", "response_schema_conformance", "--warnings", "off", "--no-color"]);
+    let output = command.output().expect("schemathesis starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+/// Somebody new, with a confirmed address.
+async fn sign_in(base: &str, smtp: &mut Smtp, name: &str) -> String {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let post = async |route: &str, body: serde_json::Value| -> serde_json::Value {
+        let request = http.post(format!("{base}/api/v1/{route}")).json(&body);
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let email = format!("{name}@example.org");
+    let who = json!({"email": email, "password": "correct horse"});
+    post("auth/register", who.clone()).await;
+    let code = loop {
+        let mail = smtp.next().await;
+        // others were registered meanwhile
+        if mail.to == email {
+            break mail.code();
+        }
+    };
+    post("verify-email", json!({"email": email, "code": code})).await;
+    post("auth/login", who).await["data"]["access_token"].as_str().unwrap().to_owned()
+}
+
+async fn nothing_undocumented_is_answered(database: &str, store: &str, phases: &'static str) {
+    let Some(tool) = schemathesis() else { return };
+    let work = tempfile::tempdir().unwrap();
+    let mut smtp = Smtp::start(None, 0).await;
+    let (settings, log) = (work.path().join("backend.toml"), work.path().join("log"));
+    let (server, errors) = (smtp.address, std::fs::File::create(&log).unwrap());
+    std::fs::write(&settings, SETTINGS).unwrap();
+    let program = Program::start_with(database, move |command| {
+        command.arg("--config").arg(settings).env("HEYHO_LOG", "warn");
+        command.env("HEYHO_SMTP_URL", format!("smtp://{server}")).env("HEYHO_MAIL_FROM", "a@example.org");
+        command.stderr(errors);
+    })
+    .await;
+    let base = program.base().to_owned();
+    for (name, which) in
+        [("one", ["--exclude-path-regex", ENDING]), ("two", ["--include-path-regex", ENDING])]
+    {
+        let token = sign_in(&base, &mut smtp, name).await;
+        let (tool, folder, base) = (tool.clone(), work.path().to_owned(), base.clone());
+        let said = tokio::task::spawn_blocking(move || ask(&tool, &folder, &base, &token, which, phases))
+            .await
+            .unwrap();
+        let cases = said.lines().filter(|line| line.contains(" generated, "));
+        let cases: Vec<&str> = cases.map(str::trim).collect();
+        println!("figures: schemathesis on {store}: {}", cases.join(", "));
+    }
+    drop(program);
+    let log = std::fs::read_to_string(log).unwrap();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_of_sqlite_is_answered_as_documented() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("heyho.db").display());
+    nothing_undocumented_is_answered(&url, "SQLite", "examples,coverage,fuzzing").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_of_postgres_is_answered_as_documented() {
+    let Some(url) = crate::postgres::new_database().await else { return };
+    // what covers the document asks the same of both; the store shows in what is generated
+    nothing_undocumented_is_answered(&url, "PostgreSQL", "examples,fuzzing").await;
+}
