@@ -3,6 +3,7 @@
 
 use heyho_local::vocabulary::Notice;
 use heyho_records::alert::Alert;
+use heyho_records::words as english;
 
 /// A language there is wording for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,28 +167,28 @@ pub struct Words {
 }
 
 static EN: Words = Words {
-    up_to_date: "Up to date",
+    up_to_date: english::UP_TO_DATE,
     confirmed: "confirmed {}",
     just_now: "just now",
     minutes_ago: "{} min ago",
     hours_ago: "{} h ago",
     days_ago: "{} days ago",
     waiting: "{} waiting",
-    nothing_waiting: "Nothing waiting, not confirmed lately",
+    nothing_waiting: english::NOTHING_WAITING,
     next_sync_at: "next sync at {}",
     sending: "Sending {} of {}",
-    checking: "Checking with the backend",
+    checking: english::CHECKING,
     retry_in_seconds: "retry in {} s",
     retry_in_minutes: "retry in {} min",
     retry_now: "retrying now",
     one_needs_you: "1 record needs you",
     many_need_you: "{} records need you",
-    needs_attention: "Sync needs your attention",
-    paused: "Paused",
+    needs_attention: english::NEEDS_ATTENTION,
+    paused: english::PAUSED,
     paused_until: "Paused until {}",
-    session_expired: "Session expired. Sign in again",
-    signed_out: "Sign in to start",
-    buffer_problem: "The store on this computer has a problem",
+    session_expired: english::SESSION_EXPIRED,
+    signed_out: english::SIGNED_OUT,
+    buffer_problem: english::BUFFER_PROBLEM,
     starting: "Starting",
     no_agent: "The companion is not answering",
     quitting: "Ending after the batch in flight",

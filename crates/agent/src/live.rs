@@ -179,3 +179,33 @@ impl Drop for Connected {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heyho_records::Kind;
+
+    #[test]
+    fn the_last_deliveries_are_remembered_and_forgotten_by_site() {
+        let live = Live::default();
+        let one = |host: &str| Delivered {
+            title: None,
+            host: Some(host.to_owned()),
+            kind: Kind::PageVisit,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        live.deliver((0..30).map(|i| one(&format!("{i}.example"))));
+        let hosts = || live.delivered().into_iter().filter_map(|one| one.host).collect::<Vec<_>>();
+        assert_eq!((hosts().len(), hosts()[0].as_str()), (DELIVERED, "29.example"));
+        live.deliver(["Bank.example:8080", "www.bank.example", "notbank.example"].map(one));
+        live.forget_delivered("bank.example");
+        assert_eq!(hosts()[0], "notbank.example");
+        assert!(
+            !hosts()
+                .iter()
+                .any(|host| host.to_lowercase().ends_with("bank.example:8080") || host.starts_with("www"))
+        );
+        live.forget_all_delivered();
+        assert!(hosts().is_empty());
+    }
+}

@@ -152,6 +152,45 @@ mod tests {
     use super::*;
 
     #[test]
+    fn failed_records_do_not_hide_that_the_backend_is_down() {
+        use heyho_sync::answer::{TlsProblem, TransportError};
+        let mut status = Status::broken("", true);
+        (status.failed, status.failed_kept) = (3, 1);
+        let mut live = LiveState {
+            last_end: Some(Why::NoAnswer { error: TransportError::Refused }),
+            ..LiveState::default()
+        };
+        let codes = |state, live: &LiveState| {
+            let status = Status { state, ..status.clone() };
+            said(&status, Vec::new(), live).into_iter().map(|said| said.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(State::NeedsAttention, &live), ["failed_records", "no_answer"]);
+        assert_eq!(codes(State::Retrying, &live), ["no_answer", "failed_records"]);
+        live.last_end = Some(Why::NoAnswer { error: TransportError::Tls { problem: TlsProblem::Expired } });
+        assert_eq!(codes(State::NeedsAttention, &live), ["no_answer", "failed_records"]);
+        live.last_end = Some(Why::Emptied);
+        live.note = Some(Said::new("tokens_in_memory", ""));
+        assert_eq!(codes(State::NeedsAttention, &live), ["failed_records", "tokens_in_memory"]);
+        assert_eq!(codes(State::SignedOut, &live), ["signed_out"]);
+        status.failed = 0;
+        live.note = None;
+        live.recovered = Some(Said::new("recovered", ""));
+        let status = Status { state: State::UpToDate, ..status.clone() };
+        let up: Vec<_> = said(&status, Vec::new(), &live).into_iter().map(|said| said.code).collect();
+        assert_eq!(up, ["recovered"]);
+    }
+
+    #[test]
+    fn what_stands_in_a_sentence_stands_beside_it() {
+        use heyho_sync::answer::{TlsProblem, TransportError};
+        let args = |why: Why| serde_json::to_value(why_said(&why).args).unwrap();
+        assert_eq!(args(Why::ServerError { status: 503 }), serde_json::json!({"status": 503}));
+        let tls = Why::NoAnswer { error: TransportError::Tls { problem: TlsProblem::Expired } };
+        assert_eq!(args(tls), serde_json::json!({"fault": "tls", "problem": "expired"}));
+        assert_eq!(args(Why::Emptied), serde_json::json!({}));
+    }
+
+    #[test]
     fn a_remaining_time_is_said_only_when_it_is_known() {
         assert_eq!(eta(0, 100, 5_000), None);
         assert_eq!(eta(10, 100, 500), None);

@@ -25,7 +25,7 @@ pub async fn config(context: &Context, command: Command) -> Result<ExitCode, Fau
             context.out.say(setting, |setting| shown(&setting.value))?;
             return problem(&settings);
         }
-        Command::Set { key, value } => set(context, &key, typed(&key, &value)).await?,
+        Command::Set { key, value } => set(context, &key, config::typed(&key, &value)).await?,
         Command::Unset { key } => set(context, &key, Value::Null).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -62,16 +62,6 @@ fn find<'a>(settings: &'a Settings, key: &str) -> Result<&'a Setting, Fault> {
     settings.settings.iter().find(|setting| setting.key == key).ok_or_else(|| {
         Fault::new(FaultCode::Usage, ConfigError::UnknownKey { key: key.to_owned() }.to_string())
     })
-}
-
-/// `5`, `true` and `["a"]` are what they look like where the key wants that; anything else is text, quoted or not.
-fn typed(key: &str, text: &str) -> Value {
-    let wants_text = config::default_of(key).is_some_and(|default| default.is_string());
-    match serde_json::from_str::<Value>(text) {
-        Ok(value @ Value::String(_)) => value,
-        Ok(value) if !wants_text && !value.is_null() => value,
-        _ => Value::String(text.to_owned()),
-    }
 }
 
 fn shown(value: &Value) -> String {

@@ -65,9 +65,9 @@ async fn show(context: &Context, id: &str) -> Result<ExitCode, Fault> {
     let found = buffer.failed_one(number).await.map_err(fault_of)?;
     let record = found.map(|failed| shown(failed, true)).ok_or_else(|| none(id))?;
     context.out.say(&record, |record| {
-        let account = record.account.as_deref().unwrap_or("nobody's yet");
+        let account = record.account.as_deref().map_or("nobody's yet".to_owned(), |of| format!("of {of}"));
         format!(
-            "{}\n        first {}, of {account}, id {}\n{}",
+            "{}\n        first {}, {account}, id {}\n{}",
             lines(record, SystemClock.now()),
             record.first_at,
             record.id,
@@ -183,7 +183,10 @@ async fn left_over(buffer: &Buffer, numbers: &[i64], left: u64) -> Result<ExitCo
             "{} cannot be sent again, or was kept quietly before: see heyho failed show",
             count(left, "record")
         ),
-        _ => format!("{} of {} is no failed record", count(left, "number"), numbers.len()),
+        _ => {
+            let are = if left == 1 { "is no failed record" } else { "are no failed records" };
+            format!("{left} of these numbers {are}")
+        }
     };
     Err(Fault::new(FaultCode::NotFound, text))
 }

@@ -133,7 +133,7 @@ fn start_log(config: &Config, agent: bool) {
     let filter = if agent {
         let level = config.log_level.name();
         EnvFilter::new(format!(
-            "warn,heyho_agent={level},heyho_buffer={level},heyho_sync={level},heyho_local={level}"
+            "warn,heyho={level},heyho_agent={level},heyho_buffer={level},heyho_sync={level},heyho_local={level}"
         ))
     } else {
         EnvFilter::new("error")

@@ -43,9 +43,15 @@ pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
     }
     row("Confirmed", status.last_confirmed_at.map_or("never yet".to_owned(), |at| ago(at, now)));
     if let Some(last) = &status.last_sync {
+        // Said above already.
+        let said = |why: &str| {
+            let above = status.reason.iter().chain(status.also.iter().map(|said| &said.text));
+            above.into_iter().any(|text| text == why)
+        };
         let came = match (&last.why, last.sent) {
             (None, 0) => "nothing had to be sent".to_owned(),
             (None, n) => format!("{} sent", count(n, "record")),
+            (Some(why), 0) if said(why) => "did not get through".to_owned(),
             (Some(why), 0) => why.clone(),
             (Some(why), n) => format!("{} sent. {why}", count(n, "record")),
         };

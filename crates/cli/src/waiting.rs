@@ -48,7 +48,8 @@ pub async fn waiting(context: &Context, command: Waiting) -> Result<ExitCode, Fa
             })?;
             let missing = (numbers.len() as u64).saturating_sub(done);
             if missing > 0 {
-                let text = format!("{} of these is not waiting", count(missing, "number"));
+                let are = if missing == 1 { "is" } else { "are" };
+                let text = format!("{missing} of these numbers {are} not waiting");
                 return Err(Fault::new(FaultCode::NotFound, text));
             }
         }

@@ -10,7 +10,7 @@ mod file;
 mod keys;
 
 pub use file::{ConfigError, Reading, read, rules, set, set_rules, settings};
-pub use keys::{default_of, duration};
+pub use keys::{duration, typed};
 
 use crate::browsers::OptOut;
 use heyho_records::base_url::BaseUrl;

@@ -384,6 +384,58 @@ mod tests {
         }
     }
 
+    /// Clients of an earlier and of a later version, as they speak: what they share works, what this version does
+    /// not know is refused by itself, and the connection goes on.
+    #[tokio::test]
+    async fn a_client_of_another_version_gets_what_is_understood() {
+        let (_dir, path, _task) = served().await;
+        let stream = Stream::connect(name(&path).unwrap()).await.unwrap();
+        let (reader, writer) = tokio::io::split(stream);
+        let mut lines = FramedRead::new(reader, LinesCodec::new());
+        let mut sink = FramedWrite::new(writer, LinesCodec::new());
+        for (line, ok) in [
+            (r#"{"id":1,"cmd":"hello","version":0,"program":"old"}"#, true),
+            (r#"{"id":2,"cmd":"hello","version":2,"program":"new","since":"later"}"#, true),
+            (r#"{"id":3,"cmd":"sync.changes","since":5}"#, false),
+            (r#"{"id":4,"cmd":"failed.list"}"#, true),
+            (r#"{"id":5,"cmd":"status","detail":"all"}"#, true),
+        ] {
+            sink.send(line.to_owned()).await.unwrap();
+            let answer: Value = serde_json::from_str(&lines.next().await.unwrap().unwrap()).unwrap();
+            assert_eq!(answer.get("ok").is_some(), ok, "{line}: {answer}");
+        }
+    }
+
+    /// An agent of a later version says more than this client knows: events are passed over, answers with more
+    /// fields are read.
+    #[tokio::test]
+    async fn an_agent_of_another_version_is_understood_as_far_as_it_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let listener = bind(&path).unwrap();
+        let client = Arc::new(Client::connect(&path).await.unwrap());
+        let (reader, writer) = tokio::io::split(listener.accept().await.unwrap());
+        let mut lines = FramedRead::new(reader, LinesCodec::new());
+        let mut sink = FramedWrite::new(writer, LinesCodec::new());
+        let mut events = client.events().unwrap();
+        let asking = {
+            let client = client.clone();
+            tokio::spawn(async move {
+                crate::vocabulary::ask::<crate::vocabulary::Count>(client.as_ref(), Request::Erase).await
+            })
+        };
+        lines.next().await.unwrap().unwrap();
+        for line in [
+            r#"{"event":"weather","data":{"rain":true}}"#,
+            r#"{"event":"forget","data":{"domain":"a.example","since":"later"}}"#,
+            r#"{"id":1,"ok":{"count":3,"bytes":9},"took":5}"#,
+        ] {
+            sink.send(line.to_owned()).await.unwrap();
+        }
+        assert_eq!(asking.await.unwrap().unwrap().count, 3);
+        assert!(matches!(events.recv().await, Ok(Event::Forget { domain }) if domain == "a.example"));
+    }
+
     #[tokio::test]
     async fn when_the_agent_ends_its_clients_are_told() {
         let dir = tempfile::tempdir().unwrap();

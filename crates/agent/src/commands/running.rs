@@ -5,6 +5,7 @@ use crate::engine::Command;
 use crate::live::{Pause, SessionState};
 use heyho_local::vocabulary::{Fault, FaultCode, Run, RunSummary, Timeline, TimelinePoint};
 use heyho_records::time::timestamp;
+use heyho_records::words::span;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -17,11 +18,11 @@ impl Service {
     pub(super) async fn sync(&self, wait: bool) -> Result<Value, Fault> {
         let live = self.live.read();
         if let Some(pause) = live.paused {
-            let until = match pause {
-                Pause::Until(at) => format!("until {at}"),
+            let for_how_long = match pause {
+                Pause::Until(at) => format!("for another {}", span(self.clock.now(), at)),
                 Pause::UntilResumed => "until you resume it".to_owned(),
             };
-            return Err(Fault::new(FaultCode::TryLater, format!("Syncing is paused {until}.")));
+            return Err(Fault::new(FaultCode::TryLater, format!("Syncing is paused {for_how_long}.")));
         }
         if self.buffer.signed_in().await.map_err(buffer)?.is_none() {
             return Err(Fault::new(FaultCode::SignInNeeded, "Nobody is signed in: sign in first."));

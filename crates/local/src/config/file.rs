@@ -300,7 +300,7 @@ fn table(rule: &Rule) -> Table {
 }
 
 /// A JSON value as TOML says it; there is none for objects and for numbers that are not whole.
-fn item(value: &Value) -> Option<Item> {
+pub(super) fn item(value: &Value) -> Option<Item> {
     Some(toml_edit::value(match value {
         Value::Bool(it) => toml_edit::Value::from(*it),
         Value::Number(it) => it.as_i64()?.into(),

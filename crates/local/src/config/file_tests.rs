@@ -199,6 +199,25 @@ fn rules_are_written_and_read_back() {
 }
 
 #[test]
+fn what_is_typed_becomes_what_the_key_wants() {
+    use crate::config::typed;
+    for (key, text, value) in [
+        ("sync.batch_page_visits", "5", json!(5)),
+        ("sync.interval", "90s", json!("90s")),
+        ("sync.interval", "\"90s\"", json!("90s")),
+        ("backend.ca_file", "5", json!("5")),
+        ("sync.pause_on_battery", "true", json!(true)),
+        ("extensions.chromium", "[\"a\"]", json!(["a"])),
+        ("buffer.max_bytes", "2000000", json!(2_000_000)),
+        ("sync.batch_bytes", "many", json!("many")),
+        ("sync.batch_bytes", "5", json!(5)),
+        ("unknown", "5", json!(5)),
+    ] {
+        assert_eq!(typed(key, text), value, "{key} {text}");
+    }
+}
+
+#[test]
 fn every_key_shows_what_it_reads() {
     let text = settings(Path::new("none.toml"));
     for setting in text.settings {

@@ -162,9 +162,17 @@ pub static KEYS: [Key; 21] = [
     },
 ];
 
-/// What holds where the file says nothing; none: there is no such key, or it has no default.
-pub fn default_of(key: &str) -> Option<Value> {
-    Key::find(key).map(|key| (key.get)(&Config::default())).filter(|value| !value.is_null())
+/// What was typed, as the value its key wants: `5` is a number for one and text for another, and quotes may be
+/// there or not.
+pub fn typed(key: &str, text: &str) -> Value {
+    let plain = Value::String(text.to_owned());
+    let read = serde_json::from_str(text).unwrap_or_else(|_| plain.clone());
+    let accepted = |value: &Value| {
+        let item = super::file::item(value);
+        let put = Key::find(key).map(|key| key.put);
+        put.zip(item).is_some_and(|(put, item)| put(&mut Config::default(), &item).is_ok())
+    };
+    if accepted(&read) || !accepted(&plain) { read } else { plain }
 }
 
 /// `90s`, `5m`, `1h`, `2d`, or several of them.

@@ -233,3 +233,63 @@ impl std::fmt::Debug for Request {
         f.write_str(self.word())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The word in logs is the word on the wire.
+    #[test]
+    fn a_request_is_called_what_it_is_sent_as() {
+        let rich = json!({"id": 1, "version": 1, "program": "p", "source": "s", "email": "e", "password": "p",
+            "code": "c", "which": "all", "number": 1, "key": "k", "value": 1, "rules": [], "url": "u",
+            "path": "/p", "domain": "d", "account": "a", "seconds": 1, "browser": "b"});
+        for word in [
+            "hello",
+            "status",
+            "subscribe",
+            "attach",
+            "nudge",
+            "sync",
+            "stop",
+            "pause",
+            "resume",
+            "login",
+            "logout",
+            "verify",
+            "verify.resend",
+            "password.reset",
+            "password.set",
+            "claim",
+            "waiting.list",
+            "waiting.discard",
+            "delivered",
+            "failed.list",
+            "failed.show",
+            "failed.retry",
+            "failed.discard",
+            "failed.keep",
+            "history",
+            "timeline",
+            "config.get",
+            "config.set",
+            "rules.set",
+            "backend.test",
+            "export",
+            "forget",
+            "discard.account",
+            "erase",
+            "diagnostics",
+            "checkup",
+            "open",
+        ] {
+            let mut sent = rich.clone();
+            sent["cmd"] = json!(word);
+            let request: Request = serde_json::from_value(sent).unwrap();
+            assert_eq!(request.word(), word);
+            assert_eq!(serde_json::to_value(&request).unwrap()["cmd"], word);
+            assert_eq!(format!("{request:?}"), word, "nothing else is ever logged");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What the window and the command line ask besides syncing, asked of a real agent.
+
+use crate::backend::backend;
+use crate::world::{Running, World};
+use heyho_local::vocabulary::{
+    BackendTest, Count, Delivered, Event, Fault, FaultCode, Forgotten, Request, Selection, Settings,
+    Timeline, WaitingPage, ask,
+};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+async fn of<T: DeserializeOwned>(running: &Running, request: Request) -> Result<T, Fault> {
+    ask(running.companion.as_ref(), request).await
+}
+
+fn forget(domain: &str) -> Request {
+    Request::Forget { domain: domain.to_owned(), backend: false }
+}
+
+fn list() -> Request {
+    Request::WaitingList { after: 0, limit: 10, search: None }
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_shown_and_forgotten_with_its_site() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    world.append(&["v1", "v2"]).await;
+    let running = world.start().await;
+    running.login("ada@x", "secret").await.unwrap();
+    running.sync().await.unwrap();
+    running.until("delivered", |status| status.backlog.records() == 0).await;
+    let delivered: Vec<Delivered> = of(&running, Request::Delivered).await.unwrap();
+    assert_eq!(delivered.len(), 2);
+    assert_eq!(delivered[0].host.as_deref(), Some("a"));
+    let day: Timeline = of(&running, Request::Timeline).await.unwrap();
+    assert_eq!(day.points.iter().map(|point| point.sent).sum::<u64>(), 2);
+
+    let mut events = running.companion.events().unwrap();
+    let other: Forgotten = of(&running, forget("b.example")).await.unwrap();
+    assert_eq!((other.waiting, other.failed, other.backend), (0, 0, None));
+    assert_eq!(of::<Vec<Delivered>>(&running, Request::Delivered).await.unwrap().len(), 2);
+    of::<Forgotten>(&running, forget("*.A.")).await.unwrap();
+    assert_eq!(of::<Vec<Delivered>>(&running, Request::Delivered).await.unwrap(), []);
+    for site in ["b.example", "a"] {
+        let told = loop {
+            match events.recv().await.unwrap() {
+                Event::Forget { domain } => break domain,
+                _ => continue,
+            }
+        };
+        assert_eq!(told, site, "extensions hear of it");
+    }
+    assert_eq!(of::<Forgotten>(&running, forget("a/b")).await.unwrap_err().code, FaultCode::Usage);
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_listed_searched_and_discarded() {
+    let world = World::new("http://127.0.0.1:9");
+    world.append(&["v1", "v2", "v3"]).await;
+    let running = world.start().await;
+    let page: WaitingPage = of(&running, list()).await.unwrap();
+    assert_eq!((page.total, page.next, page.records.len()), (3, None, 3));
+    assert_eq!(page.records[0].url.as_deref(), Some("http://a/v1"));
+    let search = Request::WaitingList { after: 0, limit: 10, search: Some("V2".to_owned()) };
+    let found: WaitingPage = of(&running, search).await.unwrap();
+    assert_eq!(found.records.len(), 1);
+    let reason = Request::WaitingDiscard { which: Selection::Reason("x".to_owned()) };
+    assert_eq!(of::<Count>(&running, reason).await.unwrap_err().code, FaultCode::Usage);
+    let one = Request::WaitingDiscard { which: Selection::Ids(vec![found.records[0].number, 99]) };
+    assert_eq!(of::<Count>(&running, one).await.unwrap().count, 1);
+    let all = Request::WaitingDiscard { which: Selection::All };
+    assert_eq!(of::<Count>(&running, all).await.unwrap().count, 2);
+    assert_eq!(of::<WaitingPage>(&running, list()).await.unwrap().total, 0);
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_account_goes_by_its_ref_and_everything_by_erase() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let running = world.start().await;
+    let account = running.login("ada@x", "secret").await.unwrap();
+    of::<()>(&running, Request::Pause { seconds: None }).await.unwrap();
+    world.append(&["v1", "v2"]).await;
+    let nobody = Request::DiscardAccount { account: "bob@x".to_owned() };
+    let fault = of::<Count>(&running, nobody).await.unwrap_err();
+    assert_eq!(fault.code, FaultCode::NotFound);
+    assert!(fault.text.contains("ada@x"), "{fault}");
+    let own = Request::DiscardAccount { account: account.r#ref };
+    assert_eq!(of::<Count>(&running, own).await.unwrap().count, 2);
+    world.append(&["v3"]).await;
+    assert_eq!(of::<Count>(&running, Request::Erase).await.unwrap().count, 1);
+    assert_eq!(of::<WaitingPage>(&running, list()).await.unwrap().total, 0);
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_export_is_for_its_owner_and_over_nothing() {
+    let world = World::new("http://127.0.0.1:9");
+    world.append(&["v1"]).await;
+    let running = world.start().await;
+    let path = world.dir.path().join("out.ndjson");
+    let export = |path: &std::path::Path, force| Request::Export {
+        path: path.to_owned(),
+        failed: false,
+        account: None,
+        force,
+    };
+    assert_eq!(of::<Count>(&running, export(&path, false)).await.unwrap().count, 1);
+    let again = of::<Count>(&running, export(&path, false)).await.unwrap_err();
+    assert!(again.text.contains("is there already"), "{again}");
+    assert_eq!(of::<Count>(&running, export(&path, true)).await.unwrap().count, 1);
+    let relative = of::<Count>(&running, export("out.ndjson".as_ref(), false)).await.unwrap_err();
+    assert_eq!(relative.code, FaultCode::Usage);
+    let left = std::fs::read_dir(world.dir.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("ndjson"));
+    assert_eq!(left.count(), 1, "nothing half-written stays");
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn settings_are_checked_before_they_are_written_and_shown_with_what_is_wrong() {
+    let world = World::new("http://127.0.0.1:9");
+    let running = world.start().await;
+    let set = |key: &str, value| Request::ConfigSet { key: key.to_owned(), value };
+    let settings: Settings = of(&running, set("sync.interval", json!("90s"))).await.unwrap();
+    let interval = settings.settings.iter().find(|s| s.key == "sync.interval").unwrap();
+    assert_eq!((&interval.value, interval.set), (&json!("90s"), true));
+    let bad = of::<Settings>(&running, set("sync.interval", json!("1s"))).await.unwrap_err();
+    assert_eq!(bad.code, FaultCode::Configuration);
+    let unknown = of::<Settings>(&running, set("sync.intervall", json!("5m"))).await.unwrap_err();
+    assert_eq!(unknown.code, FaultCode::Usage);
+    let rules = serde_json::from_value(
+        json!([{"id": "r", "match": "host", "pattern": "*.bank.example", "action": "drop"}]),
+    );
+    let settings: Settings = of(&running, Request::RulesSet { rules: rules.unwrap() }).await.unwrap();
+    assert_eq!(settings.rules.len(), 1);
+    std::fs::write(world.paths().config_file(), "[sync]\ninterval = 5\n").unwrap();
+    let settings: Settings = of(&running, Request::ConfigGet).await.unwrap();
+    assert_eq!(settings.problem.unwrap().key.as_deref(), Some("sync.interval"));
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_address_is_tried_before_it_is_used() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let running = world.start().await;
+    let test = |url: &str| Request::BackendTest { url: url.to_owned() };
+    let good: BackendTest = of(&running, test(&url)).await.unwrap();
+    assert!(good.ok, "{good:?}");
+    for (address, words) in [
+        ("http://127.0.0.1:9", "Nothing listens"),
+        ("nonsense", "nonsense"),
+        ("http://example.com", "allow_http"),
+    ] {
+        let bad: BackendTest = of(&running, test(address)).await.unwrap();
+        assert!(!bad.ok && bad.text.contains(words), "{bad:?}");
+    }
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn diagnostics_say_nothing_of_who_or_where() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let running = world.start().await;
+    running.login("ada@canary.example", "canary-password").await.unwrap();
+    world.append(&["canary-record"]).await;
+    of::<Settings>(
+        &running,
+        Request::ConfigSet { key: "backend.proxy".into(), value: json!("http://canary-proxy:1") },
+    )
+    .await
+    .unwrap();
+    let text: String = of(&running, Request::Diagnostics).await.unwrap();
+    for word in ["state: ", "waiting: ", "database: ", "rules: 0", "backend.proxy (set)"] {
+        assert!(text.contains(word), "{text}");
+    }
+    let tokens = std::fs::read_to_string(world.paths().token_file()).unwrap();
+    let token = serde_json::from_str::<serde_json::Value>(&tokens).unwrap()["access_token"].to_string();
+    for word in ["canary", "ada@", "http", token.trim_matches('"')] {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
+    running.agent.shutdown().await;
+}

@@ -1,0 +1,94 @@
+//! Without an agent: what is kept here can be looked at and dealt with, and nothing is claimed that only an agent
+//! can know.
+
+use crate::same;
+use crate::world::{World, failed, line};
+
+fn world() -> World {
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    let (a, b) = (Some(("http://b", "a@x")), Some(("http://b", "b@x")));
+    world.import(&[
+        line("w1", "news.example", a),
+        line("w2", "www.bank.example", b),
+        line("w3", "news.example", None),
+        failed("f1", "bank.example"),
+        failed("f2", "news.example"),
+    ]);
+    world
+}
+
+#[test]
+fn what_is_kept_is_shown() {
+    let world = world();
+    let said: Vec<String> = [
+        &["status"][..],
+        &["--json", "status"],
+        &["waiting", "list"],
+        &["waiting", "list", "--search", "BANK page"],
+        &["--json", "waiting", "list", "--search", "w3"],
+        &["failed", "list"],
+        &["failed", "list", "--reason", "rejected_by_backend"],
+        &["--json", "failed", "list"],
+        &["failed", "show", "f1"],
+        &["failed", "show", "5"],
+        &["export", "-", "--account", "b@x"],
+    ]
+    .into_iter()
+    .map(|arguments| world.said(arguments))
+    .collect();
+    same!(said.join("\n"));
+}
+
+#[test]
+fn what_failed_is_dealt_with() {
+    let world = world();
+    let out = world.path("out.ndjson");
+    let out = out.to_str().unwrap();
+    let said: Vec<String> = [
+        &["failed", "export", out][..],
+        &["failed", "export", out],
+        &["failed", "export", out, "--force"],
+        &["failed", "keep", "f1"],
+        &["failed", "keep", "f1"],
+        &["status"],
+        &["failed", "retry", "f2", "f1"],
+        &["failed", "list"],
+        &["failed", "discard", "--all"],
+        &["waiting", "discard", "1", "2"],
+        &["--json", "waiting", "discard", "3", "99"],
+        &["export", out, "--force"],
+        &["erase", "--yes"],
+        &["--json", "erase", "--yes"],
+        &["status"],
+    ]
+    .into_iter()
+    .map(|arguments| world.said(arguments))
+    .collect();
+    same!(said.join("\n"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(out).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn an_account_is_discarded_whole_and_the_others_stay() {
+    let world = world();
+    let said = [
+        world.said(&["discard", "--account", "a@x"]),
+        world.said(&["discard", "--account", "a@x", "--yes"]),
+        world.said(&["--json", "discard", "--account", "b@x"]),
+        world.said(&["waiting", "list"]),
+    ];
+    same!(said.join("\n"));
+}
+
+#[test]
+fn a_mistake_in_the_settings_does_not_hide_the_status() {
+    let world = world();
+    world.configure("[sync]\ninterval = \"often\"\n[tokens]\nstore = 'file'\n[synk]\n");
+    let said = [world.said(&["status"]), world.said(&["waiting", "list"]), world.said(&["sync"])];
+    same!(said.join("\n"));
+}

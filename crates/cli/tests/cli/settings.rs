@@ -1,0 +1,75 @@
+//! `config`: shown, changed, named when mistaken; comments stay, and a running agent hears of it.
+
+use crate::same;
+use crate::world::{Backend, World};
+use std::time::{Duration, Instant};
+
+#[test]
+fn settings_are_shown_and_changed() {
+    let world = World::with("# mine\n[tokens] # here\nstore = 'file' # no keyring\n");
+    let said: Vec<String> = [
+        &["config", "path"][..],
+        &["config", "get", "sync.interval"],
+        &["config", "get", "buffer.max_bytes"],
+        &["--json", "config", "get", "sync.interval"],
+        &["config", "set", "sync.interval", "90s"],
+        &["config", "set", "sync.batch_page_visits", "5"],
+        &["config", "set", "sync.pause_on_battery", "true"],
+        &["config", "set", "extensions.firefox", "[\"5\"]"],
+        &["config", "set", "backend.ca_file", "5"],
+        &["--json", "config", "set", "window.language", "de"],
+        &["config", "set", "log.level", "debug"],
+        &["config", "get"],
+        &["config", "unset", "sync.interval"],
+        &["config", "get", "sync.interval"],
+    ]
+    .into_iter()
+    .map(|arguments| world.said(arguments))
+    .collect();
+    let file = std::fs::read_to_string(world.path("config/config.toml")).unwrap();
+    same!(format!("{}\n{file}", said.join("\n")));
+}
+
+#[test]
+fn a_mistake_in_the_file_is_said_beside_the_rest_and_mended() {
+    let world = World::with("[sync]\nhold = 5\ninterval = \"2m\"\n[spurious]\n");
+    let said: Vec<String> = [
+        &["config", "get", "sync.interval"][..],
+        &["config", "set", "sync.hold", "10m"],
+        &["config", "get", "sync.hold"],
+    ]
+    .into_iter()
+    .map(|arguments| world.said(arguments))
+    .collect();
+    same!(said.join("\n"));
+}
+
+/// Bounded: a change is acted on at once.
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_running_agent_acts_on_a_change_at_once() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    assert!(world.sign_in(&backend).status.success());
+    let _agent = world.agent();
+    world.json(&["config", "set", "backend.url", "http://127.0.0.1:9"]);
+    let other = state_becomes(&world, "session_expired");
+    assert_eq!(other["reasonCode"], "other_backend");
+    world.json(&["config", "set", "backend.url", &backend.url]);
+    state_becomes(&world, "up_to_date");
+    let refused = world.heyho(&["config", "set", "sync.interval", "1s"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(world.path("data/tokens.json").exists());
+}
+
+fn state_becomes(world: &World, state: &str) -> serde_json::Value {
+    let begun = Instant::now();
+    loop {
+        let status = world.json(&["status"]);
+        if status["state"] == state {
+            return status;
+        }
+        assert!(begun.elapsed() < SOON, "it is {status}");
+    }
+}

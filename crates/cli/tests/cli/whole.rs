@@ -1,0 +1,160 @@
+//! The whole of it: sign in, deliver, look, delete, pause, sign out, with an agent and a backend that run.
+
+use crate::same;
+use crate::world::{Backend, EMAIL, PASSWORD, World, failed, line};
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn until(world: &World, what: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let begun = Instant::now();
+    loop {
+        let status = world.json(&["status"]);
+        if what(&status) {
+            return status;
+        }
+        assert!(begun.elapsed() < SOON, "it stays {status}");
+    }
+}
+
+#[test]
+fn records_are_delivered_and_what_happened_is_said() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    let mut said = vec![world.shown(&["login", "…"], &world.sign_in(&backend))];
+    let own = world.json(&["status"])["account"]["ref"].as_str().unwrap().to_owned();
+    assert_eq!(own.len(), 24);
+    let export = world.said(&["--json", "status"]);
+    assert!(export.contains("\"agentRunning\":false"));
+    let user = user(&world, &backend);
+    let account = Some((backend.url.as_str(), user.as_str()));
+    world.import(&[line("a", "news.example", account), line("b", "www.bank.example", account)]);
+    let agent = world.agent();
+    until(&world, |status| status["state"] == "up_to_date");
+    said.push(world.said(&["status"]));
+    said.push(world.said(&["--json", "status"]));
+    said.push(world.said(&["sync", "--wait"]));
+    said.push(world.said(&["--json", "sync", "--wait"]));
+    said.push(world.said(&["sync"]));
+    said.push(world.said(&["forget", "bank.example", "--backend"]));
+    said.push(world.said(&["--json", "forget", "bank.example", "--backend"]));
+    said.push(world.said(&["pause", "1h"]));
+    said.push(world.said(&["sync"]));
+    said.push(world.said(&["status"]));
+    said.push(world.said(&["resume"]));
+    said.push(world.said(&["claim"]));
+    said.push(world.said(&["agent"]));
+    said.push(world.said(&["logout"]));
+    said.push(world.said(&["status"]));
+    said.push(world.said(&["claim"]));
+    said.push(world.said(&["sync"]));
+    drop(agent);
+    same!(said.join("\n"));
+}
+
+/// What the backend calls the account: an export has it, once a record is bound to it.
+fn user(world: &World, backend: &Backend) -> String {
+    world.import(&[line("first", "first.example", None)]);
+    world.json(&["claim"]);
+    let output = world.heyho(&["export", "-"]);
+    let first: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(first["account"]["backend"], backend.url.as_str());
+    first["account"]["user"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn who_cannot_sign_in_is_told_why() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    assert!(world.sign_in(&backend).status.success());
+    let login = |more: &[&str], password: &str| {
+        let arguments = [&["login", "--email", EMAIL, "--password-stdin"], more].concat();
+        let shown = world.shown(more, &world.heyho_reading(&arguments, password));
+        assert!(!shown.contains(PASSWORD));
+        shown
+    };
+    let said = [
+        login(&[], "another password"),
+        login(&["--register"], PASSWORD),
+        login(&[], ""),
+        login(&["--backend", "http://127.0.0.1:9"], PASSWORD),
+        login(&["--backend", "ftp://x"], PASSWORD),
+        login(&["--backend", "http://example.com"], PASSWORD),
+    ];
+    same!(said.join("\n"));
+}
+
+#[test]
+fn an_outage_is_said_beside_the_failed_and_over_when_it_is_over() {
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    {
+        let backend = Backend::start();
+        assert!(world.sign_in(&backend).status.success());
+        world.import(&[line("a", "news.example", None), failed("f", "bank.example")]);
+        world.json(&["claim"]);
+    }
+    let _agent = world.agent();
+    until(&world, |status| status["lastSync"]["outcome"] == "no_answer");
+    let status = until(&world, |status| status["state"] == "needs_attention");
+    assert_eq!(status["reasonCode"], "failed_records");
+    assert_eq!(status["reasonArgs"]["count"], 1);
+    assert_eq!(status["also"][0]["code"], "no_answer");
+    assert_eq!(status["also"][0]["args"]["fault"], "refused");
+    same!(format!("{}\n{}", world.said(&["status"]), world.said(&["sync", "--wait"])));
+}
+
+#[test]
+fn the_doctor_says_how_each_part_stands() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'file'\n[synk]\n");
+    assert!(world.sign_in(&backend).status.success());
+    let part = |findings: &serde_json::Value, part: &str| -> Vec<serde_json::Value> {
+        findings.as_array().unwrap().iter().filter(|f| f["part"] == part).cloned().collect()
+    };
+    let look = || -> serde_json::Value {
+        let output = world.heyho(&["--json", "doctor"]);
+        assert_eq!(output.status.code(), Some(1), "something is always missing here");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let found = look();
+    assert_eq!(part(&found, "companion")[0]["good"], false);
+    assert_eq!(part(&found, "settings")[0]["text"], "[synk] means nothing here");
+    for good in ["database", "disk", "tokens", "backend", "clock"] {
+        assert_eq!(part(&found, good)[0]["good"], true, "{found}");
+    }
+    for finding in found.as_array().unwrap().iter().filter(|f| f["good"] == false) {
+        assert!(finding["advice"].is_string(), "{finding}");
+    }
+    let agent = world.agent();
+    let found = look();
+    assert_eq!(part(&found, "companion")[0]["good"], true);
+    assert_eq!(part(&found, "tokens")[0]["good"], true);
+    drop((agent, backend));
+    assert_eq!(part(&look(), "backend")[0]["good"], false);
+    world.configure("[tokens]\nstore = 'keyring'\n");
+    let tokens = part(&look(), "tokens");
+    assert_eq!(tokens[0]["good"], false, "no keyring here: {tokens:?}");
+    std::fs::write(world.path("data/buffer.db"), "no database").unwrap();
+    assert_eq!(part(&look(), "database")[0]["good"], false);
+}
+
+#[test]
+fn a_session_that_cannot_be_kept_is_no_silent_success() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'keyring'\n");
+    let output = world.sign_in(&backend);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text.contains("could not be kept") && text.contains("tokens.store file"), "{text}");
+}
+
+#[test]
+fn signing_out_leaves_no_tokens_behind() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    assert!(world.sign_in(&backend).status.success());
+    let tokens = world.path("data/tokens.json");
+    assert!(tokens.exists());
+    assert!(world.said(&["logout"]).ends_with("= 0\n"));
+    assert!(!tokens.exists());
+}
