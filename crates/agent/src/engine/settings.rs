@@ -4,6 +4,7 @@ use super::Engine;
 use super::ended::interval_ms;
 use crate::live::SessionState;
 use heyho_local::config::Config;
+use heyho_records::time::timestamp;
 use heyho_sync::policy::Policy;
 use heyho_sync::surroundings::{Wishes, held_back};
 
@@ -19,7 +20,11 @@ impl Engine {
         if before.sync.interval != self.config.sync.interval
             && let Some(next) = self.next_at
         {
-            self.next_at = Some(next.min(now.saturating_add(interval_ms(self.config.sync.interval))));
+            let next = next.min(now.saturating_add(interval_ms(self.config.sync.interval)));
+            self.next_at = Some(next);
+            // What is shown is what holds.
+            let shown = timestamp(self.clock.now_ms().saturating_add(next - now));
+            self.live.change(|live| live.next_attempt_at = Some(shown));
         }
         if self.hold_back() {
             self.next_at = Some(now);
