@@ -96,6 +96,13 @@ const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-host",
+        fault: "migrates-unlocked",
+        wrong: "a schema is brought up to date by several at once",
+        tests: &["--test", "durability", "migration::"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-host",
         fault: "normal",
         wrong: "synchronous=NORMAL: a commit is not synced",
         tests: &["--test", "durability", "power::"],

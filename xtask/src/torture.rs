@@ -31,6 +31,13 @@ const SUITES: &[Suite] = &[
         env: &[("HEYHO_KILLS", "10000")],
     },
     Suite {
+        name: "migration",
+        package: "heyho-host",
+        target: &["--test", "durability"],
+        filter: "migration::",
+        env: &[("HEYHO_MIGRATIONS", "500")],
+    },
+    Suite {
         name: "power",
         package: "heyho-host",
         target: &["--test", "durability"],

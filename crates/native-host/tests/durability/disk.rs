@@ -9,7 +9,8 @@
 //!   synced under a name that is not there yet is lost with it: POSIX promises no more.
 //! - Folders are there from when they were made. `-shm` is memory, and gone; now and then something is left
 //!   in its place.
-//! - What a failed sync should have made safe is partly there, and no later sync makes it safe.
+//! - A sync that fails makes nothing safe; a later one that succeeds does. Linux may be worse (docs/buffer.md,
+//!   "Not there yet").
 
 use crate::world::{Dice, World};
 use std::collections::BTreeMap;
@@ -279,16 +280,8 @@ impl<'a> Replay<'a> {
                     apply(self.log, &mut content.safe, &done, |_| true);
                 }
             }
-            // Whatever of it reached the disk, it counts as written from here on.
-            kind::SYNC_FAILED => {
-                let dice = &mut *self.dice;
-                let content = &mut self.contents[file.unwrap()];
-                for (_, done) in content.pending.drain(..) {
-                    if dice.roll(2) == 0 {
-                        apply(self.log, &mut content.safe, &done, |_| true);
-                    }
-                }
-            }
+            // Nothing is safer than before.
+            kind::SYNC_FAILED => {}
             kind::UNLINK => {
                 self.name(at, Name::Unlinked(PathBuf::from(OsStr::from_bytes(payload))));
             }

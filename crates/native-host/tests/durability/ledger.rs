@@ -21,6 +21,11 @@ impl Ledger {
         }
     }
 
+    /// One of its own, with the same promises in it.
+    pub fn copy(&self) -> Ledger {
+        Ledger(Arc::new(Mutex::new(self.versions())))
+    }
+
     pub fn versions(&self) -> Versions {
         self.0.lock().unwrap().clone()
     }

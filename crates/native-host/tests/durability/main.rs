@@ -3,6 +3,7 @@
 //!
 //! - [`kill`]: processes killed at random moments;
 //! - [`frames`]: a host killed at every byte of a frame; slow, split and glued frames;
+//! - [`migration`]: the same while a file of an older schema is brought up to date;
 //! - [`power`]: the power cut: what was not synced is dropped or torn;
 //! - [`writes`]: the n-th operation on the disk fails;
 //!
@@ -20,6 +21,7 @@ mod frames;
 mod host;
 mod kill;
 mod ledger;
+mod migration;
 mod power;
 mod profile;
 mod world;

@@ -21,6 +21,8 @@ pub struct Profile {
     pub open: BTreeMap<i64, Promise>,
     pub acked: u64,
     pub refused: u64,
+    /// For which reasons a frame may be refused here.
+    pub may_refuse: &'static [&'static str],
 }
 
 impl Profile {
@@ -34,6 +36,7 @@ impl Profile {
             open: BTreeMap::new(),
             acked: 0,
             refused: 0,
+            may_refuse: &["buffer_busy"],
         }
     }
 
@@ -97,8 +100,7 @@ impl Profile {
             Some("welcome") => {}
             // Nothing was stored, and nothing is promised.
             Some("nack") => {
-                let codes = ["buffer_busy", "buffer_full", "buffer_unavailable"];
-                assert!(codes.iter().any(|code| answer["code"] == *code), "{answer}");
+                assert!(self.may_refuse.iter().any(|code| answer["code"] == *code), "{answer}");
                 self.open.remove(&answer["id"].as_i64().unwrap());
                 self.refused += 1;
             }
