@@ -115,6 +115,32 @@ async fn insert(
             .push_bind(1_i64)
             .push_bind(now);
     });
+    query.build().execute(&mut *db).await?;
+    tabs(db, source, &rows, now).await
+}
+
+/// Which tab a visit was on, and when each life of a tab began: what linking an aggregate looks through.
+async fn tabs(db: &mut SqliteConnection, source: i64, rows: &[Record], now: i64) -> Result<()> {
+    let of = |kind: Kind| rows.iter().filter(move |row| row.kind == kind);
+    if of(Kind::PageVisit).next().is_none() || of(Kind::TabAggregate).next().is_none() {
+        return Ok(());
+    }
+    let mut query =
+        QueryBuilder::<Sqlite>::new("INSERT INTO tab_visit (source, tab, visited_at, id, noted_at) ");
+    query.push_values(of(Kind::PageVisit), |mut values, row| {
+        let facts = &row.facts;
+        values.push_bind(source).push_bind(facts.tab.as_deref()).push_bind(facts.visited_at);
+        values.push_bind(&row.id).push_bind(now);
+    });
+    query.build().execute(&mut *db).await?;
+    let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO tab_life (source, tab, start_time, noted_at) ");
+    query.push_values(of(Kind::TabAggregate), |mut values, row| {
+        values
+            .push_bind(source)
+            .push_bind(row.facts.tab.as_deref())
+            .push_bind(row.facts.start_time)
+            .push_bind(now);
+    });
     query.build().execute(db).await?;
     Ok(())
 }

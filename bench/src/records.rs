@@ -34,7 +34,8 @@ pub fn kind(n: u64) -> Kind {
 
 /// The n-th record: visits and tab aggregates in turn.
 pub fn record(n: u64, bytes: usize) -> String {
-    let (id, at, tab) = (id(n), BEGIN_MS + n * 1_000, n % 40);
+    // A tab is open for forty records, and another takes its place.
+    let (id, at, tab) = (id(n), BEGIN_MS + n * 1_000, n / 40);
     let host = format!("{}{}.example", WORDS[(n % 8) as usize], n % 97);
     let mut text = match kind(n) {
         Kind::PageVisit => format!(

@@ -34,6 +34,7 @@ mod stats;
 mod status;
 mod tabs;
 mod waiting;
+mod watch;
 
 pub use accounts::{Account, AccountId, SignedIn};
 pub use anchor::Anchor;
@@ -45,13 +46,14 @@ pub use export::{ExportLine, Reader};
 pub use failed::{Failed, FailedQuery};
 pub use growth::{LOG_ALARM, Tidied};
 pub use import::{ImportLine, Imported};
-pub use open::{Buffer, Watch, check_sqlite};
+pub use open::{Buffer, check_sqlite};
 pub use queue::{Limits, Waiting};
 pub use recover::Recovery;
 pub use series::Point;
 pub use stats::{Counts, Other, RunRecord, SourceSeen, Totals};
 pub use status::{Known, LAST_CONFIRMED, PAUSED_UNTIL};
 pub use waiting::{WaitingPage, WaitingRow};
+pub use watch::Watch;
 
 /// How long the digest of a confirmed record is remembered.
 pub const DELIVERED_FOR_MS: i64 = 7 * 24 * 3_600_000;

@@ -114,28 +114,8 @@ impl Buffer {
         Ok(tx)
     }
 
-    /// A number that changes whenever another connection has committed. Ask on one connection only.
-    pub async fn watch(&self) -> Result<Watch> {
-        Ok(Watch { connection: SqliteConnection::connect_with(&options(&self.path)).await?, seen: 0 })
-    }
-
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-}
-
-/// Notices the commits of other connections without being told.
-#[derive(Debug)]
-pub struct Watch {
-    connection: SqliteConnection,
-    seen: i64,
-}
-
-impl Watch {
-    /// Whether anything was committed since the last call (the first call: true).
-    pub async fn changed(&mut self) -> Result<bool> {
-        let now: i64 = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut self.connection).await?;
-        Ok(std::mem::replace(&mut self.seen, now) != now)
     }
 }
 

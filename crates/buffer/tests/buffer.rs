@@ -379,6 +379,21 @@ async fn the_commit_of_another_process_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_watch_wakes_when_another_process_writes_and_misses_nothing_when_it_is_dropped() {
+    let bench = Bench::new().await;
+    let mut watch = bench.buffer.watch().await.unwrap();
+    watch.changed().await.unwrap();
+    bench.append(&[&visit("a", "")], &[]).await;
+    let bound = std::time::Duration::from_secs(20);
+    // Dropped again and again before it is over: the next one knows all the same.
+    for _ in 0..3 {
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(1), watch.written()).await;
+    }
+    tokio::time::timeout(bound, watch.written()).await.unwrap();
+    assert!(watch.changed().await.unwrap());
+}
+
+#[tokio::test]
 async fn the_file_is_private_in_wal_mode_and_can_shrink() {
     let bench = Bench::new().await;
     let other = sqlite(&bench.path()).await;

@@ -14,12 +14,11 @@ const HELD_KIB: usize = 64 * 1024;
 pub enum Inbound {
     Frame {
         bytes: Vec<u8>,
-        _held: OwnedSemaphorePermit,
+        /// Its share of what may be held in memory.
+        held: OwnedSemaphorePermit,
     },
     /// A length over the limit: the stream cannot be trusted any further.
-    TooLarge {
-        length: usize,
-    },
+    TooLarge { length: usize },
 }
 
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if !self.fill(&mut bytes).await? {
             return Ok(None);
         }
-        Ok(Some(Inbound::Frame { bytes, _held: held }))
+        Ok(Some(Inbound::Frame { bytes, held }))
     }
 
     async fn fill(&mut self, into: &mut [u8]) -> io::Result<bool> {

@@ -8,17 +8,18 @@ mod answers;
 mod frames;
 mod launch;
 mod push;
+mod reading;
 mod session;
 mod settings;
 
-use frames::FrameReader;
 use heyho_local::clock;
 use heyho_local::paths::Paths;
+use settings::Settings;
 use std::process::ExitCode;
 use tokio::sync::mpsc;
 
-/// Frames read ahead; their bytes are bounded besides (see `frames`).
-const READ_AHEAD: usize = 64;
+/// Of threads that wait for the pipes and the socket: a browser starts a host for each of its profiles.
+const BLOCKING_THREADS: usize = 6;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -37,7 +38,12 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<ExitCode> {
     let paths = Paths::of_user()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Beside this thread, which stores: one that reads and checks what comes next.
+        .worker_threads(1)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
     let code = runtime.block_on(serve(paths))?;
     // A read of stdin may still hang in its thread: do not wait for it.
     runtime.shutdown_background();
@@ -53,26 +59,9 @@ async fn serve(paths: Paths) -> anyhow::Result<ExitCode> {
         }
         std::io::Result::Ok(())
     });
-    let (inbound, received) = mpsc::channel(READ_AHEAD);
-    tokio::spawn(async move {
-        let mut reader = FrameReader::new(tokio::io::stdin());
-        loop {
-            match reader.next().await {
-                Ok(Some(frame)) => {
-                    if inbound.send(frame).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!("stdin could not be read: {error}");
-                    return;
-                }
-            }
-        }
-    });
+    let turns = reading::turns(tokio::io::stdin(), Settings::new(paths.config_file()));
     let session = session::Session::new(paths, clock::system(), caller(), out);
-    let code = session.run(received).await;
+    let code = session.run(turns).await;
     // Every commit has its answer in the pipe before we leave; pushes to subscribers end with us.
     let flushed = tokio::time::timeout(std::time::Duration::from_secs(2), writing).await;
     // A browser that closed its side first wants no answers; what was committed is committed.

@@ -5,7 +5,7 @@
 use crate::agent_link::AgentLink;
 use crate::answers;
 use crate::settings::Settings;
-use heyho_buffer::Buffer;
+use heyho_buffer::{Buffer, Watch};
 use heyho_local::clock::Clock;
 use heyho_local::vocabulary::{Companion, Request as AgentRequest};
 use heyho_records::native::{Answer, RequestId};
@@ -13,8 +13,12 @@ use heyho_records::status::Status;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
+/// At most one status a second (contract, section 2).
 const SPACING: Duration = Duration::from_secs(1);
+/// The rules' file, and whether there is an agent by now, are looked at so often. Each look wakes the processor.
+const LOOK: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Pusher {
@@ -33,9 +37,16 @@ impl Pusher {
     pub async fn run(mut self) {
         let mut written = self.buffer.watch().await.ok();
         let mut rules = self.settings.rules();
-        let mut live: Option<watch::Receiver<Option<Status>>> = None;
+        let mut live = self.subscribe().await;
+        let mut not_before = Instant::now() + SPACING;
         while !self.out.is_closed() {
-            tokio::time::sleep(SPACING).await;
+            tokio::select! {
+                () = changed(&mut live) => {}
+                () = written_to(&mut written), if live.is_none() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            tokio::time::sleep_until(not_before).await;
+            not_before = Instant::now() + SPACING;
             let now = self.settings.rules();
             if now != rules {
                 rules = now;
@@ -94,6 +105,21 @@ impl Pusher {
 
     fn say(&self, answer: &Answer) {
         let _ = self.out.send(answers::json(answer));
+    }
+}
+
+/// A status that was not told yet, or the end of the agent that tells them.
+async fn changed(live: &mut Option<watch::Receiver<Option<Status>>>) {
+    match live {
+        Some(watch) => drop(watch.changed().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn written_to(buffer: &mut Option<Watch>) {
+    match buffer {
+        Some(watch) => watch.written().await,
+        None => std::future::pending().await,
     }
 }
 
