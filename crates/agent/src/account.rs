@@ -43,11 +43,13 @@ impl Keeper {
     /// The session, if there is one, goes into this store, and then out of the one before.
     pub async fn move_to(&self, store: Arc<dyn TokenStore>) {
         // What is in the old store is read first: after a start it may not have been.
-        let _ = self.load().await;
-        let before =
-            std::mem::replace(&mut *self.store.lock().unwrap_or_else(PoisonError::into_inner), store);
+        let known = self.load().await.is_ok();
+        let before = {
+            let _kept = self.kept.lock().await;
+            std::mem::replace(&mut *self.store.lock().unwrap_or_else(PoisonError::into_inner), store)
+        };
         self.write(|kept| kept.is_some()).await;
-        if self.problem().is_none() {
+        if known && self.problem().is_none() {
             let cleared = tokio::task::spawn_blocking(move || before.clear()).await;
             if !matches!(cleared, Ok(Ok(()))) {
                 tracing::warn!("the old token store could not be emptied");
@@ -245,4 +247,36 @@ pub async fn enter(
 
 pub(crate) fn ends_at(now: i64, length: std::time::Duration) -> i64 {
     now.saturating_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::FileStore;
+
+    #[tokio::test]
+    async fn a_session_moves_into_another_store_and_out_of_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let stored = Stored {
+            account_ref: "r".into(),
+            access_token: Secret::new("a"),
+            refresh_token: None,
+            expires_at: None,
+            kept_login: None,
+        };
+        let (old, new) = (dir.path().join("old.json"), dir.path().join("new.json"));
+        FileStore::new(old.clone()).save(&stored).unwrap();
+        // After a start nothing was read yet.
+        let keeper = Keeper::new(Arc::new(FileStore::new(old.clone())));
+        keeper.move_to(Arc::new(FileStore::new(new.clone()))).await;
+        assert_eq!(FileStore::new(new.clone()).load().unwrap(), Some(stored.clone()));
+        assert!(!old.exists());
+
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let unusable = FileStore::new(dir.path().join("file/tokens.json"));
+        keeper.move_to(Arc::new(unusable)).await;
+        assert!(keeper.note().is_some_and(|note| note.code == "tokens_in_memory"));
+        assert!(new.exists(), "what could not be moved stays where it is");
+        assert_eq!(keeper.load().await.unwrap(), Some(stored));
+    }
 }

@@ -7,7 +7,7 @@ use crate::live::Live;
 use crate::lock::{AgentLock, LockError};
 use crate::publish::publish;
 use crate::surroundings::{Around, look_around};
-use crate::tokens::{FileStore, KeyringStore, TokenStore};
+use crate::tokens::{FileStore, Inherits, KeyringStore, TokenStore};
 use crate::upkeep::recovered;
 use anyhow::Context;
 use heyho_buffer::Buffer;
@@ -160,7 +160,9 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
 /// Where the settings want tokens kept.
 pub fn store(wanted: Wanted, paths: &Paths) -> Arc<dyn TokenStore> {
     match wanted {
-        Wanted::Keyring => Arc::new(KeyringStore),
+        Wanted::Keyring => {
+            Arc::new(Inherits { store: Arc::new(KeyringStore), from: FileStore::new(paths.token_file()) })
+        }
         Wanted::File => Arc::new(FileStore::new(paths.token_file())),
     }
 }

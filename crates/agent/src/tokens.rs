@@ -8,6 +8,7 @@ use heyho_local::paths::write_private;
 use heyho_sync::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const SERVICE: &str = "com.heyho.companion";
 const ENTRY: &str = "session";
@@ -150,9 +151,71 @@ impl TokenStore for FileStore {
     }
 }
 
+/// A store with what an earlier setting left in a file: the session there is taken over where the store has none,
+/// and in any case no tokens stay in the file.
+#[derive(Debug)]
+pub struct Inherits {
+    pub store: Arc<dyn TokenStore>,
+    pub from: FileStore,
+}
+
+impl TokenStore for Inherits {
+    fn load(&self) -> Result<Option<Stored>, StoreError> {
+        let mut stored = self.store.load()?;
+        if stored.is_none() {
+            stored = self.from.load().ok().flatten();
+            if let Some(stored) = &stored {
+                self.store.save(stored)?;
+            }
+        }
+        // Only now: dying before leaves it in both.
+        self.from.clear()?;
+        Ok(stored)
+    }
+
+    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
+        self.store.save(stored)?;
+        self.from.clear()
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        self.from.clear()?;
+        self.store.clear()
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.store.probe()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_earlier_setting_left_is_taken_over_once_and_never_over_a_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("tokens.json"), dir.path().join("keyring"));
+        let of = |who: &str| Stored {
+            account_ref: who.into(),
+            access_token: Secret::new("a"),
+            refresh_token: None,
+            expires_at: None,
+            kept_login: None,
+        };
+        let store =
+            Inherits { store: Arc::new(FileStore::new(other.clone())), from: FileStore::new(file.clone()) };
+        assert_eq!(store.load().unwrap(), None);
+        FileStore::new(file.clone()).save(&of("before")).unwrap();
+        assert_eq!(store.load().unwrap(), Some(of("before")));
+        assert!(!file.exists() && other.exists());
+        FileStore::new(file.clone()).save(&of("stale")).unwrap();
+        assert_eq!(store.load().unwrap(), Some(of("before")));
+        assert!(!file.exists());
+        FileStore::new(file.clone()).save(&of("stale")).unwrap();
+        store.clear().unwrap();
+        assert!(!file.exists() && !other.exists());
+    }
 
     #[test]
     fn the_file_store_keeps_what_it_is_given_for_the_owner_alone() {

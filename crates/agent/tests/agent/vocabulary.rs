@@ -27,7 +27,7 @@ async fn what_was_delivered_is_shown_and_forgotten_with_its_site() {
     let world = World::new(&url);
     world.append(&["v1", "v2"]).await;
     let running = world.start().await;
-    running.login("ada@x", "secret").await.unwrap();
+    running.login("ada@x", "right password").await.unwrap();
     running.sync().await.unwrap();
     running.until("delivered", |status| status.backlog.records() == 0).await;
     let delivered: Vec<Delivered> = of(&running, Request::Delivered).await.unwrap();
@@ -81,7 +81,7 @@ async fn an_account_goes_by_its_ref_and_everything_by_erase() {
     let (_backend, url) = backend().await;
     let world = World::new(&url);
     let running = world.start().await;
-    let account = running.login("ada@x", "secret").await.unwrap();
+    let account = running.login("ada@x", "right password").await.unwrap();
     of::<()>(&running, Request::Pause { seconds: None }).await.unwrap();
     world.append(&["v1", "v2"]).await;
     let nobody = Request::DiscardAccount { account: "bob@x".to_owned() };
@@ -168,7 +168,7 @@ async fn diagnostics_say_nothing_of_who_or_where() {
     let (_backend, url) = backend().await;
     let world = World::new(&url);
     let running = world.start().await;
-    running.login("ada@canary.example", "canary-password").await.unwrap();
+    running.login("ada@canary.example", "right password").await.unwrap();
     world.append(&["canary-record"]).await;
     of::<Settings>(
         &running,
