@@ -1,7 +1,17 @@
 //! The agent on a real buffer, against a backend over real HTTP whose behaviour is scripted.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it needs by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it needs by failing"
+)]
 
 mod backend;
 mod basics;
+mod schedule;
+mod session;
+mod switching;
+mod telling;
+mod vocabulary;
 mod world;
