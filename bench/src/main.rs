@@ -72,6 +72,8 @@ async fn main() -> ExitCode {
 /// True when every figure could be taken. Whether goals are met is for readers to judge.
 async fn run() -> Result<bool> {
     let asked = asked()?;
+    // An error would mean that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let lab = Lab { quick: asked.quick };
     let machine = machine::Machine::look(&std::env::temp_dir()).await?;
     let (mut rows, mut plots, mut failed) = (Vec::new(), Vec::new(), 0);

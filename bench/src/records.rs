@@ -50,13 +50,14 @@ pub fn record(n: u64, bytes: usize) -> String {
             at + 48_250,
         ),
     };
-    let mut next = scatter(n);
+    let (mut next, least) = (scatter(n), text.len());
     while text.len() + 4 < bytes {
         text.push_str(WORDS[(next % 8) as usize]);
         text.push(' ');
         next = scatter(next);
     }
-    text.truncate(text.len().min(bytes.saturating_sub(3)).max(text.len().min(600)));
+    // Words are ASCII.
+    text.truncate(bytes.saturating_sub(3).max(least));
     text.push_str("\"}}");
     text
 }

@@ -18,7 +18,7 @@ const IN_A_FRAME: u64 = 100;
 /// The most a host takes into one commit: frames until 4 MB are together.
 const IN_A_COMMIT: usize = 2_800;
 /// First of the numbers used for warming up, away from all others.
-const WARM: u64 = 1 << 40;
+const WARM: u64 = 1 << 24;
 
 fn frames(from: u64, records: u64) -> Vec<Vec<u8>> {
     let first = |n: u64| from + n * IN_A_FRAME;

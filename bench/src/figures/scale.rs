@@ -11,7 +11,7 @@ use heyho_buffer::{AccountId, BatchItem, Buffer, Limits, NewBatch, Settlement, S
 use std::time::{Duration, Instant};
 
 /// Small records, the same at every size: what is asked for is how cost grows with their number.
-pub const BYTES: usize = 600;
+pub const BYTES: usize = 700;
 pub const MOST: u64 = 10_000_000;
 const SPACE: u64 = 25_000_000_000;
 const BATCH: Limits = Limits { page_visits: 100, tab_aggregates: 100, bytes: 524_288 };
