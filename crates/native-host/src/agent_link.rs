@@ -1,13 +1,15 @@
 //! The host's connection to the agent: a courtesy, never a condition. Without an agent records are stored
 //! all the same; the agent finds them when it starts.
 
+use crate::answers;
 use heyho_local::socket::Client;
-use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, ask};
+use heyho_local::vocabulary::{Companion, Event, Fault, FaultCode, Request, ask};
+use heyho_records::native::Answer;
 use heyho_records::status::Status;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio::time::timeout;
 
 /// An agent that does not answer within this is treated as absent.
@@ -22,11 +24,14 @@ pub struct AgentLink {
     client: Mutex<Option<Arc<Client>>>,
     /// The browser profile this host serves, once it has said hello.
     source: std::sync::Mutex<Option<String>>,
+    /// To the browser; held weakly, so that the session's end ends it.
+    out: mpsc::WeakUnboundedSender<Vec<u8>>,
 }
 
 impl AgentLink {
-    pub fn new(socket: PathBuf) -> AgentLink {
-        AgentLink { socket, client: Mutex::new(None), source: std::sync::Mutex::new(None) }
+    pub fn new(socket: PathBuf, out: &mpsc::UnboundedSender<Vec<u8>>) -> AgentLink {
+        let source = std::sync::Mutex::new(None);
+        AgentLink { socket, client: Mutex::new(None), source, out: out.downgrade() }
     }
 
     /// The connection there is, or a new one.
@@ -35,6 +40,9 @@ impl AgentLink {
         if client.is_none() {
             *client = Client::connect(&self.socket).await.ok().map(Arc::new);
             let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(events) = client.as_ref().and_then(|client| client.events()) {
+                tokio::spawn(pass_on(events, self.out.clone()));
+            }
             if let (Some(client), Some(source)) = (client.clone(), source) {
                 tokio::spawn(async move { client.call(Request::Attach { source }).await });
             }
@@ -90,6 +98,21 @@ impl AgentLink {
                 self.forget().await;
                 None
             }
+        }
+    }
+}
+
+/// What the agent says to extensions, until the connection to it ends. One that missed some goes on with the rest:
+/// the agent itself has forgotten already.
+async fn pass_on(mut events: broadcast::Receiver<Event>, out: mpsc::WeakUnboundedSender<Vec<u8>>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Forget { domain }) => {
+                let Some(out) = out.upgrade() else { return };
+                let _ = out.send(answers::json(&Answer::Forget { domain }));
+            }
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
         }
     }
 }

@@ -215,6 +215,10 @@ pub enum Answer {
     Rules {
         rules: Vec<Rule>,
     },
+    /// The user wants nothing kept of this site and its subdomains.
+    Forget {
+        domain: String,
+    },
     SyncRequested {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<RequestId>,
