@@ -113,6 +113,11 @@ impl Service {
             Request::DiscardAccount { account } => json_of(&self.discard_account(&account).await?),
             Request::Erase => json_of(&self.erase().await?),
             Request::Diagnostics => json_of(&self.diagnostics().await),
+            Request::RecoverySeen => {
+                self.buffer.recovery_seen().await.map_err(buffer)?;
+                self.live.change(|live| live.recovered = None);
+                Ok(Value::Null)
+            }
             Request::Checkup => json_of(&self.checkup().await),
             Request::Open => match &self.open {
                 Some(open) => {

@@ -42,3 +42,4 @@ pub use lock::{AgentLock, LockError};
 pub use start::{Agent, StartOptions, Started, start_or_join};
 pub use stay::{Stayed, start_and_stay};
 pub use tokens::{FileStore, KeptLogin, KeyringStore, StoreError, Stored, TokenStore};
+pub use upkeep::recovered;

@@ -116,10 +116,19 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     }
     let keeper = Keeper::new(store(config.tokens, &paths));
     let live = Arc::new(Live::default());
+    // Said until somebody has seen it, also by a later start.
+    let recovery = match recovery {
+        Some(recovery) => {
+            tracing::error!(why = recovery.why, "{}", recovered(&recovery));
+            Some(recovery)
+        }
+        None => buffer.recovery().await?.filter(|recovery| !recovery.seen),
+    };
     if let Some(recovery) = &recovery {
-        let text = recovered(recovery);
-        tracing::error!(why = recovery.why, "{text}");
-        live.change(|live| live.recovered = Some(Said::new("recovered", text)));
+        let said = Said::new("recovered", recovered(recovery))
+            .with("saved", recovery.saved)
+            .with("damaged", recovery.damaged);
+        live.change(|live| live.recovered = Some(said));
     }
     let paused = buffer.meta(heyho_buffer::PAUSED_UNTIL).await?;
     live.change(|live| live.paused = kept_pause(paused.as_deref(), clock.now()));

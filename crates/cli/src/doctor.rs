@@ -4,7 +4,7 @@ use crate::Context;
 use crate::browsers::{all, is_well, rows};
 use crate::link::running;
 use crate::sync::open;
-use heyho_agent::{check_backend, check_tokens};
+use heyho_agent::{check_backend, check_tokens, recovered};
 use heyho_buffer::{Buffer, LOG_ALARM};
 use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::config;
@@ -19,7 +19,7 @@ const LITTLE_ROOM: u64 = 200_000_000;
 pub async fn doctor(context: &Context) -> Result<ExitCode, Fault> {
     let agent = running(context).await;
     let mut findings = settings(context);
-    findings.extend(database(context).await);
+    findings.extend(database(context, agent.as_ref()).await);
     findings.extend(companion(context, agent.as_ref()).await);
     findings.extend(tokens(context, agent.as_ref()).await);
     findings.extend(check_backend(&context.config, SystemClock.now()).await);
@@ -64,7 +64,7 @@ fn settings(context: &Context) -> Vec<Finding> {
     found
 }
 
-async fn database(context: &Context) -> Vec<Finding> {
+async fn database(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
     const PART: &str = "database";
     let buffer = match open(context).await {
         Ok(buffer) => buffer,
@@ -99,7 +99,29 @@ async fn database(context: &Context) -> Vec<Finding> {
         found.push(Finding::bad(PART, text, "end programs that have it open, backups for instance"));
     }
     found.extend(disk(&buffer));
+    found.extend(recovery(&buffer, agent).await);
     found
+}
+
+/// What became of a damaged store: a fault until it was said here, a fact afterwards.
+async fn recovery(buffer: &Buffer, agent: Option<&Client>) -> Option<Finding> {
+    const PART: &str = "recovery";
+    let recovery = buffer.recovery().await.ok().flatten()?;
+    let text = recovered(&recovery);
+    if recovery.seen {
+        return Some(Finding::good(PART, text));
+    }
+    let seen = match agent {
+        Some(client) => client.call(Request::RecoverySeen).await.is_ok(),
+        None => buffer.recovery_seen().await.is_ok(),
+    };
+    let advice = match seen {
+        true => {
+            "look whether anything is missing; those files stay for thirty days. This is a fault only once"
+        }
+        false => "look whether anything is missing; those files stay for thirty days",
+    };
+    Some(Finding::bad(PART, text, advice))
 }
 
 fn disk(buffer: &Buffer) -> Option<Finding> {

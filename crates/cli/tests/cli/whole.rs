@@ -136,6 +136,16 @@ fn the_doctor_says_how_each_part_stands() {
     assert_eq!(tokens[0]["good"], false, "no keyring here: {tokens:?}");
     std::fs::write(world.path("data/buffer.db"), "no database").unwrap();
     assert_eq!(part(&look(), "database")[0]["good"], false);
+    // What the agent saves at its start is said until somebody has looked.
+    world.configure("[tokens]\nstore = 'file'\n");
+    let agent = world.agent();
+    let said = |status: &serde_json::Value| status.to_string().contains("\"recovered\"");
+    assert!(said(&world.json(&["status"])));
+    let found = part(&look(), "recovery");
+    assert_eq!(found[0]["good"], false, "{found:?}");
+    assert!(!said(&world.json(&["status"])));
+    drop(agent);
+    assert_eq!(part(&look(), "recovery")[0]["good"], true);
 }
 
 #[test]

@@ -167,6 +167,9 @@ pub enum Request {
     /// For a report: versions, counts, states, last errors; no addresses, tokens or e-mail. Answer: text.
     #[serde(rename = "diagnostics")]
     Diagnostics,
+    /// The user has read that a damaged store was set aside (`recovered` in the status). Answer: null.
+    #[serde(rename = "recovery.seen")]
+    RecoverySeen,
     /// What only the agent can look at, for `heyho doctor`. Answer: array of [`super::Finding`].
     #[serde(rename = "checkup")]
     Checkup,
@@ -222,6 +225,7 @@ impl Request {
             Request::DiscardAccount { .. } => "discard.account",
             Request::Erase => "erase",
             Request::Diagnostics => "diagnostics",
+            Request::RecoverySeen => "recovery.seen",
             Request::Checkup => "checkup",
             Request::Open => "open",
         }
@@ -281,6 +285,7 @@ mod tests {
             "discard.account",
             "erase",
             "diagnostics",
+            "recovery.seen",
             "checkup",
             "open",
         ] {
