@@ -38,6 +38,13 @@ const SUITES: &[Suite] = &[
         env: &[("HEYHO_MIGRATIONS", "500")],
     },
     Suite {
+        name: "commands",
+        package: "heyho-host",
+        target: &["--test", "durability"],
+        filter: "command_line::",
+        env: &[("HEYHO_COMMANDS", "3000")],
+    },
+    Suite {
         name: "power",
         package: "heyho-host",
         target: &["--test", "durability"],

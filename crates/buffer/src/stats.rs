@@ -136,9 +136,11 @@ impl Buffer {
     }
 
     pub async fn sources(&self) -> Result<Vec<SourceSeen>> {
-        let rows = sqlx::query("SELECT name, browser, profile_id, client, seen_at FROM source ORDER BY seen_at DESC")
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT name, browser, profile_id, client, seen_at FROM source ORDER BY seen_at DESC",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter()
             .map(|row| {
                 Ok(SourceSeen {

@@ -36,7 +36,7 @@ const TASKS: [(&str, u64); 4] = [
 fn what_is_done_all_the_time_costs_the_same_however_much_waits() {
     let mut sizes = vec![1_000, 100_000];
     if std::env::var_os("HEYHO_TORTURE").is_some() {
-        let free = rustix::fs::statvfs(&std::env::temp_dir()).unwrap();
+        let free = rustix::fs::statvfs(std::env::temp_dir()).unwrap();
         let free = free.f_bavail * free.f_frsize;
         if free >= FREE_DISK {
             sizes.push(10_000_000);

@@ -4,6 +4,7 @@
 //! - [`kill`]: processes killed at random moments;
 //! - [`frames`]: a host killed at every byte of a frame; slow, split and glued frames;
 //! - [`migration`]: the same while a file of an older schema is brought up to date;
+//! - [`command_line`]: `heyho` beside hosts;
 //! - [`power`]: the power cut: what was not synced is dropped or torn;
 //! - [`writes`]: the n-th operation on the disk fails;
 //!
@@ -16,6 +17,7 @@
 #![expect(clippy::print_stdout, reason = "the figures of a run")]
 
 mod agent;
+mod command_line;
 mod disk;
 mod frames;
 mod host;
