@@ -84,6 +84,13 @@ impl Process {
         self.child.kill().await.with_context(|| format!("kill {}", self.name))
     }
 
+    /// Such as SIGSTOP and SIGCONT: it stands still, and goes on.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        kill_process(pid.with_context(|| format!("{} has ended", self.name))?, signal)?;
+        Ok(())
+    }
+
     /// SIGTERM, and the end: as a service manager asks.
     pub async fn terminate(mut self) -> Result<ExitStatus> {
         if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)) {

@@ -143,6 +143,10 @@ pub fn run(only: Option<&str>) -> Result<bool> {
     }
     machine::prepare()?;
     build::web()?;
+    if chosen.iter().any(|suite| suite.package == "e2e") {
+        // The programs that those start.
+        build::tests()?;
+    }
     let mut rows = Vec::new();
     let mut sound = true;
     for suite in chosen {

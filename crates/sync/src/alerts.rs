@@ -105,7 +105,9 @@ impl Facts {
                 "The session has ended: sign in again. Records are kept safely here.".to_owned()
             }
             Alert::FailedRecords => format!("{} could not be delivered.", records(self.failed)),
-            Alert::DiskFull => "The disk is full: no new records can be kept until there is room.".to_owned(),
+            Alert::DiskFull => {
+                "The disk, or the space that records may take, is full: nothing new is kept.".to_owned()
+            }
         }
     }
 }

@@ -114,6 +114,9 @@ impl Driver {
         let reply = self.post(REGISTER, &body, None).await;
         if !is_missing(&reply) {
             let answer = accepted(reply)?;
+            if tokens(&answer).is_none() && wants_verification(&answer) {
+                return Ok(Registered::VerifyFirst);
+            }
             return self.session(&answer, Some(registration.email)).await.map(Registered::SignedIn);
         }
         if registration.first_name.is_none() || registration.last_name.is_none() {
@@ -255,6 +258,13 @@ fn unreadable(answer: &Answer) -> AuthError {
         Body::NotJson => Why::NotProof { answer: NotProof::NotJson },
         Body::NotAnObject | Body::Object(_) => Why::NotProof { answer: NotProof::NotAnObject },
     })
+}
+
+fn wants_verification(answer: &Answer) -> bool {
+    match Body::read(&answer.body) {
+        Body::Object(object) => object.find("verification_required") == Some(&Value::Bool(true)),
+        _ => false,
+    }
 }
 
 fn tokens(answer: &Answer) -> Option<Tokens> {

@@ -35,7 +35,7 @@ impl Driver {
         code: &Secret,
         password: &Secret,
     ) -> Result<(), AuthError> {
-        let body = json!({"email": email, "code": code.reveal(), "password": password.reveal()});
+        let body = json!({"email": email, "code": code.reveal(), "new_password": password.reveal()});
         by_code(self.post(RESET, &body, None).await)
     }
 
@@ -61,7 +61,9 @@ fn by_code(reply: Reply) -> Result<(), AuthError> {
     let refused = reply.as_ref().is_ok_and(|answer| matches!(answer.status, 400 | 401 | 403 | 410 | 422));
     match accepted(reply) {
         Ok(_) => Ok(()),
-        Err(AuthError::Invalid { field, message }) if field.as_deref() == Some("password") => {
+        Err(AuthError::Invalid { field, message })
+            if field.as_deref().is_some_and(|it| it.ends_with("password")) =>
+        {
             Err(AuthError::Invalid { field, message })
         }
         Err(_) if refused => Err(AuthError::WrongCode),

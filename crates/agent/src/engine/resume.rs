@@ -29,7 +29,7 @@ impl Engine {
                 // What a sign-out left behind when the program died in the middle of it; not what somebody who signs
                 // in at this moment has just stored.
                 self.keeper.clear_left_over().await;
-                return;
+                return self.live.change(|live| live.session = SessionState::SignedOut);
             }
             Err(error) => return self.live.change(|live| live.buffer_problem = Some(unusable(&error))),
         };

@@ -296,6 +296,11 @@ async fn registering_falls_back_to_the_older_route() {
     let registered = patient(&server.url).register(&none).await.unwrap();
     assert!(matches!(registered, Registered::SignedIn(session) if session.user.id == "1"));
 
+    // The reference backend, where it sends e-mail.
+    let made = r#"{"success":true,"data":{"user":{"id":"1","email":"a@b"},"verification_required":true}}"#;
+    let server = Server::start(vec![json(201, made)]).await;
+    assert_eq!(patient(&server.url).register(&none).await.unwrap(), Registered::VerifyFirst);
+
     let server = Server::start(vec![status(404), json(201, r#"{"message":"verify"}"#), status(404)]).await;
     let driver = patient(&server.url);
     assert_eq!(driver.register(&both).await.unwrap(), Registered::VerifyFirst);
@@ -332,19 +337,19 @@ async fn an_address_is_confirmed_and_a_password_set_anew_by_code() {
         (0, "verify-email", r#"{"code":"123456","email":"a@b"}"#),
         (1, "resend-verification", r#"{"email":"a@b"}"#),
         (2, "reset-password-request", r#"{"email":"a@b"}"#),
-        (3, "reset-password", r#"{"code":"123456","email":"a@b","password":"new one"}"#),
+        (3, "reset-password", r#"{"code":"123456","email":"a@b","new_password":"new one"}"#),
     ] {
         let request = server.request(index);
         assert_eq!(request.line, format!("POST /api/v1/{route} HTTP/1.1"));
         assert_eq!(request.body, body.as_bytes());
     }
-    let weak = r#"{"code":"VALIDATION_ERROR","error":"too short","field":"password"}"#;
+    let weak = r#"{"code":"VALIDATION_ERROR","error":"too short","field":"new_password"}"#;
     for (status, body, expected) in [
         (400, r#"{"code":"INVALID_CODE","error":"no"}"#, AuthError::WrongCode),
         (401, "{}", AuthError::WrongCode),
         (422, r#"{"error":"expired"}"#, AuthError::WrongCode),
         (404, "", AuthError::NotHere),
-        (400, weak, AuthError::Invalid { field: Some("password".into()), message: "too short".into() }),
+        (400, weak, AuthError::Invalid { field: Some("new_password".into()), message: "too short".into() }),
     ] {
         let server = Server::start(vec![json(status, body)]).await;
         let driver = patient(&server.url);

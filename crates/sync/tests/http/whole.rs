@@ -5,7 +5,7 @@ use crate::server::{Request, read_request};
 use heyho_records::Kind;
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::core::Core;
-use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
+use heyho_sync::driver::{Driver, DriverConfig, ProxySetting, Timeouts};
 use heyho_sync::plan::{Candidate, Envelope, plan};
 use heyho_sync::policy::Policy;
 use heyho_sync::secret::Secret;
@@ -16,6 +16,7 @@ use heyho_sync::why::Outlook;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -28,6 +29,8 @@ struct Fault {
     sent: usize,
     /// The batch is saved all the same.
     commits: bool,
+    /// One byte at a time, too slowly for anyone to wait for the end.
+    slow: bool,
 }
 
 #[derive(Default)]
@@ -49,7 +52,8 @@ impl Backend {
         let backend = self.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                backend.serve(stream).await;
+                let backend = backend.clone();
+                tokio::spawn(async move { backend.serve(stream).await });
             }
         });
         url
@@ -57,17 +61,27 @@ impl Backend {
 
     async fn serve(&self, mut stream: TcpStream) {
         let Some(request) = read_request(&mut stream).await else { return };
-        let answer = self.answer(&request);
-        let _ = stream.write_all(&answer).await;
+        let (answer, slow) = self.answer(&request);
+        if slow {
+            let mut tick = tokio::time::interval(SLOW_BYTE);
+            for byte in &answer {
+                if stream.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tick.tick().await;
+            }
+        } else {
+            let _ = stream.write_all(&answer).await;
+        }
         let _ = stream.shutdown().await;
     }
 
-    fn answer(&self, request: &Request) -> Vec<u8> {
+    fn answer(&self, request: &Request) -> (Vec<u8>, bool) {
         if request.line.starts_with("GET /api/v1/auth/me") {
-            return whole(200, r#"{"success":true,"data":{"user":{"id":"1"}}}"#);
+            return (whole(200, r#"{"success":true,"data":{"user":{"id":"1"}}}"#), false);
         }
         if !request.line.starts_with("POST /api/v1/data/sync") {
-            return whole(404, "");
+            return (whole(404, ""), false);
         }
         let mut state = self.0.lock().unwrap();
         state.keys.push((request.header("idempotency-key").unwrap(), request.body.clone()));
@@ -80,18 +94,16 @@ impl Backend {
         match fault {
             None => {
                 let count = visits.len();
-                whole(
-                    200,
-                    &format!(
-                        r#"{{"success":true,"batchId":{},"data":{{"page_visits_synced":{count}}}}}"#,
-                        body["batchId"]
-                    ),
-                )
+                let said = format!(
+                    r#"{{"success":true,"batchId":{},"data":{{"page_visits_synced":{count}}}}}"#,
+                    body["batchId"]
+                );
+                (whole(200, &said), false)
             }
             Some(fault) => {
                 let mut answer = whole(fault.status, fault.body);
                 answer.truncate(answer.len() * fault.sent / 100);
-                answer
+                (answer, fault.slow)
             }
         }
     }
@@ -200,23 +212,25 @@ async fn run(core: &mut Core, store: &mut Store, driver: &Driver, now: &mut i64)
     }
 }
 
+const STATUSES: [u16; 31] = [
+    200, 201, 202, 204, 301, 302, 307, 400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 413, 418, 422, 425,
+    426, 429, 451, 500, 501, 502, 503, 504, 511, 599,
+];
+
+const BODIES: [&str; 9] = [
+    r#"{"success":true,"data":{"page_visits_synced":0}}"#,
+    r#"{"success":false}"#,
+    r#"{"success":true,"data":{"page_visits_sy"#,
+    r#"{"success":false,"code":"SYNC_FAILED","error":"x"}"#,
+    r#"{"success":true,"batchId":"another"}"#,
+    "<!DOCTYPE html><html><body>Please sign in to our network</body></html>",
+    "[1]",
+    "OK",
+    "",
+];
+
 #[tokio::test]
 async fn whatever_goes_wrong_once_every_record_arrives_and_none_is_confirmed_that_did_not() {
-    let statuses = [
-        200, 201, 202, 204, 301, 302, 307, 400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 413, 418, 422,
-        425, 426, 429, 451, 500, 501, 502, 503, 504, 511, 599,
-    ];
-    let bodies = [
-        r#"{"success":true,"data":{"page_visits_synced":0}}"#,
-        r#"{"success":false}"#,
-        r#"{"success":true,"data":{"page_visits_sy"#,
-        r#"{"success":false,"code":"SYNC_FAILED","error":"x"}"#,
-        r#"{"success":true,"batchId":"another"}"#,
-        "<!DOCTYPE html><html><body>Please sign in to our network</body></html>",
-        "[1]",
-        "OK",
-        "",
-    ];
     let backend = Backend::default();
     let driver = Driver::new(&DriverConfig {
         base_url: BaseUrl::parse(&backend.start().await, false).unwrap(),
@@ -227,11 +241,11 @@ async fn whatever_goes_wrong_once_every_record_arrives_and_none_is_confirmed_tha
     })
     .unwrap();
     let mut tried = 0;
-    for status in statuses {
-        for body in bodies {
+    for status in STATUSES {
+        for body in BODIES {
             for sent in [0, 10, 60, 99, 100] {
                 for commits in [false, true] {
-                    let fault = Fault { status, body, sent, commits };
+                    let fault = Fault { status, body, sent, commits, slow: false };
                     one_fault(&backend, &driver, &fault).await;
                     tried += 1;
                 }
@@ -239,6 +253,34 @@ async fn whatever_goes_wrong_once_every_record_arrives_and_none_is_confirmed_tha
         }
     }
     assert_eq!(tried, 31 * 9 * 5 * 2);
+}
+
+/// At one byte a second a whole answer takes minutes: here a byte takes 100 ms, and two seconds are waited for.
+const SLOW_BYTE: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn an_answer_that_comes_a_byte_at_a_time_is_no_answer_and_loses_nothing() {
+    let patience = Duration::from_secs(2);
+    let timeouts = Timeouts { connect: patience, read: patience, request: patience, small: patience };
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, status) in [200, 302, 400, 401, 413, 422, 429, 503].into_iter().enumerate() {
+        for (place, body) in BODIES.into_iter().enumerate() {
+            let fault = Fault { status, body, sent: 100, commits: (number + place) % 2 == 0, slow: true };
+            tasks.spawn(async move {
+                let backend = Backend::default();
+                let config = DriverConfig {
+                    base_url: BaseUrl::parse(&backend.start().await, false).unwrap(),
+                    ca_file: None,
+                    proxy: ProxySetting::Off,
+                    device_id: "d".into(),
+                    user_agent: "t".into(),
+                };
+                let driver = Driver::with_timeouts(&config, timeouts).unwrap();
+                one_fault(&backend, &driver, &fault).await;
+            });
+        }
+    }
+    assert_eq!(tasks.join_all().await.len(), 72);
 }
 
 async fn one_fault(backend: &Backend, driver: &Driver, fault: &Fault) {
