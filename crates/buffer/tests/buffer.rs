@@ -183,8 +183,71 @@ async fn what_was_confirmed_is_not_sent_twice_and_a_changed_one_goes_on_counting
     let again = bench.oldest(&account).await.remove(0);
     assert!(again.seq > row.seq, "numbers are never handed out again");
     assert_eq!(again.revision, 2);
-    // a week later the digest is forgotten
+    // seven days later it is forgotten: the same content is sent once more
+    let done = Settlement { confirm: vec![item(&again)], ..Settlement::default() };
+    bench.buffer.settle(None, &done, NOW).await.unwrap();
+    let latest = visit("a", r#","endedAt":9"#);
+    bench.buffer.settle(None, &Settlement::default(), NOW + DELIVERED_FOR_MS).await.unwrap();
+    assert_eq!(bench.append(&[&latest], &[]).await.counts, ack(0, 0, 1));
     bench.buffer.settle(None, &Settlement::default(), NOW + DELIVERED_FOR_MS + 1).await.unwrap();
+    assert_eq!(bench.append(&[&latest], &[]).await.counts, ack(1, 0, 0));
+}
+
+#[tokio::test]
+async fn an_identity_is_source_kind_and_id() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let (visit, aggregate) = (visit("same", ""), r#"{"id":"same","tabId":1,"startTime":1}"#);
+    for profile in ["p1", "p2"] {
+        let arrival = Arrival::read(None, &[&visit], &[aggregate]);
+        let counts = bench.buffer.append(&source(profile), &[arrival], 0, NOW).await.unwrap()[0].counts;
+        assert_eq!(counts, ack(2, 0, 0));
+    }
+    assert_eq!(bench.oldest(&account).await.len(), 4);
+}
+
+#[tokio::test]
+async fn an_aggregate_is_linked_to_the_latest_visit_of_its_own_source_and_tab_within_its_life() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let of = |id: &str, tab: u8, at: i64| {
+        format!(r#"{{"id":"{id}","url":"http://a/","startedAt":{at},"tabId":{tab}}}"#)
+    };
+    let visits = [
+        of("before", 7, 99),
+        of("first", 7, 100),
+        of("last", 7, 200),
+        of("after", 7, 201),
+        of("tab8", 8, 150),
+    ];
+    bench.append(&visits.each_ref().map(String::as_str), &[]).await;
+    let elsewhere = Arrival::read(None, &[&of("elsewhere", 7, 180), &of("only-there", 9, 150)], &[]);
+    bench.buffer.append(&source("p2"), &[elsewhere], 0, NOW).await.unwrap();
+    let life = |tab: u8, from: i64, to: i64| {
+        format!(r#"{{"tabId":{tab},"startTime":{from},"lastActiveTime":{to}}}"#)
+    };
+    let aggregates = [life(7, 100, 200), life(7, 50, 99), life(7, 300, 400), life(9, 100, 200)];
+    bench.append(&[], &aggregates.each_ref().map(String::as_str)).await;
+    let rows = bench.oldest(&account).await;
+    let links: Vec<_> =
+        rows.iter().filter(|r| r.kind == Kind::TabAggregate).map(|r| r.page_visit_id.as_deref()).collect();
+    assert_eq!(links, [Some("last"), Some("before"), None, None]);
+}
+
+#[tokio::test]
+async fn of_a_record_that_is_too_large_its_beginning_and_a_hash_are_kept() {
+    use sha2::{Digest, Sha256};
+    let bench = Bench::new().await;
+    let text = visit("big", &format!(r#","title":"{}""#, "é".repeat(200_000)));
+    let got = bench.append(&[&text, &text], &[]).await;
+    assert_eq!((got.rejected[0].code, got.counts), (Code::RecordTooLarge, ack(0, 0, 1)));
+    let failed = bench.buffer.failed(0, 10, None).await.unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&failed[0].text).unwrap();
+    let begins = kept["begins"].as_str().unwrap();
+    assert!((4_090..=4_096).contains(&begins.len()) && text.starts_with(begins));
+    assert_eq!(kept["bytes"], text.len());
+    let hash: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(kept["sha256"], hash);
 }
 
 #[tokio::test]

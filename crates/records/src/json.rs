@@ -5,6 +5,7 @@
 //!
 //! Limits, checked while reading: at most [`MAX_DEPTH`] levels of nesting; no key twice in one object.
 
+use crate::fault::planted;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -164,7 +165,7 @@ pub fn repair(text: &str) -> Cow<'_, str> {
             at = start + 12;
             continue;
         }
-        if unit == 0 || matches!(unit, 0xD800..=0xDFFF) {
+        if (unit == 0 && !planted("nul-kept")) || matches!(unit, 0xD800..=0xDFFF) {
             out.push_str(&text[copied..start]);
             out.push_str(REPLACEMENT);
             copied = start + 6;

@@ -392,6 +392,49 @@ mod tests {
     }
 
     #[test]
+    fn of_several_names_the_first_that_is_there_and_not_null_counts() {
+        let read = |kind, text: &str| Record::read(kind, text).unwrap();
+        let names = r#""visited_at":1,"visitedAt":2,"startedAt":3,"timestamp":4"#;
+        for (text, at) in [
+            (names.to_owned(), 1),
+            (names.replace("visited_at\":1", "visited_at\":null"), 2),
+            (names.replace(r#""visited_at":1,"visitedAt":2,"#, ""), 3),
+            (r#""timestamp":4"#.to_owned(), 4),
+        ] {
+            let record = read(Kind::PageVisit, &format!(r#"{{"id":"v","url":"http://a/",{text}}}"#));
+            assert_eq!(record.facts.visited_at, Some(at), "{text}");
+        }
+        let both = r#"{"id":"first","visitId":"second","url":"http://a/","startedAt":1}"#;
+        assert_eq!(read(Kind::PageVisit, both).id, "first");
+        let aggregate = r#"{"tabId":1,"startTime":5,"start_time":6,"page_visit_id":"a","pageVisitId":"b"}"#;
+        let record = read(Kind::TabAggregate, aggregate);
+        assert_eq!((record.id.as_str(), record.facts.start_time), ("agg_5_1", Some(5)));
+        assert_eq!(record.facts.page_visit_id.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn lengths_count_characters_and_the_limits_themselves_are_accepted() {
+        let url = |characters: usize| {
+            let text = format!("http://a/{}", "é".repeat(characters - 9));
+            code(Kind::PageVisit, &format!(r#"{{"id":"v","url":"{text}","startedAt":1}}"#))
+        };
+        assert_eq!((url(65_536), url(65_537)), (None, Some(Code::InvalidUrl)));
+        let sized = |bytes: usize| {
+            let empty = r#"{"id":"v","url":"http://a/","startedAt":1,"t":""}"#;
+            code(
+                Kind::PageVisit,
+                &empty.replace("\"t\":\"", &format!("\"t\":\"{}", "x".repeat(bytes - empty.len()))),
+            )
+        };
+        assert_eq!((sized(262_144), sized(262_145)), (None, Some(Code::RecordTooLarge)));
+        let deep = |levels: usize| {
+            let nested = format!("{}1{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+            code(Kind::PageVisit, &format!(r#"{{"id":"v","url":"http://a/","startedAt":1,"x":{nested}}}"#))
+        };
+        assert_eq!((deep(64), deep(65)), (None, Some(Code::InvalidJson)));
+    }
+
+    #[test]
     fn a_rejection_names_the_record() {
         let rejection = Record::read(Kind::PageVisit, r#"{"id":"bad","startedAt":1}"#).unwrap_err();
         assert_eq!(rejection.record_id.as_deref(), Some("bad"));

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
+mod contract;
+
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -15,8 +17,13 @@ struct Host {
 
 impl Host {
     fn start(world: &Path) -> Host {
+        Host::start_as(world, &["chrome-extension://abcdef/"])
+    }
+
+    /// With the arguments a browser gives.
+    fn start_as(world: &Path, caller: &[&str]) -> Host {
         let mut child = Command::new(env!("CARGO_BIN_EXE_heyho-host"))
-            .arg("chrome-extension://abcdef/")
+            .args(caller)
             .env_clear()
             .env("HEYHO_DATA_DIR", world.join("data"))
             .env("HEYHO_CONFIG_DIR", world.join("config"))
@@ -44,11 +51,15 @@ impl Host {
     }
 
     fn answer(&mut self) -> Value {
+        serde_json::from_str(&self.answer_text()).unwrap()
+    }
+
+    fn answer_text(&mut self) -> String {
         let mut length = [0u8; 4];
         self.stdout.read_exact(&mut length).unwrap();
         let mut body = vec![0; u32::from_ne_bytes(length) as usize];
         self.stdout.read_exact(&mut body).unwrap();
-        serde_json::from_slice(&body).unwrap()
+        String::from_utf8(body).unwrap()
     }
 
     fn ask(&mut self, message: &Value) -> Value {
