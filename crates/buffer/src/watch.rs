@@ -62,6 +62,10 @@ mod platform {
     pub struct Folder(AsyncFd<OwnedFd>);
 
     /// The folder and not a file in it: files come and go.
+    #[expect(
+        deprecated,
+        reason = "what replaces it is unsafe; this descriptor is owned, and open until the end"
+    )]
     pub fn folder(path: &Path) -> Option<Folder> {
         let inotify = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
         // Who commits closes the file beside the buffer afterwards (see `lock`). What is written to the log comes

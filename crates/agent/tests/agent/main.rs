@@ -4,7 +4,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test says what it needs by failing"
+    clippy::print_stdout,
+    reason = "a test says what it needs by failing, and its figures"
 )]
 
 mod backend;
