@@ -13,6 +13,10 @@ async fn tokens_are_in_the_secret_service_and_in_no_file_log_or_command_line() -
     let _keyring = desktop::keyring(&world).await?;
     let backend = Backend::start(&world).await?;
     companion::configure(&world, &backend.url(), Tokens::Keyring)?;
+    // Everything that is ever logged.
+    let settings = world.config_home().join("heyho-companion/config.toml");
+    let text = std::fs::read_to_string(&settings)?;
+    std::fs::write(&settings, format!("{text}\n[log]\nlevel = \"trace\"\n"))?;
     let agent = companion::start_agent(&world).await?;
     companion::register(&world).await?;
     // Every program has used them by now: a run with records, a restart that reads them back.
@@ -24,6 +28,8 @@ async fn tokens_are_in_the_secret_service_and_in_no_file_log_or_command_line() -
     hand_over(&mut host, &visits(5..9)).await?;
     heyho(&world, &["sync", "--wait"]).await?.expect(0)?;
 
+    let logged = secrets::in_files(world.dir(), "DEBUG heyho_sync::driver: answered")?;
+    ensure!(!logged.is_empty(), "the log was not written at every level");
     let kept = desktop::secrets(&world).await?;
     let mut tokens = secrets::tokens_in(&kept);
     ensure!(tokens.len() >= 2, "an access and a refresh token in {} secrets", kept.len());
