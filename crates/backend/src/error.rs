@@ -64,7 +64,8 @@ pub enum ApiError {
     NotFound,
     #[error("this address does not take that method")]
     MethodNotAllowed,
-    #[error("the batch could not be saved; nothing of it is stored")]
+    // not "nothing of it is stored": of a commit whose answer was lost nobody knows
+    #[error("the batch could not be saved; send it again")]
     SyncFailed(#[source] anyhow::Error),
     #[error("the request could not be served")]
     Internal(#[source] anyhow::Error),
@@ -75,9 +76,12 @@ impl ApiError {
         ApiError::Invalid { field, error: error.into() }
     }
 
-    /// A failure of the store while a batch was being saved.
-    pub fn sync(error: StoreError) -> ApiError {
-        ApiError::SyncFailed(error.into())
+    /// The same, on a route that takes records: what goes wrong inside has one code there, wherever it did.
+    pub fn of_a_batch(self) -> ApiError {
+        match self {
+            ApiError::Internal(source) => ApiError::SyncFailed(source),
+            other => other,
+        }
     }
 
     pub fn status(&self) -> StatusCode {

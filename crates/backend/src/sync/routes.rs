@@ -20,12 +20,15 @@ use sha2::{Digest as _, Sha256};
 
 const REPLAY: HeaderName = HeaderName::from_static("x-idempotent-replay");
 
+/// Not refused by itself: a failure to look the session up is counted and coded like any other of a batch.
+type SignedIn = Result<Caller, ApiError>;
+
 /// Takes a batch of both kinds: all of it, or nothing.
 #[utoipa::path(post, path = "/api/v1/data/sync", tag = "records", request_body = BatchBody, params(SyncHeaders),
     security(("bearer" = [])), responses((status = 200, body = SyncAnswer), SyncErrors, Bodies, SignedInOnly, Common))]
 pub async fn data(
     state: State<Shared>,
-    caller: Caller,
+    caller: SignedIn,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -37,7 +40,7 @@ pub async fn data(
     security(("bearer" = [])), responses((status = 200, body = SyncAnswer), SyncErrors, Bodies, SignedInOnly, Common))]
 pub async fn page_visits(
     state: State<Shared>,
-    caller: Caller,
+    caller: SignedIn,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -50,7 +53,7 @@ pub async fn page_visits(
     responses((status = 200, body = SyncAnswer), SyncErrors, Bodies, SignedInOnly, Common))]
 pub async fn tab_aggregates(
     state: State<Shared>,
-    caller: Caller,
+    caller: SignedIn,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -60,13 +63,17 @@ pub async fn tab_aggregates(
 /// Takes the request and counts what became of it.
 async fn take(
     State(app): State<Shared>,
-    caller: Caller,
+    caller: SignedIn,
     headers: HeaderMap,
     body: Body,
     form: Form,
     path: &'static str,
 ) -> Result<Response, ApiError> {
-    let taken = save(&app, caller, headers, body, form, path).await;
+    let taken = match caller {
+        Ok(caller) => save(&app, caller, headers, body, form, path).await,
+        Err(error) => Err(error),
+    };
+    let taken = taken.map_err(ApiError::of_a_batch);
     match &taken {
         Ok(Taken { replay: true, .. }) => app.metrics.batch("replayed"),
         Ok(Taken { counts, .. }) => {
@@ -111,7 +118,7 @@ async fn save(
         let body_hash: [u8; 32] = Sha256::digest(&body.bytes).into();
         _turn =
             Some(app.twins.turn(&key, app.limits.twin_wait).await.ok_or(ApiError::IdempotencyInProgress)?);
-        match app.store.answered(&key, app.clock.now()).await.map_err(ApiError::sync)? {
+        match app.store.answered(&key, app.clock.now()).await? {
             Some(before) if before.body_hash == body_hash => return Ok(replayed(before.answer)),
             Some(_) => return Err(ApiError::IdempotencyKeyReused),
             None => idempotency = Some((key, body_hash)),
@@ -120,7 +127,7 @@ async fn save(
 
     let accepted = tokio::task::spawn_blocking(move || request::read(form, &body.bytes))
         .await
-        .map_err(|e| ApiError::SyncFailed(e.into()))??;
+        .map_err(|e| ApiError::Internal(e.into()))??;
     let counts = accepted.counts;
     let batch = Batch {
         user: caller.user.id,
@@ -134,7 +141,7 @@ async fn save(
     };
     let saved = match app.store.save(batch).await {
         Err(_) if planted("failure-is-success") => Saved::Now(r#"{"success":true}"#.to_owned()),
-        saved => saved.map_err(ApiError::sync)?,
+        saved => saved?,
     };
     match saved {
         Saved::Now(body) => Ok(Taken { body, replay: false, counts }),

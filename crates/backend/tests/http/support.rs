@@ -77,8 +77,9 @@ impl Backend {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::new(Database::Sqlite(folder.path().join("data").join("heyho.db")));
-        // one machine asks for all of them
-        config.limits.network_requests = Rate { burst: 1_000_000, per_minute: 1_000_000 };
+        // one machine asks for all of them, and its clock stands still
+        let often = Rate { burst: 1_000_000, per_minute: 1_000_000 };
+        (config.limits.network_requests, config.limits.user_requests) = (often, often);
         config.clock = Clock::manual(START);
         change(&mut config);
         let mut backend = Backend {

@@ -215,3 +215,19 @@ async fn what_is_stored_outlives_a_restart(mut backend: Backend) {
         assert_eq!(mode, 0o600, "{:?}", entry.file_name());
     }
 }
+
+/// Also where only the session is looked up: who sends batches hears one code for all that goes wrong inside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_fails_is_one_code_on_the_routes_of_batches() {
+    use sqlx::{Connection as _, Executor as _};
+    let backend = Backend::on_sqlite().await;
+    let ada = backend.register("ada@example.org").await;
+    let mut beside = sqlx::SqliteConnection::connect(&backend.database_url()).await.unwrap();
+    beside.execute("ALTER TABLE sessions RENAME TO elsewhere").await.unwrap();
+    for path in ["/api/v1/data/sync", "/api/sync/page-visits", "/api/sync/tab-aggregates"] {
+        let answer = backend.post_as(&ada.access, path, json!({})).await;
+        assert_eq!(answer.code(), (500, "SYNC_FAILED"));
+        assert!(!answer.body.to_string().contains("sessions"), "{answer:?}");
+    }
+    assert_eq!(backend.get("/api/v1/auth/me", &ada.access).await.code(), (500, "INTERNAL_ERROR"));
+}
