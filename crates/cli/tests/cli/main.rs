@@ -1,12 +1,7 @@
 //! The command line as a user or a script types it: the real program, a real agent, a real backend. What it says
 //! is kept beside the tests (`snapshots/`), with times, ids and places taken out.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says what it needs by failing"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
 mod agentless;
 mod keeping;
