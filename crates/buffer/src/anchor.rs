@@ -59,7 +59,7 @@ pub(crate) async fn keep(tx: &mut SqliteConnection, confirmed: &[BatchItem], now
              SELECT r.account, r.source, r.tab, v.visited_at, r.id, r.text, ",
         );
         query.push_bind(now).push(
-            " FROM record r JOIN tab_visit v ON v.source = r.source AND v.tab = r.tab AND v.id = r.id \
+            " FROM record r JOIN tab_visit v ON v.source = r.source AND +v.tab = r.tab AND v.id = r.id \
              WHERE r.account IS NOT NULL AND (r.seq, r.revision) IN ",
         );
         query.push_tuples(&visits, |mut tuple, item| {

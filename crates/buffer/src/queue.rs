@@ -41,13 +41,14 @@ pub struct Waiting {
     pub intact: bool,
 }
 
+/// `+`: a visit is found by its id, not among all those of its tab.
 const WAITING: &str = "SELECT r.seq, r.revision, r.kind, r.id, r.id_derived, s.name, r.text, r.checksum, \
      r.attempts, r.captured_at, CASE WHEN r.kind = 2 THEN (SELECT v.id FROM tab_visit v \
        WHERE v.source = r.source AND v.tab = r.tab AND v.visited_at BETWEEN r.start_time AND r.last_time \
        ORDER BY v.visited_at DESC LIMIT 1) END, r.tab, \
-     CASE WHEN r.kind = 2 THEN r.start_time ELSE (SELECT max(l.start_time) FROM tab_life l \
-       JOIN tab_visit v ON v.source = l.source AND v.tab = l.tab AND v.visited_at >= l.start_time \
-       WHERE l.source = r.source AND l.tab = r.tab AND v.id = r.id) END, \
+     CASE WHEN r.kind = 2 THEN r.start_time ELSE (SELECT max((SELECT max(l.start_time) FROM tab_life l \
+         WHERE l.source = v.source AND l.tab = v.tab AND l.start_time <= v.visited_at)) \
+       FROM tab_visit v WHERE v.source = r.source AND v.id = r.id AND +v.tab = r.tab) END, \
      CASE WHEN r.kind = 2 THEN (SELECT a.anchor FROM anchor a \
        WHERE a.source = r.source AND a.tab = r.tab AND a.visited_at BETWEEN r.start_time AND r.last_time \
        ORDER BY a.visited_at DESC LIMIT 1) END \
