@@ -1,4 +1,5 @@
-//! How fast it is, beside the same upsert in plain SQL in the same run. Not part of the usual tests:
+//! How fast it is, beside the same upserts in plain SQL in the same run: the same rows, columns and indexes, sent from
+//! here. Not part of the usual tests:
 //!
 //! ```text
 //! HEYHO_TEST_POSTGRES_FSYNC=on cargo test --release -p heyho-backend --test rates -- --ignored --nocapture
@@ -6,6 +7,8 @@
 //!
 //! A batch is a companion's: 100 visits and 100 aggregates of 700 bytes each, all new, each batch committed durably
 //! before the next of the same client begins.
+
+#![cfg_attr(test, expect(clippy::print_stdout, reason = "the figures of a run"))]
 
 #[cfg(test)]
 #[path = "../support/postgres.rs"]
@@ -18,7 +21,7 @@ mod tests {
     use heyho_backend::secret::Secret;
     use heyho_backend::{Config, Database, Server};
     use serde_json::{Value, json};
-    use sqlx::Connection as _;
+    use sqlx::{AssertSqlSafe, Connection as _};
     use std::time::{Duration, Instant};
 
     const BATCHES: usize = 200;
@@ -70,37 +73,55 @@ mod tests {
         started.elapsed()
     }
 
-    const PLAIN: &str =
-        "CREATE TABLE plain (id TEXT PRIMARY KEY, url TEXT, visited_at BIGINT, record TEXT NOT NULL)";
+    const TABLES: [&str; 2] = ["page_visits", "tab_aggregates"];
 
-    fn rows(batch: usize) -> Vec<(String, String)> {
-        let body: Value = serde_json::from_str(&body(batch)).unwrap();
-        ["pageVisits", "tabAggregates"]
-            .iter()
-            .flat_map(|list| body[list].as_array().unwrap().clone())
-            .map(|r| (r["id"].as_str().unwrap().to_owned(), r.to_string()))
-            .collect()
+    /// The upsert of a hundred rows as text, all columns of them; `row_id` and the link are the database's own.
+    fn upsert(table: &str, columns: &[String], rows: &[String]) -> String {
+        let anew: Vec<String> = columns.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+        format!(
+            "INSERT INTO {table} ({}) VALUES {} ON CONFLICT (user_id, source, id) DO UPDATE SET {};",
+            columns.join(", "),
+            rows.join(", "),
+            anew.join(", ")
+        )
     }
 
-    async fn plain_sqlite(url: &str) -> Duration {
-        let mut db = sqlx::SqliteConnection::connect(url).await.unwrap();
-        for sql in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", PLAIN] {
+    /// One transaction a batch, from the rows of both tables.
+    fn transactions(upserts: [Vec<String>; 2]) -> Vec<String> {
+        let [visits, aggregates] = upserts;
+        visits.into_iter().zip(aggregates).map(|(visits, aggregates)| visits + &aggregates).collect()
+    }
+
+    /// Writes what the backend wrote once more, from here: the same rows into the same emptied tables with the same
+    /// indexes, a batch a transaction, waited for on the disk.
+    async fn plain_sqlite(path: &std::path::Path) -> Duration {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(true);
+        let options = options.pragma("synchronous", "FULL").pragma("secure_delete", "ON");
+        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        let mut upserts = [Vec::new(), Vec::new()];
+        for (table, upserts) in TABLES.into_iter().zip(&mut upserts) {
+            let sql = format!(
+                "SELECT name FROM pragma_table_info('{table}') WHERE name NOT IN ('row_id', 'page_visit_row')"
+            );
+            let columns: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut db).await.unwrap();
+            let quoted: Vec<String> = columns.iter().map(|name| format!("quote({name})")).collect();
+            let sql =
+                format!("SELECT '(' || {} || ')' FROM {table} ORDER BY row_id", quoted.join(" || ',' || "));
+            let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut db).await.unwrap();
+            assert_eq!(rows.len(), BATCHES * 100);
+            upserts.extend(rows.chunks(100).map(|rows| upsert(table, &columns, rows)));
+        }
+        for sql in
+            ["DELETE FROM tab_aggregates", "DELETE FROM page_visits", "PRAGMA wal_checkpoint(TRUNCATE)"]
+        {
             sqlx::query(sql).execute(&mut db).await.unwrap();
         }
-        let batches: Vec<_> = (0..BATCHES).map(rows).collect();
+        let transactions = transactions(upserts);
         let started = Instant::now();
-        for rows in batches {
+        for sql in transactions {
             let mut tx = db.begin_with("BEGIN IMMEDIATE").await.unwrap();
-            let mut sql = sqlx::QueryBuilder::<sqlx::Sqlite>::new("INSERT INTO plain ");
-            sql.push_values(rows, |mut values, (id, record)| {
-                values
-                    .push_bind(id)
-                    .push_bind("https://example.com/some/page")
-                    .push_bind(1_i64)
-                    .push_bind(record);
-            });
-            sql.push(" ON CONFLICT (id) DO UPDATE SET record = excluded.record");
-            sql.build().execute(&mut *tx).await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await.unwrap();
             tx.commit().await.unwrap();
         }
         started.elapsed()
@@ -108,31 +129,43 @@ mod tests {
 
     async fn plain_postgres(url: &str) -> Duration {
         let mut db = sqlx::PgConnection::connect(url).await.unwrap();
-        sqlx::query(PLAIN).execute(&mut db).await.unwrap();
-        let batches: Vec<_> = (0..BATCHES).map(rows).collect();
-        let started = Instant::now();
-        for rows in batches {
-            let (ids, records): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
-            sqlx::query(
-                "INSERT INTO plain SELECT id, 'https://example.com/some/page', 1, record
-                 FROM unnest($1::text[], $2::text[]) AS r (id, record)
-                 ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+        let mut upserts = [Vec::new(), Vec::new()];
+        for (table, upserts) in TABLES.into_iter().zip(&mut upserts) {
+            let columns: Vec<String> = sqlx::query_scalar(
+                "SELECT column_name::text FROM information_schema.columns
+                 WHERE table_name = $1 AND column_name NOT IN ('row_id', 'page_visit_row')",
             )
-            .bind(ids)
-            .bind(records)
-            .execute(&mut db)
+            .bind(table)
+            .fetch_all(&mut db)
             .await
             .unwrap();
+            let quoted: Vec<String> =
+                columns.iter().map(|name| format!("quote_nullable({name}::text)")).collect();
+            let sql =
+                format!("SELECT '(' || {} || ')' FROM {table} ORDER BY row_id", quoted.join(" || ',' || "));
+            let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut db).await.unwrap();
+            assert_eq!(rows.len(), BATCHES * 100);
+            upserts.extend(rows.chunks(100).map(|rows| upsert(table, &columns, rows)));
+        }
+        sqlx::raw_sql("TRUNCATE tab_aggregates, page_visits; CHECKPOINT").execute(&mut db).await.unwrap();
+        let transactions = transactions(upserts);
+        let started = Instant::now();
+        for sql in transactions {
+            let mut tx = db.begin().await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
         }
         started.elapsed()
     }
 
-    fn report(what: &str, took: Duration) {
-        let records = BATCHES as f64 * 200.0;
-        eprintln!(
-            "{what}: {:.0} records/s, {:.1} ms a batch",
-            records / took.as_secs_f64(),
-            took.as_secs_f64() * 1e3 / BATCHES as f64
+    fn report(what: &str, took: Duration, plain: Option<Duration>) {
+        let ratio =
+            plain.map(|plain| format!(", {:.2} of plain SQL", plain.as_secs_f64() / took.as_secs_f64()));
+        println!(
+            "figures: {what}: {:.0} records/s, {:.1} ms a batch{}",
+            BATCHES as f64 * 200.0 / took.as_secs_f64(),
+            took.as_secs_f64() * 1e3 / BATCHES as f64,
+            ratio.unwrap_or_default()
         );
     }
 
@@ -141,22 +174,17 @@ mod tests {
     async fn rates() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let place = |name: &str| folder.path().join(name);
         for clients in [1, 8] {
-            let database = Database::Sqlite(place(&format!("{clients}.db")));
-            report(&format!("SQLite, {clients} users"), through_the_backend(database, clients).await);
-        }
-        let url = format!("sqlite://{}?mode=rwc", place("plain.db").display());
-        report("SQLite, plain upsert of four columns", plain_sqlite(&url).await);
-        for clients in [1, 8] {
-            let Some(url) = postgres::new_database().await else { return };
-            report(
-                &format!("PostgreSQL, {clients} users"),
-                through_the_backend(Database::Postgres(Url(url)), clients).await,
-            );
-        }
-        if let Some(url) = postgres::new_database().await {
-            report("PostgreSQL, plain upsert of four columns", plain_postgres(&url).await);
+            let path = folder.path().join(format!("{clients}.db"));
+            let took = through_the_backend(Database::Sqlite(path.clone()), clients).await;
+            let plain = plain_sqlite(&path).await;
+            report("plain SQL into SQLite, one connection", plain, None);
+            report(&format!("SQLite, {clients} users"), took, Some(plain));
+            let Some(url) = postgres::new_database().await else { continue };
+            let took = through_the_backend(Database::Postgres(Url(url.clone())), clients).await;
+            let plain = plain_postgres(&url).await;
+            report("plain SQL into PostgreSQL, one connection", plain, None);
+            report(&format!("PostgreSQL, {clients} users"), took, Some(plain));
         }
     }
 }
