@@ -81,6 +81,13 @@ const CONTROLS: &[Control] = &[
         env: &[],
     },
     Control {
+        package: "heyho-records",
+        fault: "nul-kept",
+        wrong: "U+0000 stays in what is stored",
+        tests: &["--test", "fuzz"],
+        env: &[],
+    },
+    Control {
         package: "heyho-host",
         fault: "early-ack",
         wrong: "an acknowledgement comes before the commit",

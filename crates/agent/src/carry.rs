@@ -91,6 +91,11 @@ impl Carrier {
             Task::TakeBatch(limits) => Outcome::Taken(self.take(limits).await?),
             Task::Send { gzip } => {
                 let Some(flight) = &self.flight else { return Ok(Outcome::Stop(Stop::BufferProblem)) };
+                // What was erased meanwhile is not sent again from memory.
+                if !self.buffer.is_in_flight(flight.batch).await? {
+                    self.flight = None;
+                    return Ok(Outcome::Stop(Stop::Erased));
+                }
                 let (body, key) = (flight.body.clone(), flight.key.clone());
                 let token = self.tokens.access(&self.driver).await;
                 Outcome::Reply(self.driver.sync(body, &key, &token, *gzip).await)

@@ -8,7 +8,7 @@ use crate::lock::{AgentLock, LockError};
 use crate::publish::publish;
 use crate::surroundings::{Around, look_around};
 use crate::tokens::{FileStore, Inherits, KeyringStore, TokenStore};
-use crate::upkeep::recovered;
+use crate::upkeep::{each_quarter_hour, recovered};
 use anyhow::Context;
 use heyho_buffer::Buffer;
 use heyho_local::clock::{self, Clock};
@@ -138,6 +138,7 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     let mut tasks = JoinSet::new();
     let settings = watch::Sender::new(config.clone());
     tasks.spawn(publish(buffer.clone(), live.clone(), clock.clone(), settings.subscribe(), status_out));
+    tasks.spawn(each_quarter_hour(buffer.clone(), live.clone(), clock.clone()));
     let listener = socket::bind(&paths.socket())?;
     let service: Arc<dyn Companion> = Arc::new(Service {
         buffer: buffer.clone(),

@@ -1,11 +1,16 @@
-//! What the buffer needs now and then: space given back after draining, old copies removed, and once a week a
-//! look at the whole file. Done between runs; a fault here is said and changes nothing else.
+//! What the buffer needs now and then: space given back, the log emptied, the day's timeline noted, old copies
+//! removed, and once a week a look at the whole file. Done each quarter of an hour, whether or not anybody is
+//! signed in, and after runs; a fault here is said and changes nothing else.
 
 use crate::live::Live;
 use heyho_buffer::{Buffer, Recovery};
+use heyho_local::clock::Clock;
 use heyho_records::status::Said;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// One point of the timeline.
+const QUARTER: Duration = Duration::from_secs(15 * 60);
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Keys in `meta`: when it was last done, in ms since the epoch.
 const COPIES_EXPIRED: &str = "copies_expired_at";
@@ -15,6 +20,23 @@ const CHECKED_WHOLE: &str = "checked_whole_at";
 pub struct Upkeep {
     pub buffer: Buffer,
     pub live: Arc<Live>,
+}
+
+/// For as long as the agent lives.
+pub async fn each_quarter_hour(buffer: Buffer, live: Arc<Live>, clock: Arc<dyn Clock>) {
+    let upkeep = Upkeep { buffer, live };
+    loop {
+        let now = clock.now_ms();
+        if let Err(error) = upkeep.buffer.sample(now).await {
+            tracing::warn!("the timeline could not be noted: {error}");
+        }
+        upkeep.now_and_then(now).await;
+        // What others wrote, or kept from being emptied, since the last run that delivered.
+        if upkeep.buffer.log_bytes() > 0 {
+            upkeep.after_draining().await;
+        }
+        tokio::time::sleep(QUARTER).await;
+    }
 }
 
 impl Upkeep {

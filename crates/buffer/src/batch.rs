@@ -96,6 +96,15 @@ impl Buffer {
         Ok(Some(Batch { batch, key: row.try_get(1)?, body: row.try_get(2)?, items }))
     }
 
+    /// Whether this batch is still to be sent: users may have deleted what is in it.
+    pub async fn is_in_flight(&self, batch: i64) -> Result<bool> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM batch WHERE batch = ?")
+            .bind(batch)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(found.is_some())
+    }
+
     /// Persists a batch before it is sent.
     pub async fn begin_batch(&self, account: AccountId, batch: &NewBatch, now: i64) -> Result<i64> {
         let mut tx = self.write().await?;

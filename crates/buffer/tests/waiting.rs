@@ -59,10 +59,12 @@ async fn what_is_discarded_before_it_was_sent_is_gone_and_its_batch_is_made_anew
     buffer.settle(None, &aside, NOW).await.unwrap();
     let new = NewBatch { key: "k".into(), body: b"a and b".to_vec(), items: items[..2].to_vec() };
     let batch = buffer.begin_batch(account.id, &new, NOW).await.unwrap();
+    assert!(buffer.is_in_flight(batch).await.unwrap());
     // A failed record's number is not touched by this; nor is one that is not there.
     let numbers = rows.iter().map(|row| row.seq).filter(|seq| *seq != rows[1].seq).chain([99]);
     assert_eq!(buffer.discard_waiting(&numbers.collect::<Vec<_>>()).await.unwrap(), 1);
     assert!(buffer.in_flight(account.id).await.unwrap().is_none());
+    assert!(!buffer.is_in_flight(batch).await.unwrap(), "whoever has it in memory can ask");
     assert_eq!(oldest(&buffer, &account).await.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(export(&buffer).await.len(), 2, "and the failed one");
     // The answer to the abandoned batch comes all the same.

@@ -93,6 +93,8 @@ pub enum Stop {
     AccountChanged,
     /// Records go to another backend now.
     SettingsChanged,
+    /// Records of the batch in flight were deleted here.
+    Erased,
     /// The buffer cannot be read or written.
     BufferProblem,
 }
@@ -235,6 +237,7 @@ impl Stop {
             Stop::SignedOut => "Nobody is signed in.",
             Stop::AccountChanged => "Another account was signed in meanwhile.",
             Stop::SettingsChanged => "The backend's address was changed meanwhile.",
+            Stop::Erased => "Records were deleted here meanwhile. What is left is sent in the next run.",
             Stop::BufferProblem => "The local store of records cannot be used.",
         }
     }
