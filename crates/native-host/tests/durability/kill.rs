@@ -92,6 +92,9 @@ fn nothing_acknowledged_is_lost_whenever_hosts_and_the_agent_are_killed() {
         acked += counts.0;
         agents += counts.1;
         delivered += counts.2;
+        if rounds % 25 == 0 {
+            println!("{} of {kills} kills", kills - left);
+        }
     }
     let histogram = histogram.lock().unwrap();
     let total: u64 = histogram.values().sum();

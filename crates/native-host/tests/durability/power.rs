@@ -129,6 +129,9 @@ fn nothing_acknowledged_is_lost_when_the_power_is_cut() {
             }
             delivered += agents;
             done += 1;
+            if done % 100 == 0 {
+                println!("{done} of {cuts} cuts");
+            }
             folder = next;
         }
         acked += browsers.iter().map(|browser| browser.profile.acked).sum::<u64>();
