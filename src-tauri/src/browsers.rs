@@ -2,7 +2,7 @@
 //! them are connected comes from the status.
 
 use crate::controller::Agent;
-use heyho_local::browsers::{self, BrowserRow, OptOut, Registration, Roots, System};
+use heyho_local::browsers::{self, BrowserRow, Registration, Roots, System};
 use heyho_local::clock;
 use heyho_local::config::{self, Config};
 use heyho_local::paths::Paths;
@@ -46,6 +46,5 @@ fn registrations(config: &Config) -> Result<Vec<Registration>, Fault> {
 
 fn rows(agent: &Agent, config: &Config, all: &[Registration]) -> Result<Vec<BrowserRow>, Fault> {
     let heard = agent.0.watch().borrow().as_ref().map(|status| status.browsers.clone()).unwrap_or_default();
-    let opt_out = OptOut { all: !config.register_browsers, some: Vec::new() };
-    Ok(browsers::survey(all, &heard, &opt_out, clock::system().now()))
+    Ok(browsers::survey(all, &heard, &config.opt_out(), clock::system().now()))
 }

@@ -71,6 +71,7 @@ impl Companion for Current {
 
 /// Becomes the agent or joins one, and goes on doing so.
 pub async fn start_and_stay(options: StartOptions) -> anyhow::Result<Stayed> {
+    heyho_local::browsers::keep_registered(&options.config);
     let started = start_or_join(options.clone()).await?;
     let (to, status) = watch::channel(None);
     let events = broadcast::channel(EVENTS).0;

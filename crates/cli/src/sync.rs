@@ -145,6 +145,7 @@ pub async fn agent(context: &Context) -> Result<ExitCode, Fault> {
     if !link.is_agent() {
         return Err(Fault::new(FaultCode::TryLater, "another companion is running already"));
     }
+    heyho_local::browsers::keep_registered(&context.config);
     tracing::info!("the agent is running");
     wait_for_the_end().await;
     link.end().await;

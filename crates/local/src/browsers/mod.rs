@@ -16,6 +16,8 @@ mod places;
 mod register;
 mod survey;
 
+use crate::config::Config;
+
 pub use places::{Form, Registration, Roots, System, registrations};
 pub use register::{Standing, register, repair, standing, unregister};
 pub use survey::{BrowserProfile, BrowserRow, BrowserState, survey};
@@ -32,6 +34,21 @@ pub struct OptOut {
 impl OptOut {
     pub fn holds_for(&self, browser: &str) -> bool {
         self.all || self.some.iter().any(|name| name.eq_ignore_ascii_case(browser))
+    }
+}
+
+/// At the start of whatever stays: browsers that were installed since, a program that has moved. A failure is said
+/// and costs nothing else.
+pub fn keep_registered(config: &Config) {
+    // Where an AppImage is mounted, its programs are gone with it: no path of it is ever written down.
+    if std::env::var_os("APPIMAGE").is_some() {
+        return;
+    }
+    let (Some(roots), Ok(host)) = (Roots::of_user(), host()) else { return };
+    match repair(&registrations(System::here(), &roots, &host, &config.extensions), &config.opt_out()) {
+        Ok(written) if written.is_empty() => {}
+        Ok(written) => tracing::info!("registered with {}", written.join(", ")),
+        Err(error) => tracing::warn!("a browser could not be told where the host is: {error}"),
     }
 }
 
