@@ -232,11 +232,12 @@ impl Browser {
     pub fn kill(self) -> Result<()> {
         let mut killed = 0;
         for (pid, line) in process::command_lines(&self.world)? {
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            let own =
-                line.contains(&self.mark) && !line.contains("--type=") && !line.contains("-contentproc");
-            if own
-                && !line.contains("driver")
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let driver = line.split('\0').next().is_some_and(|program| program.ends_with("driver"));
+            let helper = line.contains("--type=") || line.contains("-contentproc");
+            if line.contains(&self.mark)
+                && !driver
+                && !helper
                 && let Some(pid) = Pid::from_raw(pid)
             {
                 kill_process(pid, Signal::KILL)?;

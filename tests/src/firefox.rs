@@ -35,7 +35,7 @@ pub(crate) async fn start(world: &World, start: &Start) -> Result<(Driver, Strin
                 "extensions.webextensions.uuids": json!({ID: UUID}).to_string(),
                 "xpinstall.signatures.required": false,
                 "browser.startup.page": if start.restore { 3 } else { 0 },
-                "browser.sessionstore.resume_from_crash": true,
+                "browser.sessionstore.resume_from_crash": start.restore,
                 "browser.sessionstore.max_resumed_crashes": 100,
                 // Written soon, so that a crash leaves something to restore.
                 "browser.sessionstore.interval": 500,

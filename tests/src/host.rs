@@ -4,6 +4,7 @@
 use crate::eventually::SOON;
 use crate::world::World;
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,4 +72,18 @@ impl Host {
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         timeout(SOON, self.child.wait()).await.context("the host did not end")?.context("wait for the host")
     }
+}
+
+/// SIGKILL to every host of a world, whoever started it.
+pub fn end_all(world: &World) -> Result<()> {
+    for (pid, line) in crate::process::command_lines(world.dir())? {
+        let program = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        if program.ends_with(b"/heyho-host")
+            && let Some(pid) = Pid::from_raw(pid)
+        {
+            // It may have ended by itself since the list was read.
+            kill_process(pid, Signal::KILL).ok();
+        }
+    }
+    Ok(())
 }

@@ -88,7 +88,8 @@ async fn serve(stream: TcpStream, port: u16, log: Arc<Mutex<Log>>) -> std::io::R
         }
         line.clear();
     }
-    let (status, more, body) = match path.trim_start_matches('/').split_once('/') {
+    let named = path.split('?').next().unwrap_or_default();
+    let (status, more, body) = match named.trim_start_matches('/').split_once('/') {
         Some(("page", name)) => {
             let url = format!("http://{host}{path}");
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,6 +17,7 @@ const CHECKS: &[Check] = &[
     ("window: types and markup", || npm("ui", "check")),
     ("extension: types", || npm("extension", "check")),
     ("extension: lint", || npm("extension", "lint")),
+    ("extension: what add-on stores ask of it", || npm("extension", "lint:package")),
     ("bans, licences and sources of all dependencies", deny),
     ("clippy", clippy),
 ];

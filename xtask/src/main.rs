@@ -8,6 +8,7 @@
 //! - [`bench`]: what it costs, measured by `bench/`;
 //! - [`build`]: the web parts, and the one way in which cargo is asked to build;
 //! - [`checks`]: what is judged without running it;
+//! - [`dist`]: what people install;
 //! - [`controls`]: faults the suites must notice;
 //! - [`suites`]: the test suites, their order, their time;
 //! - [`torture`]: the suites that have a size, at their largest;
@@ -22,6 +23,7 @@ mod bench;
 mod build;
 mod checks;
 mod controls;
+mod dist;
 mod machine;
 mod schemathesis;
 mod session;
@@ -40,6 +42,7 @@ cargo xtask test [SUITE [FILTER]] every check and every test, or one suite, or i
 
 cargo xtask bench [FIGURE…]       what it costs, each figure beside its limit, into docs/performance (half an hour);
                                   with --quick only whether every figure can be taken
+cargo xtask dist                  the extension's packages (zip, xpi), into target/dist
 cargo xtask torture [SUITE]       the suites that have a size at their largest, for hours
 
 Suites of test: checks, ui, extension, a crate by the name of its folder, companion (the desktop app),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         ["test", suite] => suites::test(Some(suite), None),
         ["test", suite, filter] => suites::test(Some(suite), Some(filter)),
         ["bench", figures @ ..] => bench::run(figures),
+        ["dist"] => dist::run(),
         ["torture"] => torture::run(None),
         ["torture", suite] => torture::run(Some(suite)),
         _ => {
