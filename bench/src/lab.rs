@@ -25,6 +25,13 @@ impl Lab {
         }
     }
 
+    /// What was written before must not be paid for by what is measured next.
+    pub fn settle_disk(&self) {
+        if !self.quick {
+            rustix::fs::sync();
+        }
+    }
+
     pub fn size(&self, full: u64, quick: u64) -> u64 {
         if self.quick { quick } else { full }
     }
@@ -57,11 +64,6 @@ impl Place {
 
 pub fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
-}
-
-/// What is written meanwhile must not be paid for by what is measured next.
-pub fn settle_disk() {
-    rustix::fs::sync();
 }
 
 /// Bytes that nobody else has taken.

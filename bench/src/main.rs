@@ -86,9 +86,13 @@ async fn run() -> Result<bool> {
             Ok(one) => {
                 taken += 1;
                 plots.extend(one.plots);
-                let named =
-                    one.rows.into_iter().map(|row| figure::Row { figure: figure.name.to_owned(), ..row });
-                let named: Vec<figure::Row> = named.collect();
+                let mut named = one.rows;
+                for row in &mut named {
+                    row.figure = figure.name.to_owned();
+                    if asked.quick {
+                        row.goal = figure::Goal::None;
+                    }
+                }
                 println!("{}", report::terminal(&named));
                 rows.extend(named);
                 // Each figure as it is there: a run that is ended early keeps what it has.

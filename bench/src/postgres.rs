@@ -12,10 +12,9 @@ trap '' INT TERM HUP
 bin=$1 dir=$2 port=$3
 as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 chmod 700 "$dir" && { [ "$(id -u)" != 0 ] || chown postgres "$dir"; } && cd "$dir" || exit 1
-as "$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --locale=C </dev/null >"$dir/log" 2>&1 &&
-as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "-p $port -k $dir -c listen_addresses=127.0.0.1" start </dev/null >/dev/null 2>&1 &&
-echo ready
-cat >/dev/null
+as "$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --locale=C </dev/null >&2 &&
+as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "-p $port -k $dir -c listen_addresses=127.0.0.1" start </dev/null >&2 &&
+echo ready && cat >/dev/null
 as "$bin/pg_ctl" -D "$dir/data" -m immediate stop </dev/null >/dev/null 2>&1
 rm -rf "$dir"
 "#;
@@ -38,6 +37,7 @@ impl Cluster {
             .arg(port.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()?;
         let mut said = String::new();
         BufReader::new(keeper.stdout.take().context("piped above")?).read_line(&mut said)?;

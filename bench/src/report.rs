@@ -16,7 +16,7 @@ const END: &str = "<!-- until here -->";
 fn cells(row: &Row) -> [String; 6] {
     let judged = row.judged();
     let came_to = match row.by {
-        _ if row.ours.is_empty() => "–".to_owned(),
+        _ if judged.median.is_nan() => "–".to_owned(),
         By::Ratio => format!("{} × ({})", short(judged.median), range(judged)),
         By::Difference => format!("{} {} more ({})", short(judged.median), row.unit, range(judged)),
         By::Value => format!("{} {} ({})", short(judged.median), row.unit, range(judged)),

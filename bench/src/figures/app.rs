@@ -50,8 +50,8 @@ impl Desk {
     }
 
     /// Our app is signed in and has something to deliver.
-    fn start(&mut self, which: App, window: bool) -> Result<Running> {
-        let place = self.template.copy(&self.world, "app")?;
+    fn start(&mut self, lab: Lab, which: App, window: bool) -> Result<Running> {
+        let place = self.template.copy(lab, &self.world, "app")?;
         let mut command = match which {
             App::Ours => program(&self.world, "heyho-companion", &place)?,
             App::Empty => program(&self.world, EMPTY, &place)?,
@@ -78,12 +78,12 @@ impl Desk {
 
     async fn held(&mut self, which: App, lab: Lab) -> Result<(f64, f64, f64)> {
         let icons = self.tray.registrations();
-        let mut app = self.start(which, false)?;
+        let mut app = self.start(lab, which, false)?;
         self.in_the_tray(icons, &mut app).await?;
         rest(lab).await;
         let in_tray = pss_mb(app.0.id())?;
         drop(app);
-        let mut app = self.start(which, true)?;
+        let mut app = self.start(lab, which, true)?;
         let start = Instant::now();
         self.screen.shown_ms(start, || app.alive()).await?;
         rest(lab).await;
@@ -138,7 +138,7 @@ pub async fn idle(lab: Lab) -> Result<Taken> {
     let mut desk = Desk::new().await?;
     let minute = Duration::from_secs(lab.size(60, 2));
     let icons = desk.tray.registrations();
-    let mut app = desk.start(App::Ours, false)?;
+    let mut app = desk.start(lab, App::Ours, false)?;
     desk.in_the_tray(icons, &mut app).await?;
     let Some(place) = desk.place.clone() else { anyhow::bail!("the app has a place") };
     let mut host = Host::start(&desk.world, &place)?;
@@ -188,13 +188,13 @@ pub async fn start(lab: Lab) -> Result<Taken> {
             }
             let icons = desk.tray.registrations();
             let begun = Instant::now();
-            let mut app = desk.start(which, false)?;
+            let mut app = desk.start(lab, which, false)?;
             let copied = ms(begun);
             desk.in_the_tray(icons, &mut app).await?;
             // Making the data directory is none of the app's work.
             to_tray[n] = ms(begun) - copied;
             drop(app);
-            let mut app = desk.start(which, true)?;
+            let mut app = desk.start(lab, which, true)?;
             to_window[n] = desk.screen.shown_ms(Instant::now(), || app.alive()).await?;
         }
         tray.round(to_tray[0], to_tray[1]);

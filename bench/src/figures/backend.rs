@@ -8,7 +8,7 @@ use super::Taken;
 use super::crawl::{batch, register};
 use super::drain::post;
 use crate::figure::{By, Row};
-use crate::lab::{Lab, settle_disk};
+use crate::lab::Lab;
 use crate::plot::{Plot, Series};
 use crate::postgres::Cluster;
 use anyhow::{Context, Result, ensure};
@@ -36,15 +36,16 @@ pub async fn take(lab: Lab) -> Result<Taken> {
     for round in 0..lab.rounds() {
         let world = World::new()?;
         let database = world.dir().join("backend.db");
-        let (seconds, times) = serve(&world, &format!("sqlite://{}", database.display()), &bodies).await?;
-        settle_disk();
+        let (seconds, times) =
+            serve(lab, &world, &format!("sqlite://{}", database.display()), &bodies).await?;
+        lab.settle_disk();
         let plain = plain_sqlite(&database, records).await?;
         sqlite.round(records as f64 / seconds, records as f64 / plain);
         course[0].push(times);
         if let Some(cluster) = &cluster {
             let url = cluster.new_database(&format!("bench_{round}")).await?;
-            let (seconds, times) = serve(&world, &url, &bodies).await?;
-            settle_disk();
+            let (seconds, times) = serve(lab, &world, &url, &bodies).await?;
+            lab.settle_disk();
             let plain = plain_postgres(&url, records).await?;
             postgres.round(records as f64 / seconds, records as f64 / plain);
             course[1].push(times);
@@ -64,7 +65,7 @@ pub async fn take(lab: Lab) -> Result<Taken> {
 }
 
 /// Seconds for all bodies, one after the other over one connection, as a companion sends them.
-async fn serve(world: &World, database: &str, bodies: &[Bytes]) -> Result<(f64, Vec<(f64, f64)>)> {
+async fn serve(lab: Lab, world: &World, database: &str, bodies: &[Bytes]) -> Result<(f64, Vec<(f64, f64)>)> {
     let mut command = world.program("heyho-backend")?;
     command.args(["serve", "--listen", "127.0.0.1:0", "--database", database]);
     command.env("HEYHO_JWT_SECRET", "a secret of a bench, of thirty-two bytes or more");
@@ -72,7 +73,7 @@ async fn serve(world: &World, database: &str, bodies: &[Bytes]) -> Result<(f64, 
     let url = format!("http://{}", process.line_after("listening on http://", BOOT).await?);
     let client = reqwest::Client::builder().no_proxy().build()?;
     let token = register(&client, &url).await?;
-    settle_disk();
+    lab.settle_disk();
     let start = Instant::now();
     let mut times = Vec::new();
     for (n, body) in bodies.iter().enumerate() {

@@ -3,7 +3,7 @@
 use super::Taken;
 use super::drain::post;
 use crate::figure::{By, Row, quantile};
-use crate::lab::{Lab, ms, settle_disk};
+use crate::lab::{Lab, ms};
 use crate::plot::{Plot, Series};
 use crate::records;
 use anyhow::{Context, Result, ensure};
@@ -41,7 +41,7 @@ pub async fn take(lab: Lab) -> Result<Taken> {
     let mut half = Row::new("the same, p50", "ms").beside("the same without them", By::Ratio);
     let mut next = 0;
     let mut both = [Vec::new(), Vec::new()];
-    settle_disk();
+    lab.settle_disk();
     for round in 0..lab.rounds() {
         let (stop, stopped) = watch::channel(false);
         let mut crawling = tokio::task::JoinSet::new();

@@ -3,7 +3,7 @@
 use super::{Taken, scale};
 use crate::figure::{By, Row, quantile};
 use crate::fill;
-use crate::lab::{Lab, Place, settle_disk};
+use crate::lab::{Lab, Place};
 use crate::plot::{Plot, Series};
 use crate::records;
 use anyhow::{Context, Result, ensure};
@@ -39,10 +39,10 @@ pub async fn take(lab: Lab) -> Result<Taken> {
             let damaged = Place::new(&world, "damaged")?;
             std::fs::copy(&sound, damaged.buffer())?;
             damage(&damaged.buffer(), round as u64)?;
-            settle_disk();
+            lab.settle_disk();
             let read = read_once(&damaged.buffer())?;
             let copied = copy_once(&damaged.buffer(), &damaged.data.join("copy"))?;
-            settle_disk();
+            lab.settle_disk();
             forget(&damaged.buffer())?;
             let start = Instant::now();
             let (buffer, recovery) = Buffer::open_or_recover(&damaged.buffer(), fill::now_ms()).await?;

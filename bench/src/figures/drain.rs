@@ -4,7 +4,7 @@ use super::Taken;
 use super::scale;
 use crate::figure::{By, Row};
 use crate::fill;
-use crate::lab::{Lab, Place, memory_mb, settle_disk};
+use crate::lab::{Lab, Place, memory_mb};
 use crate::null_backend::NullBackend;
 use crate::pipe::program;
 use crate::plot::{Plot, Series};
@@ -46,7 +46,7 @@ pub async fn template(
 }
 
 impl Template {
-    pub fn copy(&self, world: &World, name: &str) -> Result<Place> {
+    pub fn copy(&self, lab: Lab, world: &World, name: &str) -> Result<Place> {
         let place = Place::new(world, name)?;
         for entry in std::fs::read_dir(&self.place.data)? {
             let entry = entry?;
@@ -54,7 +54,7 @@ impl Template {
                 std::fs::copy(entry.path(), place.data.join(entry.file_name()))?;
             }
         }
-        settle_disk();
+        lab.settle_disk();
         Ok(place)
     }
 }
@@ -102,7 +102,7 @@ pub async fn take(lab: Lab) -> Result<Taken> {
         .at_least(0.60);
     let (mut course, mut bodies) = (Vec::new(), Vec::new());
     for round in 0..lab.rounds() {
-        let place = template.copy(&world, "draining")?;
+        let place = template.copy(lab, &world, "draining")?;
         backend.reset(bodies.is_empty());
         let seen = drain(&world, &backend, &place, records).await?;
         let seconds = seen.seconds().context("something came")?;
@@ -119,7 +119,7 @@ pub async fn take(lab: Lab) -> Result<Taken> {
         let plain = backend.reset(false).seconds().context("something came")?;
         row.round(records as f64 / seconds, records as f64 / plain);
 
-        let place = template.copy(&world, "plain")?;
+        let place = template.copy(lab, &world, "plain")?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         let worked = by_hand(&place.buffer(), &client, &backend.url(), records).await?;
         backend.reset(false);
@@ -227,7 +227,7 @@ pub async fn memory(lab: Lab) -> Result<Taken> {
     let mut course = Vec::new();
     // Each opening of ten million looks at all of them: three rounds take as long as all other figures.
     for round in 0..lab.rounds().min(3) {
-        let place = small.copy(&world, "draining")?;
+        let place = small.copy(lab, &world, "draining")?;
         let (base, began, _) = peak(&world, &backend, &place, least).await?;
         place.remove()?;
         // Not copied: what was drained in one round is not there in the next, which leaves enough.

@@ -2,7 +2,7 @@
 
 use super::Taken;
 use crate::figure::{By, Row, quantile};
-use crate::lab::{Fsync, Lab, Place, ms, settle_disk};
+use crate::lab::{Fsync, Lab, Place, ms};
 use crate::pipe::Host;
 use crate::plot::{Plot, Series};
 use crate::{fill, records};
@@ -47,7 +47,7 @@ pub async fn one(lab: Lab) -> Result<Taken> {
     for round in 0..lab.rounds() {
         let place = Place::new(&world, "host")?;
         let mut host = warm(&world, &place, 0)?;
-        settle_disk();
+        lab.settle_disk();
         let (seconds, acks) = host.pour(&frames, records)?;
         host.hang_up()?;
         let points = acks.iter().enumerate().map(|(n, at)| ((n as f64 + 1.0) * IN_A_FRAME as f64, *at));
@@ -57,7 +57,7 @@ pub async fn one(lab: Lab) -> Result<Taken> {
             None => rows.insert(stored_rows(&place.buffer()).await?),
         };
         let plain = Place::new(&world, "plain")?;
-        settle_disk();
+        lab.settle_disk();
         let plain_seconds = insert_plainly(&plain.buffer(), rows).await?;
         row.round(records as f64 / seconds, rows.len() as f64 / plain_seconds);
         lab.progress("ingest", round);
@@ -163,10 +163,10 @@ pub async fn several(lab: Lab) -> Result<Taken> {
     let mut by_hosts: Vec<(f64, Vec<f64>)> = counts.iter().map(|n| (*n as f64, Vec::new())).collect();
     let mut alone = Vec::new();
     for round in 0..lab.rounds() {
-        let one = rate(&world, 1, records)?;
+        let one = rate(lab, &world, 1, records)?;
         alone.push(one);
         for (hosts, rates) in &mut by_hosts {
-            let together = rate(&world, *hosts as u64, records)?;
+            let together = rate(lab, &world, *hosts as u64, records)?;
             rates.push(together);
             if *hosts == 4.0 {
                 row.round(together, one);
@@ -183,14 +183,14 @@ pub async fn several(lab: Lab) -> Result<Taken> {
 }
 
 /// Records a second of several hosts in sum, from the first frame of any to the last ack of all.
-fn rate(world: &World, hosts: u64, records: u64) -> Result<f64> {
+fn rate(lab: Lab, world: &World, hosts: u64, records: u64) -> Result<f64> {
     let place = Place::new(world, "hosts")?;
     let share = records / hosts;
     let mut started = Vec::new();
     for host in 0..hosts {
         started.push((warm(world, &place, host)?, frames(host * share, share)));
     }
-    settle_disk();
+    lab.settle_disk();
     let start = Instant::now();
     let poured: Result<Vec<()>> = std::thread::scope(|scope| {
         let pouring: Vec<_> = started
@@ -224,7 +224,7 @@ pub async fn latency(lab: Lab) -> Result<Taken> {
     let mut host = warm(&world, &place, 0)?;
     let mut fsync = Fsync::new(&place)?;
     let mut next = 0;
-    settle_disk();
+    lab.settle_disk();
     for round in 0..lab.rounds() {
         let (mut acks, mut fsyncs) = (Vec::new(), Vec::new());
         for _ in 0..count {
@@ -292,7 +292,7 @@ pub async fn start(lab: Lab) -> Result<Taken> {
         time.round(quantile(&ours, 0.95), quantile(&fsyncs, 0.5));
         ratio.round(quantile(&ours, 0.95), quantile(&took, 0.95));
         memory.round(quantile(&held, 0.5), quantile(&rss, 0.5));
-        lab.progress("start", round);
+        lab.progress("host", round);
     }
     for _ in 0..lab.rounds().min(3) {
         let place = Place::new(&world, "poured")?;

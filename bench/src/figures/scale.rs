@@ -3,7 +3,7 @@
 use super::Taken;
 use crate::figure::{By, Row, quantile};
 use crate::fill;
-use crate::lab::{Lab, Place, free_bytes, ms, settle_disk};
+use crate::lab::{Lab, Place, free_bytes, ms};
 use crate::plot::{Plot, Series};
 use anyhow::{Context, Result};
 use e2e::World;
@@ -73,7 +73,7 @@ pub async fn take(lab: Lab) -> Result<Taken> {
             medians: Default::default(),
         });
     }
-    settle_disk();
+    lab.settle_disk();
     let repeats = lab.size(30, 2);
     for round in 0..lab.rounds() {
         for _ in 0..repeats {
