@@ -11,6 +11,8 @@ use tokio::task::JoinHandle;
 pub enum Fault {
     /// 500 with the JSON body of the contract.
     ServerError,
+    /// 403 with the JSON body of the contract: whatever is sent.
+    Forbidden,
     /// 200 and a page of HTML: a hotel's sign-in page.
     HtmlWith200,
     /// 200 without a body.
@@ -62,6 +64,14 @@ async fn serve(mut stream: TcpStream, fault: Fault, seen: Arc<Mutex<Vec<String>>
             let body = r#"{"success":false,"code":"SYNC_FAILED","error":"The data could not be stored"}"#;
             format!(
                 "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
+        }
+        Fault::Forbidden => {
+            let body = r#"{"success":false,"code":"FORBIDDEN","error":"This account may not send records"}"#;
+            format!(
+                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\
                  Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             )

@@ -7,8 +7,9 @@
 //! - [`faulty`]: a backend that is wrong on purpose, down to the bytes on the wire;
 //! - [`pages`]: the site that is browsed, with its access log;
 //! - [`desktop`]: a private display, D-Bus session and Secret Service;
-//! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`]: what a person sees and clicks;
+//! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`], [`notices`]: what a person sees and clicks;
 //! - [`stays`]: what a person did in a browser, written down beside it, and compared with the records;
+//! - [`tour`]: the window in every state, for tests and screenshots;
 //! - [`rows`]: what the backend really stored, by plain SQL;
 //! - [`secrets`]: is a token anywhere it must not be;
 //! - [`session`]: the whole job once, as `cargo xtask run` shows it.
@@ -22,12 +23,14 @@ pub mod eventually;
 pub mod faulty;
 pub mod firefox;
 pub mod host;
+pub mod notices;
 pub mod pages;
 pub mod process;
 pub mod rows;
 pub mod secrets;
 pub mod session;
 pub mod stays;
+pub mod tour;
 pub mod tray;
 pub mod webdriver;
 pub mod window;

@@ -3,10 +3,11 @@
 
 use crate::eventually::{BOOT, SOON, eventually};
 use crate::webdriver::Driver;
-use crate::world::{World, built};
+use crate::world::{World, built, repository};
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
-use std::path::Path;
+use fantoccini::Locator;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub struct Window {
@@ -18,20 +19,42 @@ pub fn part(testid: &str) -> String {
     format!("[data-testid=\"{testid}\"]")
 }
 
+/// Where the app of a world keeps its logs, and what it remembers of its window.
+pub fn state_dir(world: &World) -> PathBuf {
+    world.home().join(".local/state/heyho-companion")
+}
+
 impl Window {
-    /// Starts the app and waits for its window.
+    /// Starts the app for somebody who has used it before, and waits for its window.
     pub async fn start(world: &World) -> Result<Window> {
-        let app = built("heyho-companion")?;
-        let capabilities = json!({"webkitgtk:browserOptions": {"binary": app, "args": []}});
-        let environment = [("TAURI_WEBVIEW_AUTOMATION", "true")];
-        let driver = Driver::start(world, "WebKitWebDriver", &environment, capabilities).await?;
-        let window = Window { driver };
+        let state = state_dir(world);
+        std::fs::create_dir_all(&state)?;
+        std::fs::write(state.join("window.json"), r#"{"welcomed":true}"#)?;
+        let window = Window::start_first(world).await?;
         window.driver.find(&part("status-sentence"), BOOT).await?;
         Ok(window)
     }
 
+    /// Starts the app as it is, whatever its window shows then.
+    pub async fn start_first(world: &World) -> Result<Window> {
+        let app = built("heyho-companion")?;
+        let capabilities = json!({"webkitgtk:browserOptions": {"binary": app, "args": []}});
+        let environment = [("TAURI_WEBVIEW_AUTOMATION", "true")];
+        let driver = Driver::start(world, "WebKitWebDriver", &environment, capabilities).await?;
+        driver.find("main h1", BOOT).await?;
+        Ok(Window { driver })
+    }
+
+    /// A click, as soon as it does something: a driver presses a button that is off without a word.
     pub async fn click(&self, testid: &str) -> Result<()> {
-        self.driver.click(&part(testid), SOON).await
+        let button = part(testid);
+        eventually(SOON, &format!("\"{testid}\" that can be clicked"), async || {
+            let element = self.driver.client.find(Locator::Css(&button)).await?;
+            ensure!(element.is_enabled().await?, "it is off");
+            // Its own words for why not are only in its debugging output.
+            element.click().await.map_err(|error| anyhow::anyhow!("{error:?}"))
+        })
+        .await
     }
 
     /// What stands in a part of the window now.
@@ -59,7 +82,63 @@ impl Window {
         .await
     }
 
-    async fn fill(&self, testid: &str, text: &str) -> Result<()> {
+    /// Waits until a part of the window is there, or is not.
+    pub async fn has(&self, testid: &str, wanted: bool) -> Result<()> {
+        eventually(SOON, &format!("\"{testid}\" in the window: {wanted}"), async || {
+            ensure!((self.count(testid).await? > 0) == wanted);
+            Ok(())
+        })
+        .await
+    }
+
+    /// How many parts of that name are in the document.
+    pub async fn count(&self, testid: &str) -> Result<usize> {
+        Ok(self.driver.client.find_all(Locator::Css(&part(testid))).await?.len())
+    }
+
+    /// What an expression in the page comes to.
+    pub async fn value(&self, expression: &str) -> Result<Value> {
+        Ok(self.driver.client.execute(&format!("return {expression};"), Vec::new()).await?)
+    }
+
+    /// Keys for whatever has the focus.
+    pub async fn keys(&self, keys: &str) -> Result<()> {
+        Ok(self.driver.client.active_element().await?.send_keys(keys).await?)
+    }
+
+    /// The `data-testid` of what has the focus.
+    pub async fn focused(&self) -> Result<String> {
+        let testid = self.value("document.activeElement.dataset.testid ?? document.activeElement.id").await?;
+        Ok(testid.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Chooses in a list of few values. (A driver cannot click in WebKit's own pop-up.)
+    pub async fn choose(&self, testid: &str, value: &str) -> Result<()> {
+        self.driver.find(&part(testid), SOON).await?;
+        let script = "const list = document.querySelector(arguments[0]); list.value = arguments[1];
+             list.dispatchEvent(new Event('change', {bubbles: true}));";
+        self.driver.client.execute(script, vec![json!(part(testid)), json!(value)]).await?;
+        Ok(())
+    }
+
+    /// What axe finds wrong in the window as it is: with all of its rules, each finding a line.
+    pub async fn axe(&self) -> Result<Vec<String>> {
+        let source = std::fs::read_to_string(repository("ui/node_modules/axe-core/axe.min.js"))
+            .context("axe-core is one of ui's packages")?;
+        let client = &self.driver.client;
+        if self.value("typeof window.axe").await? != "object" {
+            client.execute(&format!("{source}; window.axe = axe;"), Vec::new()).await?;
+        }
+        let script = "const done = arguments[arguments.length - 1];
+             axe.run(document, {resultTypes: ['violations']}).then(
+               (found) => done(found.violations.map((v) => v.id + ': ' + v.help + ' at '
+                 + v.nodes.map((n) => n.target.join(' ')).join(', '))),
+               (error) => done(['axe failed: ' + error]));";
+        let found = client.execute_async(script, Vec::new()).await?;
+        Ok(serde_json::from_value(found)?)
+    }
+
+    pub async fn fill(&self, testid: &str, text: &str) -> Result<()> {
         let field = self.driver.find(&part(testid), SOON).await?;
         field.clear().await?;
         Ok(field.send_keys(text).await?)
@@ -71,6 +150,14 @@ impl Window {
         self.fill("signin-email", email).await?;
         self.fill("signin-password", password).await?;
         self.click("signin-submit").await
+    }
+
+    /// Waits until what the page says is also what it shows.
+    pub async fn painted(&self) -> Result<()> {
+        let script = "const done = arguments[0];
+             requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)));";
+        self.driver.client.execute_async(script, Vec::new()).await?;
+        Ok(())
     }
 
     /// Writes what the window shows now as a PNG.

@@ -15,6 +15,7 @@
 //! - [`tally`]: passed and failed, from the runners' own closing lines;
 //! - [`schemathesis`]: the asker of the backend's tests;
 //! - [`session`]: `cargo xtask run`;
+//! - [`screenshots`]: pictures of the window in every state;
 //! - [`shell`]: starting other programs.
 
 #![expect(clippy::print_stdout, reason = "what the test runners print, and the closing line, is the output")]
@@ -26,6 +27,7 @@ mod controls;
 mod dist;
 mod machine;
 mod schemathesis;
+mod screenshots;
 mod session;
 mod shell;
 mod stamp;
@@ -42,8 +44,9 @@ cargo xtask test [SUITE [FILTER]] every check and every test, or one suite, or i
 
 cargo xtask bench [FIGURE…]       what it costs, each figure beside its limit, into docs/performance (half an hour);
                                   with --quick only whether every figure can be taken
-cargo xtask dist                  the extension's packages (zip, xpi), into target/dist
 cargo xtask torture [SUITE]       the suites that have a size at their largest, for hours
+cargo xtask dist                  the extension's packages (zip, xpi), into target/dist
+cargo xtask screenshots [LOOK]    pictures of the real window in every state, into docs/screenshots
 
 Suites of test: checks, ui, extension, a crate by the name of its folder, companion (the desktop app),
 end-to-end, controls";
@@ -60,6 +63,8 @@ fn main() -> ExitCode {
         ["test"] => suites::test(None, None),
         ["test", suite] => suites::test(Some(suite), None),
         ["test", suite, filter] => suites::test(Some(suite), Some(filter)),
+        ["screenshots"] => screenshots::run(None),
+        ["screenshots", look] => screenshots::run(Some(look)),
         ["bench", figures @ ..] => bench::run(figures),
         ["dist"] => dist::run(),
         ["torture"] => torture::run(None),

@@ -4,8 +4,9 @@ use crate::parts::{greeted_host, hand_over, visits};
 use anyhow::{Result, ensure};
 use e2e::backend::Backend;
 use e2e::companion::{self, Tokens};
+use e2e::notices::Notices;
 use e2e::tray::Tray;
-use e2e::{SOON, World, desktop, eventually};
+use e2e::{SOON, World, desktop, eventually, process};
 
 #[tokio::test]
 async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<()> {
@@ -43,4 +44,91 @@ async fn first_line(tray: &Tray, what: &str, wanted: impl Fn(&str) -> bool) -> R
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn each_state_has_its_icon_and_the_menu_pauses_and_resumes() -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    companion::configure(&world, &backend.url(), Tokens::File)?;
+    let tray = Tray::start(&world).await?;
+    let mut app = companion::start_app(&world).await?;
+    companion::register(&world).await?;
+    let mut icons = Vec::new();
+    first_line(&tray, "up to date", |line| line.starts_with("Up to date")).await?;
+    icons.push(tray.icon().await?);
+
+    tray.choose("Pause for 1 hour").await?;
+    first_line(&tray, "paused", |line| line.starts_with("Paused until")).await?;
+    icons.push(tray.icon().await?);
+    tray.choose("Resume").await?;
+    first_line(&tray, "up to date again", |line| line.starts_with("Up to date")).await?;
+
+    let mut host = greeted_host(&world).await?;
+    backend.kill().await?;
+    hand_over(&mut host, &visits(0..3)).await?;
+    first_line(&tray, "3 wait", |line| line.starts_with("3 waiting")).await?;
+    tray.choose("Sync now").await?;
+    first_line(&tray, "when it is tried again", |line| line.contains("retry")).await?;
+    icons.push(tray.icon().await?);
+
+    let bad = serde_json::json!({"id": "script", "url": "javascript:alert(1)", "visited_at": 1});
+    host.ask(&serde_json::json!({"type": "records", "id": 1, "pageVisits": [bad]})).await?;
+    first_line(&tray, "who is needed", |line| line.starts_with("1 record needs you")).await?;
+    icons.push(tray.icon().await?);
+    let different: std::collections::BTreeSet<&String> = icons.iter().collect();
+    ensure!(different.len() == icons.len(), "{icons:?}");
+
+    tray.choose("Quit").await?;
+    ensure!(app.ended().await?.success());
+    world.done();
+    Ok(())
+}
+
+#[tokio::test]
+async fn started_hidden_it_has_no_web_view_until_a_second_start_opens_the_window() -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    companion::configure(&world, &backend.url(), Tokens::File)?;
+    let notices = Notices::start(&world).await?;
+    let mut command = world.program("heyho-companion")?;
+    command.arg("--hidden");
+    let mut app = world.start("app", command)?;
+    companion::status_when(&world, "the agent runs", |status| status["agentRunning"] == true).await?;
+    ensure!(web_views(&world)? == 0, "a web view nobody asked for");
+
+    let mut second = world.start("second", world.program("heyho-companion")?)?;
+    ensure!(second.ended().await?.success(), "a second start leaves its order and ends");
+    eventually(SOON, "the web view of the window", async || {
+        ensure!(web_views(&world)? == 1);
+        Ok(())
+    })
+    .await?;
+
+    // What a person must do is said once outside the window.
+    companion::register(&world).await?;
+    let mut host = greeted_host(&world).await?;
+    let bad =
+        |n: usize| serde_json::json!({"id": format!("script-{n}"), "url": "javascript:1", "visited_at": 1});
+    host.ask(&serde_json::json!({"type": "records", "id": 1, "pageVisits": [bad(1)]})).await?;
+    notices.one("HeyHo Companion needs you").await?;
+
+    let mut quitting = world.program("heyho-companion")?;
+    quitting.arg("--quit");
+    let mut quitting = world.start("quit", quitting)?;
+    ensure!(quitting.ended().await?.success());
+    ensure!(app.ended().await?.success());
+    ensure!(notices.shown().len() == 1, "{:?}", notices.shown());
+    world.done();
+    Ok(())
+}
+
+/// How many processes of the world show a page.
+fn web_views(world: &World) -> Result<usize> {
+    let named = |line: &[u8]| String::from_utf8_lossy(line).contains("WebKitWebProcess");
+    Ok(process::command_lines(world.dir())?.iter().filter(|(_, line)| named(line)).count())
 }

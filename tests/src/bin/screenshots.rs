@@ -1,0 +1,35 @@
+//! `screenshots FOLDER`: the real window in every state (`e2e::tour`), a folder of pictures for each look.
+
+use anyhow::{Context, Result};
+use e2e::tour::{self, Look, Visitor};
+use e2e::window::Window;
+use std::path::PathBuf;
+
+const LOOKS: [(&str, Look); 4] = [
+    ("light", Look { appearance: "light", language: "en", size: (440, 640) }),
+    ("dark", Look { appearance: "dark", language: "en", size: (440, 640) }),
+    ("narrow", Look { appearance: "light", language: "en", size: (360, 640) }),
+    ("german", Look { appearance: "light", language: "de", size: (440, 640) }),
+];
+
+struct Camera(PathBuf);
+
+impl Visitor for Camera {
+    async fn look(&mut self, name: &str, _: &str, window: &Window) -> Result<()> {
+        window.painted().await?;
+        window.screenshot(&self.0.join(format!("{name}.png"))).await
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let folder = PathBuf::from(std::env::args().nth(1).context("usage: screenshots FOLDER [LOOK]")?);
+    let only = std::env::args().nth(2);
+    for (name, look) in LOOKS.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name))
+    {
+        let mut camera = Camera(std::path::absolute(folder.join(name))?);
+        std::fs::create_dir_all(&camera.0)?;
+        tour::tour(look, &mut camera).await.with_context(|| name)?;
+    }
+    Ok(())
+}

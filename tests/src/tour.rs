@@ -1,0 +1,263 @@
+//! The window in every state, each brought about for real: backend stopped, network with a sign-in page, everything
+//! refused, a record rejected, session revoked, two accounts. The end-to-end test looks at what it says and lets
+//! axe judge it; `cargo xtask screenshots` takes pictures. Both see the same, so that no picture is of something
+//! that is not tested.
+
+use crate::backend::Backend;
+use crate::companion::{self, EMAIL, PASSWORD, Tokens};
+use crate::faulty::{Fault, Faulty};
+use crate::host::Host;
+use crate::window::Window;
+use crate::world::World;
+use crate::{chromium, desktop, window};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+/// How the window looks on one tour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    pub appearance: &'static str,
+    pub language: &'static str,
+    pub size: (u32, u32),
+}
+
+/// Somebody who looks at each stop. The name is unique on the tour; the state is the head's `data-state`, empty where
+/// there is no head.
+pub trait Visitor {
+    fn look(&mut self, name: &str, state: &str, window: &Window) -> impl Future<Output = Result<()>>;
+}
+
+/// Titles of pages a person may have read.
+const TITLES: [(&str, &str); 6] = [
+    ("Tide tables for the northern sea", "tides.example.org"),
+    ("How to tie a bowline", "knots.example.net"),
+    ("Weather for the week", "weather.example.com"),
+    ("A short history of lighthouses and of those who kept them", "lights.example.org"),
+    ("Bread without kneading", "kitchen.example.com"),
+    ("The night sky in November", "stars.example.net"),
+];
+
+pub fn visit(n: usize) -> Value {
+    let (title, host) = TITLES[n % TITLES.len()];
+    json!({
+        "id": format!("visit-{n:05}"),
+        "url": format!("https://{host}/{n}"),
+        "title": title,
+        "visited_at": 1_790_000_000_000_u64 + 1000 * n as u64,
+        "tabId": n % 5,
+    })
+}
+
+/// A record that no backend would take: it fails where it is captured.
+pub fn bad_visit(n: usize) -> Value {
+    json!({"id": format!("bad-{n:05}"), "url": "javascript:alert(1)", "title": "A bookmarklet",
+           "visited_at": 1_790_000_000_000_u64 + n as u64})
+}
+
+/// Hands records over as the extension does; what became of them.
+pub async fn hand_over(world: &World, visits: &[Value]) -> Result<Value> {
+    let mut host = Host::start(world, &chromium::origin()?)?;
+    let client = json!({"name": "tour", "version": "1", "browser": "Chromium", "browserVersion": "1",
+                        "profileId": "tour"});
+    host.ask(&json!({"type": "hello", "protocol": 1, "client": client})).await?;
+    let answer = host.ask(&json!({"type": "records", "id": "r", "pageVisits": visits})).await?;
+    ensure!(answer["type"] == "ack", "{answer}");
+    host.hang_up().await?;
+    Ok(answer)
+}
+
+/// Settings for a tour: a backend, tokens in a file, and the look.
+pub fn configure(world: &World, backend: &str, look: Look) -> Result<()> {
+    companion::configure(world, backend, Tokens::File)?;
+    let path = world.config_home().join("heyho-companion/config.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let Look { appearance, language, size: (width, height) } = look;
+    let more = format!("\n[window]\nappearance = \"{appearance}\"\nlanguage = \"{language}\"\n");
+    std::fs::write(&path, text + &more)?;
+    let state = window::state_dir(world);
+    std::fs::create_dir_all(&state)?;
+    // As a window of that size left it behind.
+    let place = json!({"main": {"width": width, "height": height, "x": 20, "y": 20, "prev_x": 20, "prev_y": 20,
+                                "maximized": false, "visible": true, "decorated": true, "fullscreen": false}});
+    Ok(std::fs::write(state.join("place.json"), place.to_string())?)
+}
+
+/// Leads a visitor through everything, in a world of its own.
+pub async fn tour(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    let port = backend.port();
+    configure(&world, &backend.url(), look)?;
+    chromium::profile(&world)?;
+
+    let window = Window::start_first(&world).await?;
+    first_run(&window, visitor).await?;
+    let backend = day(&world, &window, backend, visitor).await?;
+    failures(&world, &window, visitor).await?;
+    settings(&window, visitor).await?;
+    let _backend = accounts(&world, &window, backend, port, visitor).await?;
+    window.close().await?;
+    world.done();
+    Ok(())
+}
+
+async fn first_run(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
+    window.shows("first-run", "data-step", "1").await?;
+    visitor.look("first-run-1", "", window).await?;
+    window.click("first-agree").await?;
+    window.has("browser-row", true).await?;
+    visitor.look("first-run-2", "", window).await?;
+    window.click("browser-register").await?;
+    window.shows("browser-row", "data-state", "registered").await?;
+    window.click("first-next").await?;
+    visitor.look("first-run-3", "", window).await?;
+    window.click("first-skip").await?;
+    visitor.look("first-run-done", "", window).await?;
+    window.click("first-finish").await?;
+    window.shows("status-head", "data-state", "signed_out").await?;
+    visitor.look("signed-out", "signed_out", window).await?;
+    window.fill("signin-email", EMAIL).await?;
+    window.fill("signin-password", "not the password").await?;
+    window.click("signin-submit").await?;
+    window.shows("signin-error", "data-code", "wrong_credentials").await?;
+    visitor.look("wrong-password", "signed_out", window).await?;
+    window.register(EMAIL, PASSWORD).await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    visitor.look("up-to-date", "up_to_date", window).await
+}
+
+/// Waiting, paused, and all that a backend or a network can do wrong.
+async fn day(
+    world: &World,
+    window: &Window,
+    backend: Backend,
+    visitor: &mut impl Visitor,
+) -> Result<Backend> {
+    let visits: Vec<Value> = (0..40).map(visit).collect();
+    hand_over(world, &visits).await?;
+    window.shows("status-head", "data-state", "waiting").await?;
+    visitor.look("waiting", "waiting", window).await?;
+    window.click("waiting-show").await?;
+    window.has("waiting-row", true).await?;
+    visitor.look("what-waits", "waiting", window).await?;
+    window.click("waiting-show").await?;
+    window.click("pause").await?;
+    window.click("pause-hour").await?;
+    window.shows("status-head", "data-state", "paused").await?;
+    visitor.look("paused", "paused", window).await?;
+    window.click("resume").await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    window.has("delivered", true).await?;
+    visitor.look("delivered", "up_to_date", window).await?;
+
+    let port = backend.port();
+    backend.kill().await?;
+    let visits: Vec<Value> = (40..65).map(visit).collect();
+    hand_over(world, &visits).await?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "retrying").await?;
+    visitor.look("backend-stopped", "retrying", window).await?;
+    let portal = Faulty::start(port, Fault::HtmlWith200).await?;
+    window.click("sync-now").await?;
+    window.says("status-head", |text| ["web page", "Webseite"].iter().any(|w| text.contains(w))).await?;
+    visitor.look("sign-in-page", "retrying", window).await?;
+    portal.stop().await;
+    let refusing = Faulty::start(port, Fault::Forbidden).await?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "needs_attention").await?;
+    visitor.look("refused", "needs_attention", window).await?;
+    refusing.stop().await;
+    let backend = Backend::start_on(world, port).await?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    Ok(backend)
+}
+
+async fn failures(world: &World, window: &Window, visitor: &mut impl Visitor) -> Result<()> {
+    window.click("tab-failed").await?;
+    window.has("failed-empty", true).await?;
+    visitor.look("no-failed", "up_to_date", window).await?;
+    window.click("tab-history").await?;
+    window.has("history-row", true).await?;
+    visitor.look("history", "up_to_date", window).await?;
+    window.click("tab-browsers").await?;
+    window.has("browser-row", true).await?;
+    visitor.look("browsers", "up_to_date", window).await?;
+
+    let bad: Vec<Value> = (0..4).map(bad_visit).collect();
+    let answer = hand_over(world, &bad).await?;
+    ensure!(answer["rejected"].as_array().is_some_and(|r| r.len() == 4), "{answer}");
+    window.shows("status-head", "data-state", "needs_attention").await?;
+    window.click("tab-failed").await?;
+    window.has("failed-row", true).await?;
+    visitor.look("failed", "needs_attention", window).await?;
+    window.click("failed-choose").await?;
+    window.has("failed-chosen", true).await?;
+    visitor.look("failed-chosen", "needs_attention", window).await?;
+    window.click("chosen-none").await?;
+    window.value("document.querySelector('[data-row=\"0\"]').click()").await?;
+    window.has("failed-discard", true).await?;
+    visitor.look("failed-open", "needs_attention", window).await?;
+    window.click("failed-discard").await?;
+    window.has("confirm", true).await?;
+    visitor.look("discard", "needs_attention", window).await?;
+    window.click("confirm").await?;
+    window.click("failed-more").await?;
+    window.click("failed-keep-all").await?;
+    window.shows("status-head", "data-state", "up_to_date").await
+}
+
+async fn settings(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
+    window.click("tab-settings").await?;
+    window.has("rule-form", true).await?;
+    visitor.look("settings", "up_to_date", window).await?;
+    for (part, name) in [("rule-form", "settings-privacy"), ("erase", "settings-data")] {
+        window
+            .value(&format!(
+                "document.querySelector('[data-testid={part}]').scrollIntoView({{block: 'center'}})"
+            ))
+            .await?;
+        visitor.look(name, "up_to_date", window).await?;
+    }
+    window.value("scrollTo(0, 0)").await?;
+    window.click("tab-overview").await
+}
+
+/// Signing out with records unsent, somebody else, and a session that is revoked.
+async fn accounts(
+    world: &World,
+    window: &Window,
+    backend: Backend,
+    port: u16,
+    visitor: &mut impl Visitor,
+) -> Result<Backend> {
+    let visits: Vec<Value> = (70..82).map(visit).collect();
+    hand_over(world, &visits).await?;
+    window.shows("status-head", "data-state", "waiting").await?;
+    window.click("tab-settings").await?;
+    window.click("sign-out").await?;
+    window.has("unsent", true).await?;
+    visitor.look("sign-out", "waiting", window).await?;
+    window.click("confirm").await?;
+    window.shows("status-head", "data-state", "signed_out").await?;
+    let visits: Vec<Value> = (90..95).map(visit).collect();
+    hand_over(world, &visits).await?;
+    window.click("tab-overview").await?;
+    window.has("signin-claim", true).await?;
+    visitor.look("somebody-else", "signed_out", window).await?;
+    window.register("grace@example.org", PASSWORD).await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    window.has("claim", true).await?;
+    visitor.look("two-accounts", "up_to_date", window).await?;
+
+    // A backend that has lost its keys and its users takes no token of before.
+    backend.kill().await?;
+    std::fs::remove_dir_all(world.data_home().join("heyho-backend")).context("the backend's files")?;
+    let backend = Backend::start_on(world, port).await?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "session_expired").await?;
+    visitor.look("session-expired", "session_expired", window).await?;
+    Ok(backend)
+}

@@ -1,0 +1,147 @@
+//! Settings changed in the window hold at once; what they delete is gone; what they export is there.
+
+use anyhow::{Context, Result, ensure};
+use e2e::backend::Backend;
+use e2e::companion::{self, Tokens, heyho};
+use e2e::tour::{hand_over, visit};
+use e2e::window::Window;
+use e2e::{SOON, World, desktop, eventually};
+use serde_json::json;
+
+async fn signed_in(world: &mut World) -> Result<(Backend, Window, [e2e::process::Process; 2])> {
+    let display = desktop::display(world).await?;
+    let bus = desktop::bus(world).await?;
+    let backend = Backend::start(world).await?;
+    companion::configure(world, &backend.url(), Tokens::File)?;
+    let window = Window::start(world).await?;
+    window.register(companion::EMAIL, companion::PASSWORD).await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    Ok((backend, window, [display, bus]))
+}
+
+#[tokio::test]
+async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
+    let mut world = World::new()?;
+    let (_backend, window, _parts) = signed_in(&mut world).await?;
+    window.click("tab-settings").await?;
+    window.has("rule-form", true).await?;
+
+    // The language and the look, while one looks.
+    window.choose("language", "de").await?;
+    window.says("status-sentence", |text| text == "Alles übertragen").await?;
+    window.choose("appearance", "dark").await?;
+    background(&window, "rgb(29, 30, 33)").await?;
+    window.choose("appearance", "light").await?;
+    background(&window, "rgb(245, 245, 246)").await?;
+    window.choose("language", "en").await?;
+    window.says("status-sentence", |text| text == "Up to date").await?;
+
+    // The schedule: the next attempt is nearer.
+    window.choose("interval", "1m").await?;
+    companion::status_when(&world, "the next attempt within a minute", |status| {
+        status["nextAttemptAt"].as_str().is_some_and(|at| soon(at, 61))
+    })
+    .await?;
+
+    // Privacy: what the rule names is stored nowhere from now on.
+    window.fill("rule-pattern", "tides.example.org").await?;
+    window.click("rule-add").await?;
+    window.has("rule", true).await?;
+    let answer = hand_over(&world, &[visit(0), visit(1)]).await?;
+    ensure!(answer["filtered"] == 1 && answer["stored"] == 1, "{answer}");
+    window.click("rule-remove").await?;
+    window.has("rule", false).await?;
+
+    // A backend's address is tried first: this one is none, and is not taken.
+    window.fill("backend-url", "http://127.0.0.1:1").await?;
+    window.click("backend-test").await?;
+    window.shows("backend-answer", "data-ok", "false").await?;
+    let url = heyho(&world, &["config", "get", "backend.url"]).await?.expect(0)?;
+    ensure!(!url.out.contains(":1\n"), "{}", url.out);
+
+    // Start at login, on and off again.
+    let entries = || std::fs::read_dir(world.config_home().join("autostart")).map(|d| d.count()).unwrap_or(0);
+    for wanted in [1, 0] {
+        window.click("start-at-login").await?;
+        eventually(SOON, "the entry of the system's autostart", async || {
+            ensure!(entries() == wanted);
+            Ok(())
+        })
+        .await?;
+    }
+
+    // A mistake in the file is named as in the terminal.
+    let path = world.config_home().join("heyho-companion/config.toml");
+    let good = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, good.clone() + "\n[buffer]\nmax_bytes = \"plenty\"\n")?;
+    window.click("tab-overview").await?;
+    window.click("tab-settings").await?;
+    window.says("problem-text", |text| text.contains("max_bytes") && text.contains("plenty")).await?;
+    std::fs::write(&path, good)?;
+    window.close().await?;
+    world.done();
+    Ok(())
+}
+
+#[tokio::test]
+async fn data_is_exported_forgotten_and_erased_from_the_window() -> Result<()> {
+    let mut world = World::new()?;
+    let (_backend, window, _parts) = signed_in(&mut world).await?;
+    hand_over(&world, &(0..12).map(visit).collect::<Vec<_>>()).await?;
+    window.says("backlog-total", |n| n == "12").await?;
+
+    // What waits is searched, and deleted before it is sent.
+    window.click("waiting-show").await?;
+    window.fill("waiting-search", "bowline").await?;
+    eventually(SOON, "the two that were searched for", async || {
+        ensure!(window.count("waiting-row").await? == 2);
+        Ok(())
+    })
+    .await?;
+    window.click("waiting-discard").await?;
+    window.click("confirm").await?;
+    window.says("backlog-total", |n| n == "11").await?;
+
+    window.click("tab-settings").await?;
+    window.click("export").await?;
+    let said = window.says("export-done", |text| text.contains("11 records saved")).await?;
+    let name = said.split(" as ").nth(1).and_then(|rest| rest.split(' ').next()).context(said.clone())?;
+    let exported = std::fs::read_to_string(world.home().join("Downloads").join(name))?;
+    ensure!(exported.lines().count() == 11);
+
+    window.fill("forget-site", "tides.example.org").await?;
+    window.click("forget").await?;
+    window.click("confirm").await?;
+    window.says("forgotten", |text| text.starts_with("2 records deleted here")).await?;
+    let left = heyho(&world, &["waiting", "list", "--json"]).await?.expect(0)?;
+    ensure!(!left.out.contains("tides"), "{}", left.out);
+
+    window.click("erase").await?;
+    window.click("confirm").await?;
+    window.says("erased", |text| text.starts_with("9 records deleted")).await?;
+    let status = companion::status(&world).await?;
+    ensure!(companion::waiting(&status) == 0 && status["failed"] == 0, "{status}");
+    ensure!(status["account"]["email"] == json!(companion::EMAIL), "still signed in: {status}");
+    window.close().await?;
+    world.done();
+    Ok(())
+}
+
+async fn background(window: &Window, wanted: &str) -> Result<()> {
+    eventually(SOON, "the window's ground", async || {
+        let colour = window.value("getComputedStyle(document.documentElement).backgroundColor").await?;
+        ensure!(colour == wanted, "{colour}");
+        Ok(())
+    })
+    .await
+}
+
+/// Whether a time is at most so many seconds ahead.
+fn soon(at: &str, seconds: i64) -> bool {
+    let now = std::process::Command::new("date").arg("+%s").output().ok();
+    let then = std::process::Command::new("date").args(["+%s", "-d", at]).output().ok();
+    let number = |output: Option<std::process::Output>| {
+        output.and_then(|o| String::from_utf8(o.stdout).ok()).and_then(|text| text.trim().parse::<i64>().ok())
+    };
+    number(then).zip(number(now)).is_some_and(|(then, now)| then - now <= seconds)
+}
