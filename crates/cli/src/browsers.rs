@@ -47,12 +47,7 @@ async fn survey(context: &Context, all: &[Registration], opt_out: &OptOut) -> Ve
 }
 
 /// What the user wants is remembered, or the next start would undo it.
-fn wish(
-    context: &Context,
-    config: Config,
-    browser: Option<&str>,
-    registered: bool,
-) -> Result<Config, Fault> {
+fn wish(context: &Context, config: Config, browser: Option<&str>, registered: bool) -> Result<Config, Fault> {
     let file = context.paths.config_file();
     let set = |key: &str, value: serde_json::Value| {
         config::set(&file, key, &value).map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))
