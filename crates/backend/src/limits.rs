@@ -66,6 +66,10 @@ pub const PAGE_BYTES: usize = 1024 * 1024;
 /// Bytes a second: who takes an answer slower than that has the answer deadline, no longer.
 pub const SLOWEST_READER: f64 = 4096.0;
 
+/// Connections that wait to be accepted: with the usual 128, of 500 at once some are dropped, and a client that waits for
+/// the server to speak finds out after many seconds.
+pub const BACKLOG: i32 = 1024;
+
 /// What the system holds of an answer for one connection. Its own choice grows to megabytes, which slow readers would
 /// take of every connection.
 pub const SEND_BUFFER: usize = 256 * 1024;

@@ -4,7 +4,7 @@
 //! client could hold a hundred answers back with flow control that no deadline sees; a proxy in front may speak it.
 
 use crate::config::Tls;
-use crate::limits::{Limits, SEND_BUFFER};
+use crate::limits::Limits;
 use crate::pace::Pace;
 use anyhow::Context as _;
 use axum::Router;
@@ -55,16 +55,21 @@ pub async fn serve(
 
 #[cfg(unix)]
 mod platform {
-    use super::SEND_BUFFER;
+    use crate::limits::{BACKLOG, SEND_BUFFER};
+    use rustix::net::listen;
     use rustix::net::sockopt::set_socket_send_buffer_size;
     use rustix::process::{Resource, getrlimit, setrlimit};
 
-    /// As many open files as this process may have, and bounded buffers for answers; without either it serves too.
+    /// As many open files as this process may have, a longer queue, bounded buffers for answers; without them it serves
+    /// too.
     pub fn prepare(listener: &std::net::TcpListener) {
         let mut files = getrlimit(Resource::Nofile);
         files.current = files.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, files) {
             tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+        if let Err(error) = listen(listener, BACKLOG) {
+            tracing::warn!(%error, "the queue of connections stays as it is");
         }
         // connections inherit it
         if let Err(error) = set_socket_send_buffer_size(listener, SEND_BUFFER) {
