@@ -40,10 +40,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// So many waiting records begin a run by themselves (issue: "when 100 records wait").
 const BACKLOG: u64 = 100;
-/// How often the buffer is asked whether somebody else has written: the fallback for a nudge that was lost.
-const LOOK: Duration = Duration::from_secs(1);
-/// A timer does not count while the machine sleeps: look at the clock at least this often.
-const WAKE_CHECK: Duration = Duration::from_secs(30);
+/// A timer does not count while the machine sleeps: the clock is looked at this often at least. Each look wakes the
+/// processor, so not oftener.
+const TICK: Duration = Duration::from_secs(5);
 /// A jump of the schedule's clock between two looks by more than this was a suspend.
 const SUSPENDED_MS: i64 = 90_000;
 
@@ -172,8 +171,7 @@ impl Engine {
             }
             looked_at = now;
             self.tell_now_and_then().await;
-            let until_due =
-                self.next_at.map_or(WAKE_CHECK, |at| Duration::from_millis((at - now).max(0) as u64));
+            let until_due = self.next_at.map_or(TICK, |at| Duration::from_millis((at - now).max(0) as u64));
             tokio::select! {
                 command = commands.recv() => match command {
                     None => return,
@@ -183,7 +181,7 @@ impl Engine {
                     }
                 },
                 () = self.around.changed() => self.surroundings_changed(),
-                () = tokio::time::sleep(until_due.min(LOOK)) => {
+                () = written_or(&mut watch, until_due.min(TICK)) => {
                     if changed(&mut watch).await {
                         self.look(&mut commands).await;
                         looked_at = self.monotonic.now_ms();
@@ -289,6 +287,14 @@ impl Engine {
         if self.hold_back() {
             self.next_at = Some(now);
         }
+    }
+}
+
+/// For a nudge that was lost: until the buffer may have been written to, or for so long.
+async fn written_or(watch: &mut Option<Watch>, most: Duration) {
+    match watch {
+        Some(watch) => drop(tokio::time::timeout(most, watch.written()).await),
+        None => tokio::time::sleep(most).await,
     }
 }
 
