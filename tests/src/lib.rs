@@ -10,6 +10,7 @@
 //! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`], [`notices`]: what a person sees and clicks;
 //! - [`stays`]: what a person did in a browser, written down beside it, and compared with the records;
 //! - [`tour`]: the window in every state, for tests and screenshots;
+//! - [`x11`]: the close button of a window;
 //! - [`rows`]: what the backend really stored, by plain SQL;
 //! - [`secrets`]: is a token anywhere it must not be;
 //! - [`session`]: the whole job once, as `cargo xtask run` shows it.
@@ -35,6 +36,7 @@ pub mod tray;
 pub mod webdriver;
 pub mod window;
 pub mod world;
+pub mod x11;
 pub mod zip;
 
 pub use eventually::{BOOT, SOON, eventually};

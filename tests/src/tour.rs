@@ -72,7 +72,10 @@ pub fn configure(world: &World, backend: &str, look: Look) -> Result<()> {
     let path = world.config_home().join("heyho-companion/config.toml");
     let text = std::fs::read_to_string(&path)?;
     let Look { appearance, language, size: (width, height) } = look;
-    let more = format!("\n[window]\nappearance = \"{appearance}\"\nlanguage = \"{language}\"\n");
+    // Browsers are connected by hand here, so that there is a button to press.
+    let more = format!(
+        "\n[window]\nappearance = \"{appearance}\"\nlanguage = \"{language}\"\n\n[browsers]\nregister = false\n"
+    );
     std::fs::write(&path, text + &more)?;
     let state = window::state_dir(world);
     std::fs::create_dir_all(&state)?;

@@ -16,14 +16,19 @@ async fn a_new_user_agrees_connects_a_browser_signs_in_and_sees_the_first_record
     let _keyring = desktop::keyring(&world).await?;
     let backend = Backend::start(&world).await?;
     companion::configure(&world, &backend.url(), Tokens::Keyring)?;
+    // Not by itself: by the button.
+    let settings = world.config_home().join("heyho-companion/config.toml");
+    let text = std::fs::read_to_string(&settings)?;
+    std::fs::write(&settings, text + "\n[browsers]\nregister = false\n")?;
     chromium::profile(&world)?;
 
     let window = Window::start_first(&world).await?;
     window.shows("first-run", "data-step", "1").await?;
     window.click("first-agree").await?;
+    let manifest = world.config_home().join("chromium/NativeMessagingHosts/com.heyho.companion.json");
+    ensure!(!manifest.exists());
     window.click("browser-register").await?;
     window.shows("browser-row", "data-state", "registered").await?;
-    let manifest = world.config_home().join("chromium/NativeMessagingHosts/com.heyho.companion.json");
     ensure!(manifest.is_file());
 
     // Off until it is asked for.

@@ -6,7 +6,7 @@ use e2e::backend::Backend;
 use e2e::companion::{self, Tokens};
 use e2e::notices::Notices;
 use e2e::tray::Tray;
-use e2e::{SOON, World, desktop, eventually, process};
+use e2e::{SOON, World, desktop, eventually, process, x11};
 
 #[tokio::test]
 async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<()> {
@@ -123,6 +123,39 @@ async fn started_hidden_it_has_no_web_view_until_a_second_start_opens_the_window
     ensure!(quitting.ended().await?.success());
     ensure!(app.ended().await?.success());
     ensure!(notices.shown().len() == 1, "{:?}", notices.shown());
+    world.done();
+    Ok(())
+}
+
+#[tokio::test]
+async fn closing_the_window_ends_its_web_view_and_that_the_app_goes_on_is_said_once() -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    companion::configure(&world, &backend.url(), Tokens::File)?;
+    let notices = Notices::start(&world).await?;
+    let mut app = companion::start_app(&world).await?;
+    for opened in 1..=2 {
+        eventually(SOON, "the window", async || {
+            ensure!(web_views(&world)? == 1);
+            x11::close_window(&world, "HeyHo Companion")
+        })
+        .await?;
+        eventually(SOON, "no web view is left", async || {
+            ensure!(web_views(&world)? == 0);
+            Ok(())
+        })
+        .await?;
+        notices.one("goes on in the tray").await?;
+        if opened == 1 {
+            let mut second = world.start("second", world.program("heyho-companion")?)?;
+            ensure!(second.ended().await?.success());
+        }
+    }
+    app.still_runs()?;
+    ensure!(notices.shown().len() == 1, "it is said once: {:?}", notices.shown());
+    ensure!(companion::status(&world).await?["agentRunning"] == true, "the app has ended with its window");
     world.done();
     Ok(())
 }
