@@ -233,6 +233,7 @@ async fn crash_and_go_on(point: Point, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "torture reads the figures")]
 async fn wherever_it_dies_each_record_arrives_under_one_key() {
     let seeds = std::env::var("HEYHO_SEEDS").ok().map_or(20, |text| text.parse().unwrap());
     for point in POINTS {

@@ -29,6 +29,7 @@ impl Dice {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "torture reads the figures")]
 async fn an_agent_that_is_killed_while_it_drains_delivers_each_record_once() -> Result<()> {
     let kills = knob("HEYHO_AGENT_KILLS", 100);
     let mut dice = Dice(knob("HEYHO_SEED", 1));
