@@ -110,11 +110,12 @@ async fn started_hidden_it_has_no_web_view_until_a_second_start_opens_the_window
     .await?;
 
     // What a person must do is said once outside the window.
-    companion::register(&world).await?;
     let mut host = greeted_host(&world).await?;
     let bad =
         |n: usize| serde_json::json!({"id": format!("script-{n}"), "url": "javascript:1", "visited_at": 1});
     host.ask(&serde_json::json!({"type": "records", "id": 1, "pageVisits": [bad(1)]})).await?;
+    // The agent looks each minute, and at once after a sign-in.
+    companion::register(&world).await?;
     notices.one("HeyHo Companion needs you").await?;
 
     let mut quitting = world.program("heyho-companion")?;
