@@ -113,6 +113,8 @@ pub struct Engine {
     ending: Option<oneshot::Sender<()>>,
     upkeep: Upkeep,
     telling: Telling,
+    /// Failed records when the buffer was last looked at: one more is somebody's business at once.
+    failed: u64,
 }
 
 impl Engine {
@@ -144,6 +146,7 @@ impl Engine {
             waiters: Vec::new(),
             ending: None,
             telling: Telling::default(),
+            failed: 0,
         };
         engine.hold_back();
         engine
@@ -229,6 +232,9 @@ impl Engine {
         let Ok(totals) = self.buffer.totals(Some(signed.account.id), self.clock.now_ms()).await else {
             return;
         };
+        if std::mem::replace(&mut self.failed, totals.failed) != totals.failed {
+            self.telling.soon();
+        }
         let stopped = self.stopped && self.next_at.is_some_and(|at| at > self.monotonic.now_ms());
         if totals.waiting().saturating_sub(totals.held) >= BACKLOG && self.may_run() && !stopped {
             self.begin(Trigger::Backlog, commands).await;

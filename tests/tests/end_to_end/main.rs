@@ -8,6 +8,7 @@ mod bad_input;
 mod browser;
 mod browsing;
 mod delivery;
+mod draining;
 mod first_run;
 mod losing;
 mod outage;

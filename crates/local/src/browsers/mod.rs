@@ -37,8 +37,9 @@ impl OptOut {
     }
 }
 
-/// At the start of whatever stays: browsers that were installed since, a program that has moved. A failure is said
-/// and costs nothing else.
+/// At the start of whatever stays: browsers that were installed since, a program that has moved. Not before the
+/// user has registered the first one: until then nothing is written beside a browser. A failure is said and costs
+/// nothing else.
 pub fn keep_registered(config: &Config) {
     // Where an AppImage is mounted, its programs are gone with it: no path of it is ever written down.
     if std::env::var_os("APPIMAGE").is_some() {

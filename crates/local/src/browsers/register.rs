@@ -61,10 +61,20 @@ fn may_spawn(overrides: &Path) -> bool {
     text.lines().map(|line| line.replace(' ', "")).any(|line| line == "org.freedesktop.Flatpak=talk")
 }
 
+/// Whether somebody has said yes before: something of ours stands in one of the places.
+fn begun(all: &[Registration]) -> bool {
+    all.iter()
+        .filter_map(|one| one.manifest.as_ref())
+        .any(|path| std::fs::read_to_string(path).is_ok_and(|found| is_ours(&found)))
+}
+
 /// At each start: writes what is missing or outdated where the browser is installed and the user has not opted
-/// out. Answers the names of those it wrote.
+/// out. Nothing before the user has registered the first browser. Answers the names of those it wrote.
 pub fn repair(all: &[Registration], opt_out: &OptOut) -> io::Result<Vec<String>> {
     let mut written = Vec::new();
+    if !begun(all) {
+        return Ok(written);
+    }
     for registration in all.iter().filter(|one| !opt_out.holds_for(&one.browser)) {
         if write(registration)? {
             written.push(registration.browser.clone());

@@ -226,7 +226,9 @@ fn what_somebody_else_wrote_or_changed_is_left_alone() {
 fn a_moved_program_is_followed_at_the_next_start() {
     let mut made = Made::new();
     made.folder(".config/chromium").folder("root/var/lib/flatpak/app/org.mozilla.firefox");
-    assert_eq!(repair(&made.all(), &OptOut::default()).unwrap(), ["chromium", "firefox-flatpak"]);
+    assert!(repair(&made.all(), &OptOut::default()).unwrap().is_empty(), "nobody has said yes yet");
+    register(&made.all(), Some("chromium")).unwrap();
+    assert_eq!(repair(&made.all(), &OptOut::default()).unwrap(), ["firefox-flatpak"]);
     assert!(repair(&made.all(), &OptOut::default()).unwrap().is_empty(), "nothing is written twice");
     made.host = "/usr/bin/heyho-host";
     assert_eq!(made.stands("chromium"), Standing::Outdated);
@@ -236,8 +238,10 @@ fn a_moved_program_is_followed_at_the_next_start() {
 
 #[test]
 fn an_opt_out_is_honoured_for_all_or_for_one() {
-    let made = Made::new();
+    let mut made = Made::new();
     made.folder(".config/chromium").folder(".mozilla");
+    register(&made.all(), Some("chromium")).unwrap();
+    made.host = "/usr/bin/heyho-host";
     let none = OptOut { all: true, some: vec![] };
     assert!(repair(&made.all(), &none).unwrap().is_empty());
     let some = OptOut { all: false, some: vec!["Firefox".into()] };
