@@ -91,13 +91,13 @@ impl Carrier {
             Task::TakeBatch(limits) => Outcome::Taken(self.take(limits).await?),
             Task::Send { gzip } => {
                 let Some(flight) = &self.flight else { return Ok(Outcome::Stop(Stop::BufferProblem)) };
-                // What was erased meanwhile is not sent again from memory.
+                let token = self.tokens.access(&self.driver).await;
+                // What was erased meanwhile, also while the tokens were renewed, is not sent from memory.
                 if !self.buffer.is_in_flight(flight.batch).await? {
                     self.flight = None;
                     return Ok(Outcome::Stop(Stop::Erased));
                 }
                 let (body, key) = (flight.body.clone(), flight.key.clone());
-                let token = self.tokens.access(&self.driver).await;
                 Outcome::Reply(self.driver.sync(body, &key, &token, *gzip).await)
             }
             Task::Settle(settlement) => {
@@ -200,7 +200,12 @@ impl Carrier {
                     tab_aggregates: limits.max_tab_aggregates,
                     bytes: limits.max_bytes,
                 };
-                self.buffer.oldest(account, most, &skip, self.clock.now_ms()).await
+                let now = self.clock.now_ms();
+                match limits.mode {
+                    Mode::Full => self.buffer.oldest(account, most, &skip, now).await,
+                    // An aggregate that comes before its visit is skipped there and counted nowhere.
+                    Mode::Baseline => self.buffer.oldest_in_order(account, most, &skip, now).await,
+                }
             }
             Pick::Rows(rows) => {
                 let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();

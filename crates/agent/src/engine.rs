@@ -174,7 +174,11 @@ impl Engine {
             }
             looked_at = now;
             self.tell_now_and_then().await;
-            let until_due = self.next_at.map_or(TICK, |at| Duration::from_millis((at - now).max(0) as u64));
+            // What is due and may not run (a pause, a metered connection) waits for a change, not in a circle.
+            let until_due = match self.next_at.filter(|_| self.may_run()) {
+                Some(at) => Duration::from_millis((at - now).max(0) as u64),
+                None => TICK,
+            };
             tokio::select! {
                 command = commands.recv() => match command {
                     None => return,

@@ -63,27 +63,61 @@ impl Buffer {
         skip: &[i64],
         now: i64,
     ) -> Result<Vec<Waiting>> {
-        let mut rows = Vec::new();
-        for (kind, most) in
-            [(Kind::PageVisit, limits.page_visits), (Kind::TabAggregate, limits.tab_aggregates)]
-        {
-            let mut query = QueryBuilder::<Sqlite>::new(WAITING);
-            query.push("WHERE r.state = 1 AND r.account = ").push_bind(account.0);
-            query.push(" AND r.kind = ").push_bind(kind.number());
-            query.push(" AND r.held_until <= ").push_bind(now);
-            if !skip.is_empty() {
-                query.push(" AND r.seq NOT IN (");
-                let mut list = query.separated(", ");
-                for seq in skip {
-                    list.push_bind(*seq);
-                }
-                query.push(")");
-            }
-            query.push(" ORDER BY r.seq LIMIT ").push_bind(most as i64);
-            rows.append(&mut self.read_waiting(query, limits.bytes).await?);
-        }
+        let (mut rows, _) =
+            self.oldest_of(Kind::PageVisit, account, limits.page_visits, limits.bytes, skip, now).await?;
+        let (aggregates, _) = self
+            .oldest_of(Kind::TabAggregate, account, limits.tab_aggregates, limits.bytes, skip, now)
+            .await?;
+        rows.extend(aggregates);
         rows.sort_by_key(|row| row.seq);
         Ok(rows)
+    }
+
+    /// The same, without the aggregates behind the first visit that was left out: none comes before its visit.
+    pub async fn oldest_in_order(
+        &self,
+        account: AccountId,
+        limits: Limits,
+        skip: &[i64],
+        now: i64,
+    ) -> Result<Vec<Waiting>> {
+        let (mut rows, cut) =
+            self.oldest_of(Kind::PageVisit, account, limits.page_visits, limits.bytes, skip, now).await?;
+        let last = if cut { rows.last().map_or(0, |row| row.seq) } else { i64::MAX };
+        let (aggregates, _) = self
+            .oldest_of(Kind::TabAggregate, account, limits.tab_aggregates, limits.bytes, skip, now)
+            .await?;
+        rows.extend(aggregates.into_iter().filter(|row| row.seq < last));
+        rows.sort_by_key(|row| row.seq);
+        Ok(rows)
+    }
+
+    /// `true`: there may be more of the kind.
+    async fn oldest_of(
+        &self,
+        kind: Kind,
+        account: AccountId,
+        most: usize,
+        bytes: usize,
+        skip: &[i64],
+        now: i64,
+    ) -> Result<(Vec<Waiting>, bool)> {
+        let mut query = QueryBuilder::<Sqlite>::new(WAITING);
+        query.push("WHERE r.state = 1 AND r.account = ").push_bind(account.0);
+        query.push(" AND r.kind = ").push_bind(kind.number());
+        query.push(" AND r.held_until <= ").push_bind(now);
+        if !skip.is_empty() {
+            query.push(" AND r.seq NOT IN (");
+            let mut list = query.separated(", ");
+            for seq in skip {
+                list.push_bind(*seq);
+            }
+            query.push(")");
+        }
+        query.push(" ORDER BY r.seq LIMIT ").push_bind(most as i64);
+        let (rows, cut) = self.read_waiting(query, bytes).await?;
+        let full = rows.len() >= most;
+        Ok((rows, cut || full))
     }
 
     /// Of these rows, the ones that still wait for this account, in the order of the queue.
@@ -97,14 +131,18 @@ impl Buffer {
                 list.push_bind(*seq);
             }
             query.push(") ORDER BY r.seq");
-            rows.append(&mut self.read_waiting(query, usize::MAX).await?);
+            rows.append(&mut self.read_waiting(query, usize::MAX).await?.0);
         }
         rows.sort_by_key(|row| row.seq);
         Ok(rows)
     }
 
-    /// Reads until so many bytes are together; always at least one row.
-    async fn read_waiting(&self, mut query: QueryBuilder<Sqlite>, bytes: usize) -> Result<Vec<Waiting>> {
+    /// Reads until so many bytes are together; always at least one row. `true`: there are more.
+    async fn read_waiting(
+        &self,
+        mut query: QueryBuilder<Sqlite>,
+        bytes: usize,
+    ) -> Result<(Vec<Waiting>, bool)> {
         use futures_util::TryStreamExt;
         let mut connection = self.pool.acquire().await?;
         let mut stream = query.build().fetch(&mut *connection);
@@ -113,11 +151,11 @@ impl Buffer {
             let row = read_row(&row)?;
             total = total.saturating_add(row.text.len());
             if total > bytes && !rows.is_empty() {
-                break;
+                return Ok((rows, true));
             }
             rows.push(row);
         }
-        Ok(rows)
+        Ok((rows, false))
     }
 
     /// How often each of these rows was left unconfirmed; rows that are gone are left out.

@@ -359,6 +359,25 @@ async fn a_batch_is_the_oldest_of_each_kind_within_its_limits() {
 }
 
 #[tokio::test]
+async fn in_order_no_aggregate_comes_before_a_visit_that_was_left_out() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    for n in 0..30 {
+        let aggregate = format!(r#"{{"startTime":{n},"tabId":{n}}}"#);
+        bench.append(&[&visit(&format!("v{n}"), "")], &[&aggregate]).await;
+    }
+    for (page_visits, bytes) in [(10, 1 << 20), (0, 1 << 20), (30, 400)] {
+        let limits = Limits { page_visits, tab_aggregates: 20, bytes };
+        let rows = bench.buffer.oldest_in_order(account.id, limits, &[], NOW).await.unwrap();
+        let visits = rows.iter().filter(|row| row.kind == Kind::PageVisit).count();
+        assert!(rows.len() - visits <= visits, "{page_visits} {bytes}: {rows:?}");
+        assert_eq!(rows.is_empty(), page_visits == 0);
+        let all = bench.buffer.oldest(account.id, limits, &[], NOW).await.unwrap();
+        assert!(all.len() > rows.len(), "the other order goes on with the other kind");
+    }
+}
+
+#[tokio::test]
 async fn what_is_held_back_waits_and_is_counted() {
     let bench = Bench::new().await;
     let account = bench.sign_in("1").await;

@@ -241,7 +241,13 @@ impl Core {
             (Step::Refreshing(again), Outcome::Refreshed(refreshed)) => match refreshed {
                 Refreshed::Yes => self.again(again, now, jitter),
                 Refreshed::SessionOver => self.finish(Why::SessionExpired, now, jitter),
-                Refreshed::NotNow(why) => self.later(why, None, false, again, now, jitter),
+                Refreshed::NotNow(why) => {
+                    // It was not refreshed: the next refusal is no proof that the session is over.
+                    if let Some(run) = &mut self.run {
+                        run.refreshed = false;
+                    }
+                    self.later(why, None, false, again, now, jitter)
+                }
             },
             (Step::Checking, Outcome::Reply(reply)) => self.checked(&reply, now, jitter),
             (Step::Vouching(status), Outcome::Reply(reply)) => self.vouched(&reply, status, now, jitter),

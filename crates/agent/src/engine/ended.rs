@@ -16,8 +16,15 @@ impl Engine {
         let now = self.clock.now_ms();
         self.last_end_at = Some(self.monotonic.now_ms());
         self.stopped = end.why == Why::Stopped { by: Stop::Asked };
-        let regular = self.monotonic.now_ms().saturating_add(interval_ms(self.config.sync.interval));
-        self.next_at = end.next_at_ms.or(self.stopped.then_some(regular));
+        let now_ms = self.monotonic.now_ms();
+        let regular = now_ms.saturating_add(interval_ms(self.config.sync.interval));
+        self.next_at = end.next_at_ms.or(match end.why {
+            // A disk may have room again, a file may be mended.
+            Why::Stopped { by: Stop::Asked | Stop::BufferProblem } => Some(regular),
+            // The batch ended because some of it was deleted: the rest of it waits.
+            Why::Stopped { by: Stop::Erased } => Some(now_ms),
+            _ => None,
+        });
         let next = self.next_at.map(|at| timestamp(now.saturating_add(at - self.monotonic.now_ms())));
         let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend);
         if !quiet {

@@ -23,6 +23,8 @@ struct Queue {
     keys: u64,
     batches: u64,
     check: Reply,
+    /// So many refreshes cannot be answered.
+    not_now: u32,
 }
 
 fn item(seq: i64) -> BatchItem {
@@ -41,6 +43,7 @@ impl Queue {
             keys: 0,
             batches: 0,
             check: Ok(answer(200, r#"{"success":true,"data":{"user":{"id":"1"}}}"#)),
+            not_now: 0,
         }
     }
 
@@ -145,6 +148,10 @@ fn run_until(
             Task::Settle(settlement) => {
                 queue.settle(settlement);
                 Outcome::Settled
+            }
+            Task::RefreshToken if queue.not_now > 0 => {
+                queue.not_now -= 1;
+                Outcome::Refreshed(Refreshed::NotNow(Why::ServerError { status: 503 }))
             }
             Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
             Task::Check => Outcome::Reply(queue.check.clone()),

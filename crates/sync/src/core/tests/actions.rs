@@ -94,6 +94,18 @@ fn a_token_is_refreshed_once_and_then_the_session_is_over() {
 }
 
 #[test]
+fn a_refresh_that_nobody_answers_is_not_the_end_of_the_session() {
+    let mut queue = Queue { not_now: 2, ..Queue::of(10) };
+    let refused = Ok(answer(401, ""));
+    let end = once(&mut queue, vec![refused.clone(), refused.clone(), refused.clone()]);
+    assert_eq!((end.why, queue.confirmed.len()), (Why::Emptied, 10));
+    let mut queue = Queue { not_now: u32::MAX, ..Queue::of(10) };
+    let end = once(&mut queue, vec![refused; 9]);
+    assert_eq!((end.why, queue.waiting.len()), (Why::ServerError { status: 503 }, 10));
+    assert!(end.next_at_ms.is_some());
+}
+
+#[test]
 fn a_wrong_address_or_a_ban_ends_the_run_at_once_and_is_tried_at_the_interval() {
     for (status, code) in
         [(403, "forbidden"), (404, "not_found"), (405, "method_not_allowed"), (426, "upgrade_required")]
