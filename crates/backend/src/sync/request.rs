@@ -10,7 +10,7 @@ use crate::store::decide::once_each;
 use crate::store::rows::{AggregateColumns, Row, VisitColumns};
 use crate::sync::{columns, strict};
 use heyho_records::{Kind, Record};
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A request in which nothing is wrong.
@@ -35,7 +35,7 @@ pub enum Form {
 }
 
 /// Every field stays raw: one of a wrong type is named, not a reason to refuse to read.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, rename = "batchId")]
     batch_id: Option<&'a RawValue>,
@@ -87,12 +87,50 @@ fn list<'a>(field: &'static str, raw: Option<&'a RawValue>) -> Result<Option<Vec
     if !raw.get().starts_with('[') {
         return Err(ApiError::invalid(field, format!("{field} is not an array of records")));
     }
-    let records: Vec<&RawValue> =
+    let List { records, count } =
         serde_json::from_str(raw.get()).map_err(|e| ApiError::InvalidJson(e.to_string()))?;
-    if records.len() > MAX_RECORDS {
-        return Err(ApiError::BatchTooLarge { field, count: records.len(), max: MAX_RECORDS });
+    if count > MAX_RECORDS {
+        return Err(ApiError::BatchTooLarge { field, count, max: MAX_RECORDS });
     }
     Ok(Some(records))
+}
+
+/// As many records as are ever taken; what comes after them is only counted, so that a list of millions, which deflates
+/// to nothing, costs no memory beside its text.
+struct List<'a> {
+    records: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for List<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Records;
+        impl<'de> Visitor<'de> for Records {
+            type Value = List<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("an array of records")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<'de>, A::Error> {
+                let mut records = Vec::new();
+                while records.len() < MAX_RECORDS {
+                    match items.next_element()? {
+                        Some(record) => records.push(record),
+                        None => break,
+                    }
+                }
+                let mut count = records.len();
+                if count == MAX_RECORDS {
+                    while items.next_element::<IgnoredAny>()?.is_some() {
+                        count += 1;
+                    }
+                }
+                Ok(List { records, count })
+            }
+        }
+        deserializer.deserialize_seq(Records)
+    }
 }
 
 fn needed<T>(field: &'static str, list: Option<T>) -> Result<T, ApiError> {
@@ -180,6 +218,19 @@ mod tests {
         assert_eq!(accepted.counts.page_visits, 2);
         assert_eq!(accepted.visits.len(), 1);
         assert_eq!(accepted.visits[0].record, longer);
+    }
+
+    #[test]
+    fn of_a_list_that_is_too_long_only_the_first_records_are_held() {
+        for count in [0, MAX_RECORDS - 1, MAX_RECORDS, MAX_RECORDS + 1, 1_000_000] {
+            let text = format!("[{}]", vec!["0"; count].join(","));
+            let list: List = serde_json::from_str(&text).unwrap();
+            assert_eq!((list.records.len(), list.count), (count.min(MAX_RECORDS), count));
+            assert!(list.records.capacity() < 2 * MAX_RECORDS);
+        }
+        let body = format!(r#"{{"visits":[{}]}}"#, vec!["0"; 1_000_000].join(","));
+        let refused = read(Form::Visits, body.as_bytes());
+        assert!(matches!(refused, Err(ApiError::BatchTooLarge { count: 1_000_000, .. })));
     }
 
     #[test]
