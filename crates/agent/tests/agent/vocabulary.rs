@@ -1,11 +1,12 @@
 //! What the window and the command line ask besides syncing, asked of a real agent.
 
-use crate::backend::backend;
+use crate::backend::{Mood, backend};
 use crate::world::{Running, World};
 use heyho_local::vocabulary::{
     BackendTest, Count, Delivered, Event, Fault, FaultCode, Forgotten, Request, Selection, Settings,
     Timeline, WaitingPage, ask,
 };
+use heyho_records::status::State;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -52,6 +53,28 @@ async fn what_was_delivered_is_shown_and_forgotten_with_its_site() {
         assert_eq!(told, site, "extensions hear of it");
     }
     assert_eq!(of::<Forgotten>(&running, forget("a/b")).await.unwrap_err().code, FaultCode::Usage);
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_batch_that_was_discarded_in_part_goes_on_by_itself() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let running = world.start().await;
+    running.login("ada@x", "right password").await.unwrap();
+    running.until("quiet", |status| status.state == State::UpToDate).await;
+    backend.feel(Mood::Fails);
+    world.append(&["gone", "stays"]).await;
+    running.companion.call(Request::Sync { wait: false }).await.unwrap();
+    backend.received.notified().await;
+    let page: WaitingPage = of(&running, list()).await.unwrap();
+    let gone = page.records.iter().find(|record| record.id == "gone").unwrap().number;
+    let which = Selection::Ids(vec![gone]);
+    assert_eq!(of::<Count>(&running, Request::WaitingDiscard { which }).await.unwrap().count, 1);
+    running.until("one is left", |status| status.backlog.records() == 1).await;
+    backend.feel(Mood::Well);
+    running.until("delivered", |status| status.backlog.records() == 0).await;
+    assert_eq!(backend.ids("ada@x"), ["stays"]);
     running.agent.shutdown().await;
 }
 
