@@ -2,7 +2,8 @@
 
 use crate::support::{Asked, NOW, aggregate, batch, keyed, on_each_store, visit};
 use heyho_backend::store::{
-    Created, NewSession, NewUser, PasswordHash, Place, Presented, Rotation, SessionEnd, SessionId, UserId,
+    Created, NewSession, NewUser, PasswordHash, Place, Presented, Rotation, Saved, SessionEnd, SessionId,
+    UserId,
 };
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ on_each_store!(
     a_session_ends_with_its_time_its_end_and_a_new_password,
     one_token_presented_at_once_has_one_successor,
     an_account_that_is_deleted_leaves_nothing,
+    an_account_that_is_deleted_while_its_batches_arrive_leaves_nothing,
 );
 
 const LIFE: i64 = 1_000_000;
@@ -137,4 +139,28 @@ async fn an_account_that_is_deleted_leaves_nothing(asked: Asked) {
     assert_eq!(asked.page(ada, Place::start(), 10).await.records, []);
     assert_eq!(asked.all(bob, 10).await.len(), 2);
     asked.user_called("ada@example.org").await;
+}
+
+/// Each batch is saved or told that there is nobody; neither it nor the deletion fails for the other.
+async fn an_account_that_is_deleted_while_its_batches_arrive_leaves_nothing(asked: Asked) {
+    for round in 0..40 {
+        let ada = asked.user().await;
+        asked.save(ada, vec![visit("held")], vec![]).await;
+        let saves = (0..4).map(|n| {
+            // two bring something new, two only a device and an answer
+            let id = if n < 2 { format!("v{n}") } else { "held".to_owned() };
+            let mut sent = keyed(batch(ada, vec![visit(&id)], vec![]), &n.to_string(), 1);
+            sent.now += n + 1;
+            asked.store.save(sent)
+        });
+        let (saved, deleted) =
+            futures_util::future::join(futures_util::future::join_all(saves), asked.store.delete_user(ada))
+                .await;
+        deleted.unwrap();
+        for outcome in saved {
+            let outcome = outcome.unwrap();
+            assert!(matches!(outcome, Saved::Now(_) | Saved::NoSuchUser), "round {round}: {outcome:?}");
+        }
+        assert_eq!(asked.page(ada, Place::start(), 10).await.records, []);
+    }
 }

@@ -3,6 +3,8 @@
 //! - READ COMMITTED. What one transaction decided by is confirmed under the lock of the user's row in `feeds`, taken
 //!   late; if another changed the user's records meanwhile, the work is done again with the lock taken first.
 //! - That lock is held from the version to the commit, so versions become visible in the order they were given.
+//! - A batch holds that row, if only shared, before any other of the user's rows: the end of
+//!   an account, which takes it first, meets no batch half way.
 //! - Twins of one idempotency key wait for each other on an advisory lock, at most [`Limits::twin_wait`].
 //! - sqlx migrates under a lock of its own, so nodes may start together.
 //!
@@ -91,6 +93,11 @@ async fn lock_session(tx: &mut Tx, token: &TokenHash) -> Result<()> {
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Waits for the batches of a user that are under way; those that come later wait, and find nobody.
+async fn lock_user(tx: &mut Tx, user: UserId) -> Result<()> {
+    save::lock(tx, user).await.map(drop)
 }
 
 #[async_trait]

@@ -91,6 +91,8 @@ impl PostgresStore {
             write(&mut tx, batch, feed.version, &aggregates.write).await?;
             raise(&mut tx, batch.user, &visits.raise).await?;
             raise(&mut tx, batch.user, &aggregates.raise).await?;
+        } else if !share(&mut tx, batch.user).await? {
+            return Ok(Attempt::Done(Saved::NoSuchUser));
         }
         if let Some(device) = &batch.device {
             note_device(&mut tx, batch.user, device, batch.now).await?;
@@ -145,6 +147,15 @@ pub(super) async fn lock(tx: &mut Tx, user: UserId) -> Result<Option<Feed>> {
         .fetch_optional(&mut **tx)
         .await?;
     Ok(feed(row))
+}
+
+/// Keeps the user there until the commit, beside others who only do that; false if the user is gone.
+async fn share(tx: &mut Tx, user: UserId) -> Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM feeds WHERE user_id = $1 FOR KEY SHARE")
+        .bind(user)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Versions from a sequence that the test made: handed out in one order, visible in another.

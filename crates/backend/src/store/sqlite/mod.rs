@@ -105,6 +105,10 @@ async fn lock_session(_tx: &mut Tx, _token: &TokenHash) -> Result<()> {
     Ok(())
 }
 
+async fn lock_user(_tx: &mut Tx, _user: UserId) -> Result<()> {
+    Ok(())
+}
+
 fn make_file(path: &Path) -> Result<()> {
     let fail = |what| {
         let path = path.display().to_string();
