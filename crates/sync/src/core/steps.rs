@@ -12,7 +12,10 @@ impl Core {
     pub(super) fn learnt(&mut self, reply: Reply, now: i64, jitter: f64) -> Task {
         match reply {
             Ok(answer) => {
-                self.capabilities = Capabilities::read(&answer).map(|it| (it, now));
+                // A fault says nothing: what was known before holds, and is asked for again in the next run.
+                if let Some(read) = Capabilities::read(&answer) {
+                    self.capabilities = Some((read, now));
+                }
                 if let Some(run) = &mut self.run {
                     (run.failed, run.faults) = (0, 0);
                 }
