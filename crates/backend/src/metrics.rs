@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
-    method: String,
+    method: &'static str,
     /// The pattern of the route, never the address that was asked.
     route: String,
     status: u16,
@@ -71,8 +71,8 @@ impl Metrics {
         UnderWay(self.under_way.clone())
     }
 
-    pub fn answered(&self, method: &str, route: &str, status: u16, seconds: f64) {
-        let labels = Request { method: method.to_owned(), route: route.to_owned(), status };
+    pub fn answered(&self, method: &'static str, route: &str, status: u16, seconds: f64) {
+        let labels = Request { method, route: route.to_owned(), status };
         self.requests.get_or_create(&labels).inc();
         self.seconds.get_or_create(&Route { route: route.to_owned() }).observe(seconds);
     }
