@@ -22,7 +22,14 @@ const QUICK: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Received {
     pub bytes: Vec<u8>,
-    _turn: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Received {
+    /// Lets the bytes go and stays among the large ones: what was read from them is still held.
+    pub fn into_turn(self) -> Option<OwnedSemaphorePermit> {
+        self.turn
+    }
 }
 
 /// Reads bodies within the limits of this server.
@@ -70,7 +77,7 @@ impl Bodies {
     }
 
     async fn collect(&self, body: Body, max_bytes: usize) -> Result<Received, ApiError> {
-        let mut received = Received { bytes: Vec::new(), _turn: None };
+        let mut received = Received { bytes: Vec::new(), turn: None };
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|e| ApiError::InvalidJson(format!("the body broke off: {e}")))?;
@@ -78,8 +85,8 @@ impl Bodies {
             if length > max_bytes {
                 return Err(ApiError::PayloadTooLarge { max_bytes });
             }
-            if length > LARGE && received._turn.is_none() {
-                received._turn = Some(self.turn().await?);
+            if length > LARGE && received.turn.is_none() {
+                received.turn = Some(self.turn().await?);
             }
             received.bytes.extend_from_slice(&chunk);
         }
@@ -102,16 +109,16 @@ impl Bodies {
         };
         match first {
             Err(ApiError::PayloadTooLarge { .. }) if small < max_bytes => {
-                let turn = match received._turn {
+                let turn = match received.turn {
                     Some(turn) => turn,
                     None => self.turn().await?,
                 };
                 let bytes = blocking(move || inflate(&received.bytes, max_bytes)).await??;
-                Ok(Received { bytes, _turn: Some(turn) })
+                Ok(Received { bytes, turn: Some(turn) })
             }
             Err(ApiError::PayloadTooLarge { .. }) => Err(ApiError::PayloadTooLarge { max_bytes }),
             Err(other) => Err(other),
-            Ok(bytes) => Ok(Received { bytes, _turn: received._turn }),
+            Ok(bytes) => Ok(Received { bytes, turn: received.turn }),
         }
     }
 

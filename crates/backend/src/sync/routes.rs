@@ -125,9 +125,11 @@ async fn save(
         }
     }
 
-    let accepted = tokio::task::spawn_blocking(move || request::read(form, &body.bytes))
-        .await
-        .map_err(|e| ApiError::Internal(e.into()))??;
+    let read = move || (request::read(form, &body.bytes), body.into_turn());
+    // a large batch keeps its turn until it is saved
+    let (accepted, _large) =
+        tokio::task::spawn_blocking(read).await.map_err(|e| ApiError::Internal(e.into()))?;
+    let accepted = accepted?;
     let counts = accepted.counts;
     let batch = Batch {
         user: caller.user.id,

@@ -1,9 +1,13 @@
 //! What keeps the backend up and closed on the open internet.
 
 use crate::support::{Backend, send, visit};
-use heyho_backend::limits::Rate;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use heyho_backend::limits::{LARGE_BODIES_AT_ONCE, LARGE_BODY, Rate};
 use reqwest::Method;
 use serde_json::json;
+use sqlx::Connection as _;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -101,6 +105,19 @@ async fn metrics_count_what_happened_and_name_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn methods_that_a_client_makes_up_are_one_series() {
+    let backend = Backend::on_sqlite().await;
+    for number in 0..1_000 {
+        let method = Method::from_bytes(format!("MADE-UP-{number}").as_bytes()).unwrap();
+        assert_eq!(backend.request(method, "/health").send().await.unwrap().status(), 405);
+    }
+    let text = backend.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(!text.contains("MADE-UP"), "{text}");
+    let line = r#"heyho_http_requests_total{method="other",route="/health",status="405"} 1000"#;
+    assert!(text.contains(line), "{line} is not in\n{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
     let backend = Backend::on_sqlite().await;
     let ada = backend.register("ada@example.org").await;
@@ -115,10 +132,30 @@ async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("max_bytes"), "{answer}");
 }
 
+/// What a large body becomes on its way into the database is no smaller than itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_count_as_such_until_they_are_saved() {
+    let backend = Backend::with(|c| c.limits.body_deadline = Duration::from_secs(3)).await;
+    let ada = backend.register("ada@example.org").await;
+    let url = format!("sqlite://{}", backend.folder().join("heyho.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let body = json!({"pageVisits": [visit("v1")], "ignored": " ".repeat(LARGE_BODY)}).to_string();
+    let mut requests: FuturesUnordered<_> = (0..=LARGE_BODIES_AT_ONCE)
+        .map(|_| backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access))
+        .map(|request| send(request.body(body.clone())))
+        .collect();
+    // nothing can be saved, so the one too many finds no turn in its time
+    assert_eq!(requests.next().await.unwrap().code(), (408, "REQUEST_TIMEOUT"));
+    held.rollback().await.unwrap();
+    while let Some(answer) = requests.next().await {
+        answer.ok();
+    }
+}
+
 /// The request under way when the server is asked to stop is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_finishes_what_is_under_way() {
-    use sqlx::Connection as _;
     let mut backend = Backend::on_sqlite().await;
     let ada = backend.register("ada@example.org").await;
     let url = format!("sqlite://{}", backend.folder().join("heyho.db").display());
