@@ -102,13 +102,14 @@ fn whole(tree: &Json, name: &str, scale: f64) -> Option<i64> {
 
 /// Where the tab was: the keys of `domainDurations`, the current domain, the host of the current address.
 fn domains(tree: &Json) -> Vec<String> {
+    let spelled = |domain: &str| domain.trim_end_matches('.').to_lowercase();
     let timed = match tree.get("domainDurations") {
-        Some(Json::Object(entries)) => entries.iter().map(|(domain, _)| domain.to_lowercase()).collect(),
+        Some(Json::Object(entries)) => entries.iter().map(|(domain, _)| spelled(domain)).collect(),
         _ => Vec::new(),
     };
     let mut all: Vec<String> = timed
         .into_iter()
-        .chain(text(tree, "currentDomain").map(|d| d.to_lowercase()))
+        .chain(text(tree, "currentDomain").as_deref().map(spelled))
         .chain(text(tree, "currentUrl").as_deref().and_then(host))
         .collect();
     all.sort();
@@ -116,14 +117,14 @@ fn domains(tree: &Json) -> Vec<String> {
     all
 }
 
-/// The host of a URL in lower case, as deletion by domain compares it.
+/// The host of a URL as deletion by domain compares it: in lower case, without the dot that may end it.
 pub fn host(url: &str) -> Option<String> {
     /// DNS carries no longer name; of one that is, the end keeps it findable by its domain.
     const MAX_HOST: usize = 253;
     let parsed = url::Url::parse(url).ok()?;
-    let host = parsed.host_str()?.to_ascii_lowercase();
+    let host = parsed.host_str()?.trim_end_matches('.').to_ascii_lowercase();
     let skip = host.chars().count().saturating_sub(MAX_HOST);
-    Some(host.chars().skip(skip).collect())
+    (!host.is_empty()).then(|| host.chars().skip(skip).collect())
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ async fn a_domain_goes_with_what_is_below_it(backend: Backend) {
         at("same", "https://Bank.example/a", START),
         at("below", "https://www.bank.example:8443/", START),
         at("other", "https://mybank.example/", START),
+        at("dotted", "https://bank.example./", START),
         at("above", "https://example/", START),
         at("path", "https://else.example/bank.example", START),
     ]);
@@ -35,16 +36,17 @@ async fn a_domain_goes_with_what_is_below_it(backend: Backend) {
         {"id": "by-visit", "page_visit_id": "same"},
         {"id": "by-duration", "startTime": 1, "tabId": 1, "domainDurations": {"www.bank.example": 5, "else.example": 1}},
         {"id": "by-current", "startTime": 1, "tabId": 2, "currentUrl": "https://bank.example/x"},
+        {"id": "by-dotted", "startTime": 1, "tabId": 4, "domainDurations": {"bank.example.": 5}},
         {"id": "unrelated", "startTime": 1, "tabId": 3, "currentDomain": "else.example"},
     ]);
     for token in [&ada.access, &bob.access] {
         backend.sync(token, visits.clone(), aggregates.clone()).await.ok();
     }
     let answer = backend.delete("/api/v1/browsing_data?domain=*.BANK.example", &ada.access).await.ok();
-    assert_eq!(answer, json!({"success": true, "data": {"deleted": 5}}));
+    assert_eq!(answer, json!({"success": true, "data": {"deleted": 7}}));
     assert_eq!(ids(&backend, &ada.access).await, ["above", "other", "path", "unrelated"]);
-    assert_eq!(ids(&backend, &bob.access).await.len(), 9);
-    assert_eq!(backend.count("SELECT count(*) FROM tombstones WHERE version = 2").await, 5);
+    assert_eq!(ids(&backend, &bob.access).await.len(), 11);
+    assert_eq!(backend.count("SELECT count(*) FROM tombstones WHERE version = 2").await, 7);
     let again = backend.delete("/api/v1/browsing_data?domain=bank.example", &ada.access).await.ok();
     assert_eq!(again["data"]["deleted"], 0);
 }
