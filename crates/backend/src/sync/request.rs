@@ -158,7 +158,7 @@ fn each<C>(
                 id: rejection.record_id,
                 field: rejection.field.map(str::to_owned),
                 code: name_of(rejection.code),
-                error: rejection.message,
+                error: strict::shown(rejection.message),
             }),
         }
     }

@@ -96,8 +96,20 @@ pub fn refusal(record: &Record, index: usize) -> Option<FailedRecord> {
         id: Some(record.id.clone()),
         field: Some(field.to_owned()),
         code: "invalid_field".to_owned(),
-        error,
+        error: shown(error),
     })
+}
+
+/// An error may quote what was sent, which may be long: it keeps its beginning and its end, which says what is accepted.
+pub fn shown(error: String) -> String {
+    const PART: usize = 100;
+    let length = error.chars().count();
+    if length <= 3 * PART {
+        return error;
+    }
+    let first: String = error.chars().take(PART).collect();
+    let last: String = error.chars().skip(length - PART).collect();
+    format!("{first} … {last}")
 }
 
 fn check(shape: Shape, value: &Json) -> Result<(), String> {
@@ -159,6 +171,20 @@ mod tests {
         };
         let record = Record::read(kind, &format!("{{{needed},{field}}}")).unwrap();
         fault(&record).map(|(name, _)| name)
+    }
+
+    #[test]
+    fn a_refusal_quotes_no_more_than_a_line() {
+        let text = format!(
+            r#"{{"id":"v","url":"http://a.example/","visited_at":1,"endedAt":"{}"}}"#,
+            "é".repeat(100_000)
+        );
+        let error = refusal(&Record::read(Kind::PageVisit, &text).unwrap(), 0).unwrap().error;
+        assert!(error.chars().count() <= 203, "{error}");
+        assert!(
+            error.starts_with("endedAt is no time") && error.ends_with("milliseconds since the epoch"),
+            "{error}"
+        );
     }
 
     #[test]
