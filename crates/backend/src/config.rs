@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::mail::MailSetting;
 use crate::secret::Secret;
+use crate::tls::Tls;
 use anyhow::{Context as _, bail};
 use axum::http::{HeaderName, HeaderValue};
 use std::path::PathBuf;
@@ -44,12 +45,6 @@ pub struct Config {
     pub tls: Option<Tls>,
 }
 
-#[derive(Debug, Clone)]
-pub struct Tls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
-
 impl Config {
     pub fn new(database: Database) -> Config {
         Config {
@@ -63,6 +58,17 @@ impl Config {
             tls: None,
         }
     }
+}
+
+/// An address and a port: what is none can never be listened on, whatever the network looks like.
+pub fn listen_address(text: &str) -> anyhow::Result<String> {
+    let named = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && url::Host::parse(host).is_ok() && port.parse::<u16>().is_ok()
+    });
+    if !named {
+        bail!("the address to listen on is {text:?}; ADDRESS:PORT is accepted, such as {DEFAULT_LISTEN}");
+    }
+    Ok(text.to_owned())
 }
 
 impl Database {
@@ -94,6 +100,19 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_listened_on_has_a_host_and_a_port() {
+        for good in
+            [DEFAULT_LISTEN, "0.0.0.0:0", "[::1]:443", "[::]:65535", "localhost:3001", "backend.example.:80"]
+        {
+            assert_eq!(listen_address(good).unwrap(), good);
+        }
+        for bad in ["", "nonsense", "127.0.0.1", ":3001", "127.0.0.1:", "127.0.0.1:65536", "::1", "a b:1"] {
+            let error = listen_address(bad).unwrap_err().to_string();
+            assert!(error.contains(DEFAULT_LISTEN), "{error}");
+        }
+    }
 
     #[test]
     fn databases_are_named_by_url() {

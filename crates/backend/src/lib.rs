@@ -28,6 +28,7 @@ mod serving;
 pub mod settings;
 pub mod store;
 mod sync;
+pub mod tls;
 
 pub use config::{Config, Database};
 

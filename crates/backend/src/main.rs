@@ -6,7 +6,7 @@
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 use heyho_backend::Server;
-use heyho_backend::config::{Config, DEFAULT_LISTEN, Database};
+use heyho_backend::config::{Config, DEFAULT_LISTEN, Database, listen_address};
 use heyho_backend::secret::Secret;
 use heyho_backend::settings::Settings;
 use std::io::{IsTerminal as _, Write as _};
@@ -94,8 +94,9 @@ fn configuration(arguments: &Serve) -> anyhow::Result<(String, Config)> {
     if matches!(config.database, Database::Postgres(_)) && config.secret.is_none() {
         bail!("HEYHO_JWT_SECRET is not set; with PostgreSQL it is needed, the same for every node");
     }
-    let listen = arguments.listen.clone().or(settings.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
-    Ok((listen, config))
+    config.tls = settings.tls()?;
+    let listen = arguments.listen.as_ref().or(settings.listen.as_ref());
+    Ok((listen_address(listen.map_or(DEFAULT_LISTEN, String::as_str))?, config))
 }
 
 fn run(listen: &str, config: Config) -> anyhow::Result<()> {

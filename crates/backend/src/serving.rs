@@ -3,19 +3,15 @@
 //! HTTP/1.1 only: one request at a time on a connection gives each its deadlines (head, body, answer). Over HTTP/2 a
 //! client could hold a hundred answers back with flow control that no deadline sees; a proxy in front may speak it.
 
-use crate::config::Tls;
 use crate::limits::Limits;
 use crate::pace::Pace;
+use crate::tls::Tls;
 use anyhow::Context as _;
 use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use tokio::net::TcpListener;
 
 pub async fn serve(
@@ -45,7 +41,7 @@ pub async fn serve(
     let served = match tls {
         None => server.acceptor(pace).http1_only().serve(service).await,
         Some(tls) => {
-            let acceptor = RustlsAcceptor::new(rustls_config(tls)?).acceptor(pace);
+            let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls.config())).acceptor(pace);
             server.acceptor(acceptor).http1_only().serve(service).await
         }
     };
@@ -81,20 +77,4 @@ mod platform {
 #[cfg(not(unix))]
 mod platform {
     pub fn prepare(_listener: &std::net::TcpListener) {}
-}
-
-fn rustls_config(tls: &Tls) -> anyhow::Result<RustlsConfig> {
-    let certificates = CertificateDer::pem_file_iter(&tls.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("reading the certificate {}", tls.certificate.display()))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key)
-        .with_context(|| format!("reading the private key {}", tls.key.display()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .context("the certificate and its key")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
 }

@@ -1,8 +1,9 @@
 //! The settings file, TOML: what the flags and the environment say wins over it.
 
-use crate::config::{Config, Database, Tls};
+use crate::config::{Config, Database};
 use crate::limits::{Limits, Rate};
 use crate::mail::MailSetting;
+use crate::tls::Tls;
 use anyhow::{Context as _, bail};
 use axum::http::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -91,10 +92,13 @@ impl Settings {
                 ),
             }
         }
-        config.tls =
-            self.tls.as_ref().map(|t| Tls { certificate: t.certificate.clone(), key: t.key.clone() });
         self.limits.apply(&mut config.limits)?;
         Ok(config)
+    }
+
+    /// What the files it names hold.
+    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        self.tls.as_ref().map(|files| Tls::read(&files.certificate, &files.key)).transpose()
     }
 
     /// The SMTP server and the sender: from the environment, else from this file; None without a server.
@@ -167,7 +171,17 @@ mod tests {
         assert_eq!(config.limits.max_body_bytes, 1_048_576);
         assert_eq!((config.limits.user_requests.burst, config.limits.user_requests.per_minute), (100, 7));
         assert_eq!(config.cors_origins.len(), 2);
-        assert!(config.tls.is_some());
+    }
+
+    #[test]
+    fn the_sample_of_the_documentation_is_read() {
+        let text = include_str!("../../../docs/backend.md");
+        let sample = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        read(sample).unwrap();
+        let settings: Settings = toml::from_str(sample).unwrap();
+        assert!(settings.mail(None, None).unwrap().is_some());
+        let secret = settings.jwt_secret_file.unwrap();
+        assert!(secret.starts_with("/var/lib/heyho-backend"), "the unit may write nowhere else");
     }
 
     #[test]

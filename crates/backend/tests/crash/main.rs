@@ -18,5 +18,7 @@ mod program;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 #[path = "../support/smtp.rs"]
 mod smtp;

@@ -178,10 +178,8 @@ async fn serves_tls_when_given_a_certificate() {
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let backend = Backend::with(|config| {
-        config.tls = Some(heyho_backend::config::Tls { certificate, key });
-    })
-    .await;
+    let tls = heyho_backend::tls::Tls::read(&certificate, &key).unwrap();
+    let backend = Backend::with(|config| config.tls = Some(tls)).await;
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()])
