@@ -41,6 +41,25 @@ async fn half_a_megabyte_that_inflates_to_half_a_gigabyte_is_a_413_in_bounded_me
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_thirty_million_is_a_400_in_bounded_memory() {
+    let (program, _folder) = on_sqlite().await;
+    let token = program.client().register().await;
+    let gzip = |text: &str| {
+        let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        member.write_all(text.as_bytes()).unwrap();
+        member.finish().unwrap()
+    };
+    let zeros = gzip(&"0,".repeat(500_000)).repeat(60);
+    let body = [gzip(r#"{"pageVisits":["#), zeros, gzip("0]}")].concat();
+    let (status, answer) = program.client().sync(&token, "k", body, true).await.unwrap();
+    assert_eq!((status.as_u16(), answer["code"].as_str()), (400, Some("BATCH_TOO_LARGE")), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("30000001 records"), "{answer}");
+    // the text itself, and room for it to grow
+    let peak = program.peak_memory();
+    assert!(peak < 300 * 1024 * 1024, "{} MiB", peak / 1024 / 1024);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_records_of_fifty_kilobytes_are_stored_or_named() {
     let (program, _folder) = on_sqlite().await;
     let token = program.client().register().await;
