@@ -101,9 +101,13 @@ impl Window {
         Ok(self.driver.client.execute(&format!("return {expression};"), Vec::new()).await?)
     }
 
-    /// Keys for whatever has the focus.
+    /// Keys for whatever has the focus. It may be drawn anew between the question and the keys: they have reached
+    /// nothing then, and go to what has the focus now.
     pub async fn keys(&self, keys: &str) -> Result<()> {
-        Ok(self.driver.client.active_element().await?.send_keys(keys).await?)
+        eventually(SOON, "something that takes keys", async || {
+            Ok(self.driver.client.active_element().await?.send_keys(keys).await?)
+        })
+        .await
     }
 
     /// The `data-testid` of what has the focus.
