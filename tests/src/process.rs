@@ -142,6 +142,14 @@ pub fn command_lines(world: &Path) -> Result<Vec<(i32, Vec<u8>)>> {
         .collect())
 }
 
+/// Whether nothing of a process is left that could still hold a file: it is gone, or a zombie without threads.
+pub fn has_ended(pid: i32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let zombie = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'));
+    threads == 0 || (threads == 1 && zombie)
+}
+
 /// Every process that carries the mark: (pid, the test's pid, the world's directory).
 fn marked() -> Result<Vec<(i32, u32, PathBuf)>> {
     let mut found = Vec::new();

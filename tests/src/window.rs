@@ -2,16 +2,20 @@
 //! done is clicked and typed.
 
 use crate::eventually::{BOOT, SOON, eventually};
+use crate::process;
 use crate::webdriver::Driver;
 use crate::world::{World, built, repository};
 use anyhow::{Context, Result, ensure};
 use fantoccini::Locator;
 use serde_json::{Value, json};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub struct Window {
     driver: Driver,
+    /// Whose.
+    world: PathBuf,
 }
 
 /// A part of the window by its `data-testid`.
@@ -42,7 +46,7 @@ impl Window {
         let environment = [("TAURI_WEBVIEW_AUTOMATION", "true")];
         let driver = Driver::start(world, "WebKitWebDriver", &environment, capabilities).await?;
         driver.find("main h1", BOOT).await?;
-        Ok(Window { driver })
+        Ok(Window { driver, world: world.dir().to_owned() })
     }
 
     /// A click, as soon as it does something: a driver presses a button that is off without a word.
@@ -170,8 +174,20 @@ impl Window {
         std::fs::write(path, png).with_context(|| path.display().to_string())
     }
 
-    /// Ends the app with its session, as the driver does it.
+    /// Ends the app with its session, as the driver does it, and waits until it has ended: a start beside one
+    /// that is dying hands over to it, and ends.
     pub async fn close(self) -> Result<()> {
-        self.driver.close().await
+        let app = built("heyho-companion")?;
+        let app = app.as_os_str().as_bytes();
+        let running = process::command_lines(&self.world)?;
+        let running: Vec<i32> =
+            running.into_iter().filter(|(_, line)| line.starts_with(app)).map(|(pid, _)| pid).collect();
+        ensure!(!running.is_empty(), "the app does not run any more");
+        self.driver.client.clone().close().await?;
+        eventually(SOON, "the end of the app", async || {
+            ensure!(running.iter().all(|pid| process::has_ended(*pid)), "{running:?} go on");
+            Ok(())
+        })
+        .await
     }
 }
