@@ -1,10 +1,10 @@
-/** Runs the client's tests with each fault in turn: they must fail, and not because nothing ran. */
+/** Runs the tests that must notice it with each fault in turn: they must fail, and not because nothing ran. */
 import { spawnSync } from 'node:child_process';
 import { FAULTS } from './faults.mjs';
 
 let unnoticed = 0;
-for (const [name, { what }] of Object.entries(FAULTS)) {
-  const run = spawnSync('npx', ['vitest', 'run', 'companion'], {
+for (const [name, { what, tests }] of Object.entries(FAULTS)) {
+  const run = spawnSync('npx', ['vitest', 'run', tests], {
     encoding: 'utf8',
     env: { ...process.env, HEYHO_FAULT: name, NO_COLOR: '1' },
   });

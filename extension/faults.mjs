@@ -1,26 +1,58 @@
 /**
  * Faults on purpose, for tests of tests: what a build or a test run with one of them does wrong, a suite must
  * notice. A fault is a change of one line of the source, made while it is built; nothing of it is in the source,
- * so nothing of it can be in a build that did not ask for it.
+ * so nothing of it can be in a build that did not ask for it. `tests`: the unit tests that must notice it, by their
+ * path; the end-to-end tests build with a fault of their own choice.
  */
 export const FAULTS = {
   'early-delete': {
     what: 'the outbox deletes a record when it is sent, not when it is acknowledged',
+    tests: 'companion/test/crash',
     file: 'companion/sender.ts',
     from: 'const cancelTimeout = clock.after(',
     to: 'await store.confirm(items);\n    const cancelTimeout = clock.after(',
   },
   'late-version': {
     what: 'an ack deletes the record whatever its version',
+    tests: 'companion/test/crash',
     file: 'companion/outbox.ts',
     from: 'if (waiting?.generation !== generation) return;',
     to: 'if (waiting === undefined) return;',
   },
   'no-rules': {
     what: 'privacy rules are left to the host',
+    tests: 'companion/test/rules',
     file: 'companion/rules.ts',
     from: 'this.rules = rules.map((rule) => ({ rule, test: matcher(rule) }));',
     to: 'this.rules = rules.slice(0, 0).map((rule) => ({ rule, test: matcher(rule) }));',
+  },
+  'late-stamp': {
+    what: 'records go under whoever is signed in when they are delivered',
+    tests: 'companion/test/account',
+    file: 'companion/account.ts',
+    from: 'if (stamp.ref !== null) return stamp.ref;',
+    to: 'if (stamp.ref !== null && this.current === null) return stamp.ref;',
+  },
+  'deaf-to-pause': {
+    what: 'what is open goes on through a pause',
+    tests: 'capture/test/recorder',
+    file: 'capture/recorder.ts',
+    from: "this.enqueue({ type: 'stopped', at });",
+    to: 'void at;',
+  },
+  'forgetful': {
+    what: 'what is open is only in the memory of the worker',
+    tests: 'capture/test/recorder',
+    file: 'capture/recorder.ts',
+    from: 'await store.save(state, touched, records);',
+    to: 'await store.save(state, new Set(), records);\n    void touched;',
+  },
+  'reload-begins': {
+    what: 'a reload is a visit of its own',
+    tests: 'capture/test/machine',
+    file: 'capture/machine.ts',
+    from: 'if (tab.visit !== null && event.url !== null && samePage(tab.visit.url, event.url)) this.stay(tab, event.url);\n    else this.go(tab, event.url, at);',
+    to: 'this.go(tab, event.url, at);',
   },
 };
 

@@ -9,12 +9,15 @@ import { CaptureStore } from '../capture/store';
 import { uuid7 } from '../capture/uuid7';
 import { Companion } from '../companion';
 import { listen, snapshot } from './browser';
-import { ASKING_PAGE, type Capture, onCaptureChange, readCapture } from './consent';
+import { showBadge } from './badge';
+import { ASKING_PAGE, type Capture, onCaptureChange, readCapture, resume } from './consent';
 import { describeBrowser } from './describe';
 import { servePages } from './pages';
 
 const BEAT_ALARM = 'beat';
 const BEAT_SECONDS = 20;
+/** The end of a pause. */
+const RESUME_ALARM = 'resume';
 
 const log = (message: string): void => console.warn(message);
 const companion = new Companion({
@@ -41,10 +44,11 @@ const beat = (): void => {
 
 listen((make) => void ready.then(() => recorder.dispatch(make())), admit);
 servePages(companion);
-onCaptureChange((capture) => void turn(capture));
+onCaptureChange(turn);
 companion.onRules(() => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit }));
 chrome.alarms.onAlarm.addListener((alarm) => {
   if (alarm.name === BEAT_ALARM) beat();
+  if (alarm.name === RESUME_ALARM) void resumeIfDue();
 });
 chrome.runtime.onInstalled.addListener(() => void askOnce());
 // Without this listener the worker would sleep until the first page of a new browser session.
@@ -55,19 +59,35 @@ setInterval(beat, BEAT_SECONDS * 1_000);
 const ready = companion.start().catch((error: unknown) => log(`start: ${String(error)}`));
 // Side by side: an event that waits is lost with the worker, so the wait is kept short.
 const session = sessionName();
+let turning: Promise<void> = Promise.resolve();
 const begun = Promise.all([readCapture(), ready, session, recorder.open()]);
 begun
   .then(([capture]) => turn(capture))
   .catch((error: unknown) => log(`start: ${String(error)}`))
   .finally(() => void keepBeating());
 
-async function turn(capture: Capture): Promise<void> {
-  if (capture !== 'on') {
-    recorder.stop();
-    return;
+/** One turn after the other: what was said last holds at the end. */
+function turn(capture: Capture): void {
+  turning = turning.then(() => follow(capture)).catch((error: unknown) => log(`capture: ${String(error)}`));
+}
+
+async function follow(capture: Capture): Promise<void> {
+  if (capture.is === 'on') {
+    recorder.start(await session);
+    recorder.dispatch(await snapshot(admit));
+  } else {
+    recorder.stop(await session, capture.is === 'paused' ? capture.since : Date.now());
   }
-  recorder.start(await session);
-  recorder.dispatch(await snapshot(admit));
+  await showBadge(capture);
+  if (capture.is === 'paused' && capture.until !== null) await chrome.alarms.create(RESUME_ALARM, { when: capture.until });
+  else await chrome.alarms.clear(RESUME_ALARM);
+}
+
+/** A pause whose time is over is taken away, so that everybody hears of it. */
+async function resumeIfDue(): Promise<void> {
+  const capture = await readCapture();
+  if (capture.is === 'on') await resume();
+  else turn(capture);
 }
 
 /** The browser keeps an alarm over restarts of the worker, not always over its own. */
@@ -87,5 +107,5 @@ async function sessionName(): Promise<string> {
 }
 
 async function askOnce(): Promise<void> {
-  if ((await readCapture()) === 'unasked') await chrome.tabs.create({ url: chrome.runtime.getURL(ASKING_PAGE) });
+  if ((await readCapture()).is === 'unasked') await chrome.tabs.create({ url: chrome.runtime.getURL(ASKING_PAGE) });
 }

@@ -13,7 +13,7 @@ export type PageMessage =
 
 export function servePages(companion: Companion): void {
   const ports = new Set<chrome.runtime.Port>();
-  let capture: Capture = 'unasked';
+  let capture: Capture = { is: 'unasked' };
   const tell = (port: chrome.runtime.Port): void => {
     port.postMessage({ type: 'state', companion: companion.state, capture } satisfies PageMessage);
   };

@@ -138,7 +138,7 @@ class Run {
         this.readmit(event.admit);
         break;
       case 'stopped':
-        for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, at);
+        for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, at, false);
         break;
       case 'beat':
         break;
@@ -237,10 +237,11 @@ class Run {
     this.touch(tab);
   }
 
-  private close(tabId: number, at: number): void {
+  /** The life is over: with its tab, or because nobody looks at it any more. */
+  private close(tabId: number, at: number, withTab = true): void {
     const tab = this.state.tabs.get(tabId);
     if (tab === undefined) return;
-    this.leave(tab, at, true);
+    this.leave(tab, at, withTab);
     this.tellLife(tab.life, at);
     this.state.tabs.delete(tabId);
     this.touch(tab);

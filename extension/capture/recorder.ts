@@ -38,11 +38,16 @@ export class Recorder {
     for (const event of this.early.splice(0)) this.enqueue(event);
   }
 
-  /** Capture is off: what is open ends, what arrives is not looked at. */
-  stop(): void {
-    if (this.mode === 'on') this.enqueue({ type: 'stopped', at: this.options.now() });
+  /**
+   * Capture is off since `at`: what was open ended then, what arrives is not looked at. That holds as well for what
+   * a worker left open that was killed before it heard of it.
+   */
+  stop(session: string, at: number): void {
+    if (this.mode === 'off') return;
     this.mode = 'off';
     this.early.length = 0;
+    this.enqueue({ type: 'session', at: this.options.now(), session });
+    this.enqueue({ type: 'stopped', at });
   }
 
   dispatch(event: Event): void {

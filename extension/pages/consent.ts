@@ -3,7 +3,7 @@
  * Also the place to stop again; the browser lists it as the extension's options.
  */
 import { ASKING_PAGE, type Capture, onCaptureChange, readCapture, setCapture } from '../background/consent';
-import { t, translate } from './text';
+import { ofCapture, t, translate } from './text';
 
 const button = (id: string): HTMLButtonElement => document.getElementById(id) as HTMLButtonElement;
 const answer = document.getElementById('answer') as HTMLElement;
@@ -23,16 +23,22 @@ onCaptureChange(show);
 void readCapture().then(show);
 
 function show(capture: Capture): void {
-  if (capture !== 'unasked' && !answeredHere && location.href === chrome.runtime.getURL(ASKING_PAGE)) {
+  if (capture.is !== 'unasked' && !answeredHere && location.href === chrome.runtime.getURL(ASKING_PAGE)) {
     void closeThisTab();
     return;
   }
-  button('consent-allow').hidden = capture === 'on';
-  button('consent-decline').hidden = capture !== 'unasked';
-  button('consent-stop').hidden = capture !== 'on';
-  answer.hidden = capture === 'unasked';
-  answer.textContent = capture === 'unasked' ? '' : t(`consentNow_${capture}`);
-  document.documentElement.dataset['capture'] = capture;
+  const agreed = capture.is === 'on' || capture.is === 'paused';
+  button('consent-allow').hidden = agreed;
+  button('consent-decline').hidden = capture.is !== 'unasked';
+  button('consent-stop').hidden = !agreed;
+  answer.hidden = capture.is === 'unasked';
+  answer.textContent = sayOf(capture);
+  document.documentElement.dataset['capture'] = capture.is;
+}
+
+function sayOf(capture: Capture): string {
+  if (capture.is === 'unasked') return '';
+  return capture.is === 'paused' ? ofCapture(capture) : t(`consentNow_${capture.is}`);
 }
 
 /** The question that this tab asks was answered in another one. */

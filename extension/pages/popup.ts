@@ -1,10 +1,11 @@
 /**
- * The popup: one sentence, four numbers, two buttons.
+ * The popup: one sentence, four numbers, two buttons, and the pause of the capture.
  */
+import { type Capture, pause, type PauseFor, resume } from '../background/consent';
 import type { PageMessage } from '../background/pages';
 import { connectPage } from './link';
 import { type Look, sentenceOf } from './sentence';
-import { ago, number, plural, t, translate } from './text';
+import { ago, number, ofCapture, plural, t, translate } from './text';
 
 /** Five looks that differ in shape, as in the companion's tray. */
 const ICONS: Record<Look, string> = {
@@ -33,6 +34,13 @@ for (const name of ['sync', 'open'] as const) {
     wish(name);
   });
 }
+for (const length of ['hour', 'tomorrow', 'resumed'] satisfies PauseFor[]) {
+  part(`pause-${length}`).addEventListener('click', () => void pause(length));
+}
+part('resume').addEventListener('click', () => void resume());
+part('read').addEventListener('click', () => {
+  void chrome.tabs.create({ url: chrome.runtime.getURL('consent.html') }).then(() => window.close());
+});
 
 function show(message: PageMessage): void {
   if (message.type === 'answer') {
@@ -56,7 +64,23 @@ function show(message: PageMessage): void {
   say('failed', known ? number(status.failed) : t('unknown'));
   const confirmed = Date.parse(status?.lastConfirmedAt ?? '');
   say('confirmed', Number.isNaN(confirmed) ? t('never') : ago(confirmed, now));
-  (part('sync') as HTMLButtonElement).disabled = companion.link.at !== 'ready';
+  for (const name of ['sync', 'open'] as const) (part(name) as HTMLButtonElement).disabled = companion.link.at !== 'ready';
   say('open', known && !status.agentRunning ? t('start') : t('open'));
-  say('capture', t(`capture_${capture}`));
+  showCapture(capture);
+}
+
+/** Before the question was answered there is nothing to count, to send or to pause. */
+function showCapture(capture: Capture): void {
+  say('capture', ofCapture(capture));
+  const unasked = capture.is === 'unasked';
+  part('facts').hidden = part('actions').hidden = unasked;
+  part('asking').hidden = !unasked;
+  const pausing = part('pause') as HTMLDetailsElement;
+  const resuming = part('resume');
+  const focused = [pausing, resuming].some((place) => place.contains(document.activeElement));
+  pausing.hidden = capture.is !== 'on';
+  resuming.hidden = capture.is !== 'paused';
+  if (pausing.hidden) pausing.open = false;
+  // The button that was pressed is gone: whoever uses the keyboard goes on with the one in its place.
+  if (focused) (pausing.hidden ? resuming : pausing.querySelector('summary'))?.focus();
 }

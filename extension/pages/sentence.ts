@@ -14,9 +14,15 @@ export interface Sentence {
   count?: number;
 }
 
+/** What somebody has to do comes before a pause, which the popup names in a place of its own as well. */
 export function sentenceOf(state: CompanionState, capture: Capture): Sentence {
-  if (capture === 'unasked') return { look: 'attention', key: 'sayUnasked' };
-  const { link, status } = state;
+  if (capture.is === 'unasked') return { look: 'attention', key: 'sayUnasked' };
+  const sentence = ofCompanion(state);
+  if (capture.is === 'on' || sentence.look === 'attention') return sentence;
+  return { look: 'paused', key: capture.is === 'paused' ? 'sayCapturePaused' : 'sayCaptureOff' };
+}
+
+function ofCompanion({ link, status }: CompanionState): Sentence {
   if (link.at === 'waiting') {
     switch (link.why) {
       case 'no_host':

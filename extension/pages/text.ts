@@ -1,6 +1,8 @@
 /**
  * Words of the pages: message catalogues in `_locales`, numbers and times through Intl.
  */
+import type { Capture } from '../background/consent';
+
 export function t(key: string, ...values: string[]): string {
   return chrome.i18n.getMessage(key, values);
 }
@@ -22,6 +24,19 @@ export function number(n: number): string {
 export function plural(key: string, n: number): string {
   const form = new Intl.PluralRules(chrome.i18n.getUILanguage()).select(n);
   return t(`${key}_${form}`, number(n)) || t(`${key}_other`, number(n));
+}
+
+/** "15:00", with the day where it is not today's. */
+export function clock(at: number, now: number): string {
+  const day = new Date(at).toDateString() === new Date(now).toDateString() ? {} : { weekday: 'long' as const };
+  const format = new Intl.DateTimeFormat(chrome.i18n.getUILanguage(), { hour: 'numeric', minute: '2-digit', ...day });
+  return format.format(at);
+}
+
+/** What the pages say of the capture, in a sentence. */
+export function ofCapture(capture: Capture): string {
+  if (capture.is !== 'paused' || capture.until === null) return t(`capture_${capture.is}`);
+  return t('capture_pausedUntil', clock(capture.until, Date.now()));
 }
 
 /** "2 minutes ago", "in 40 seconds". */

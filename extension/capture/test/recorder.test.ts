@@ -93,7 +93,7 @@ describe('the recorder', () => {
 
     const off = new World();
     off.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
-    off.recorder.stop();
+    off.recorder.stop('s', off.now);
     off.recorder.start('s');
     off.send({ type: 'closed', tabId: 1 });
     await turns();
@@ -105,10 +105,39 @@ describe('the recorder', () => {
     world.recorder.start('s');
     world.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
     world.now += 1_000;
-    world.recorder.stop();
+    world.recorder.stop('s', world.now);
     world.send({ type: 'committed', tabId: 1, url: 'https://b.example/' });
     await turns();
     expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', endedAt: T0 + 6_000 }]);
+    expect(world.outbox.visits()[0]).not.toHaveProperty('closedAt');
+  });
+
+  it.each([
+    ['in the same run of the browser', 's', T0 + 20_000],
+    ['after the browser was started again', 's2', T0 + 5_000],
+  ])('a pause that its worker did not live to hear of ends what was open, %s', async (_, session, end) => {
+    const world = new World();
+    world.recorder.start('s');
+    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
+    await turns();
+    const since = T0 + 20_000;
+    // The next worker learns of it an hour later, is woken by a page, and the pause ends after another hour.
+    world.now += 3_600_000;
+    world.recorder = world.make(new Life());
+    world.send({ type: 'committed', tabId: 1, url: 'https://paused.example/' });
+    world.recorder.stop(session, since);
+    world.send({ type: 'committed', tabId: 1, url: 'https://paused.example/2' });
+    await turns();
+    world.now += 3_600_000;
+    world.recorder.start(session);
+    world.look('https://paused.example/2');
+    const resumed = world.now;
+    world.send({ type: 'closed', tabId: 1 });
+    await turns();
+    expect(world.outbox.visits()).toMatchObject([
+      { url: 'https://a.example/', endedAt: end },
+      { url: 'https://paused.example/2', startedAt: resumed, duration: 5_000 },
+    ]);
   });
 
   it('whatever operation a worker dies at: each page of the script is one visit, ended', async () => {

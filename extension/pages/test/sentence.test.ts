@@ -7,6 +7,9 @@ const here = (path: string): string => new URL(`../../${path}`, import.meta.url)
 const catalogue = (language: string): Record<string, { message: string }> =>
   JSON.parse(readFileSync(here(`_locales/${language}/messages.json`), 'utf8')) as Record<string, { message: string }>;
 
+const ON = { is: 'on' } as const;
+const PAUSED = { is: 'paused', since: 0, until: null } as const;
+
 const state = (change: Partial<CompanionState> = {}, status: object = {}): CompanionState => ({
   link: { at: 'ready' },
   outbox: { pageVisits: 0, tabAggregates: 0 },
@@ -32,7 +35,7 @@ describe('the sentence of the popup', () => {
     ['buffer_problem', 'sayBufferProblem', 'attention'],
     ['something_new', 'sayUnknown', 'retrying'],
   ])('for %s is %s', (name, key, look) => {
-    expect(sentenceOf(state({}, { state: name }), 'on')).toMatchObject({ key, look });
+    expect(sentenceOf(state({}, { state: name }), ON)).toMatchObject({ key, look });
   });
 
   it('is never green where the companion is not reached, not running, or nothing is captured', () => {
@@ -40,19 +43,27 @@ describe('the sentence of the popup', () => {
       { at: 'stopped' }, { at: 'connecting' },
       ...(['no_host', 'forbidden', 'host_ended', 'silent', 'unsupported_protocol'] as const).map((why) => ({ at: 'waiting' as const, why, retryAt: 0 })),
     ];
-    for (const link of away) expect(sentenceOf(state({ link }), 'on').look).not.toBe('calm');
-    expect(sentenceOf(state({}, { agentRunning: false }), 'on').key).toBe('sayNoAgent');
-    expect(sentenceOf(state(), 'unasked').key).toBe('sayUnasked');
+    for (const link of away) expect(sentenceOf(state({ link }), ON).look).not.toBe('calm');
+    expect(sentenceOf(state({}, { agentRunning: false }), ON).key).toBe('sayNoAgent');
+    expect(sentenceOf(state(), { is: 'unasked' }).key).toBe('sayUnasked');
+    expect(sentenceOf(state(), { is: 'off' })).toEqual({ look: 'paused', key: 'sayCaptureOff' });
+  });
+
+  it('says that capture is paused, but first what somebody has to do', () => {
+    expect(sentenceOf(state(), PAUSED)).toEqual({ look: 'paused', key: 'sayCapturePaused' });
+    expect(sentenceOf(state({}, { state: 'retrying' }), PAUSED).key).toBe('sayCapturePaused');
+    expect(sentenceOf(state({}, { state: 'session_expired' }), PAUSED).key).toBe('saySessionExpired');
+    expect(sentenceOf(state({ link: { at: 'waiting', why: 'no_host', retryAt: 0 } }), PAUSED).key).toBe('sayNoHost');
   });
 
   it('has its words in every language, and so has every page', () => {
     const languages = readdirSync(here('_locales'));
     const keys = Object.keys(catalogue('en')).sort();
     for (const language of languages) expect(Object.keys(catalogue(language)).sort(), language).toEqual(keys);
-    const sources = ['pages/popup.html', 'pages/consent.html', 'pages/popup.ts', 'pages/consent.ts', 'pages/sentence.ts', 'manifest/base.json'];
+    const sources = ['pages/popup.html', 'pages/consent.html', 'pages/popup.ts', 'pages/consent.ts', 'pages/sentence.ts', 'pages/text.ts', 'background/badge.ts', 'manifest/base.json'];
     for (const source of sources) {
       const text = readFileSync(here(source), 'utf8');
-      const used = [...text.matchAll(/data-i18n="(\w+)"|\bt\('(\w+)'|key: '(\w+)'|__MSG_(\w+)__/g)].map((m) => m.slice(1).find(Boolean) ?? '');
+      const used = [...text.matchAll(/data-i18n="(\w+)"|\bt\('(\w+)'|getMessage\(paused \? '(\w+)'|key: '(\w+)'|__MSG_(\w+)__/g)].map((m) => m.slice(1).find(Boolean) ?? '');
       for (const key of used) expect(keys.some((k) => k === key || k === `${key}_other`), `${key} in ${source}`).toBe(true);
     }
   });
