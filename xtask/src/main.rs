@@ -47,6 +47,8 @@ cargo xtask bench [FIGURE…]       what it costs, each figure beside its limit,
 cargo xtask torture [SUITE]       the suites that have a size at their largest, for hours
 cargo xtask dist                  the extension's packages (zip, xpi), into target/dist
 cargo xtask screenshots [LOOK]    pictures of the real window in every state, into docs/screenshots
+cargo xtask icons                 every picture of the app, the tray and the extension, from the drawings in
+                                  src-tauri/icons
 
 Suites of test: checks, ui, extension, a crate by the name of its folder, companion (the desktop app),
 end-to-end, controls";
@@ -67,6 +69,9 @@ fn main() -> ExitCode {
         ["screenshots", look] => screenshots::run(Some(look)),
         ["bench", figures @ ..] => bench::run(figures),
         ["dist"] => dist::run(),
+        ["icons"] => {
+            shell::run(&mut shell::command(&["cargo", "run", "--locked", "-p", "heyho-icons"])).map(|()| true)
+        }
         ["torture"] => torture::run(None),
         ["torture", suite] => torture::run(Some(suite)),
         _ => {
