@@ -179,6 +179,13 @@ const CONTROLS: &[Control] = &[
         env: &[],
     },
     Control {
+        package: "heyho-backend",
+        fault: "open-tabs-fail",
+        wrong: "a batch with an open tab is a 500: only a generated one that is valid finds it out",
+        tests: &["--test", "crash", "what_is_asked_of_sqlite"],
+        env: &[],
+    },
+    Control {
         package: "heyho-sync",
         fault: "blames-at-once",
         wrong: "a record that is refused alone is set aside though nothing else is accepted",

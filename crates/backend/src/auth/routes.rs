@@ -27,7 +27,9 @@ pub struct Registration {
     email: Option<String>,
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, example = "correct horse")]
     password: Option<String>,
+    #[schema(max_length = 200)]
     first_name: Option<String>,
+    #[schema(max_length = 200)]
     last_name: Option<String>,
 }
 

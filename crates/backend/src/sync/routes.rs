@@ -130,6 +130,9 @@ async fn save(
     let (accepted, _large) =
         tokio::task::spawn_blocking(read).await.map_err(|e| ApiError::Internal(e.into()))?;
     let accepted = accepted?;
+    if planted("open-tabs-fail") && accepted.aggregates.iter().any(|row| row.columns.is_open == Some(true)) {
+        return Err(ApiError::Internal(anyhow::anyhow!("planted")));
+    }
     let counts = accepted.counts;
     let batch = Batch {
         user: caller.user.id,

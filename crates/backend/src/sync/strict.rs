@@ -7,9 +7,11 @@ use heyho_records::json::Json;
 use heyho_records::{Kind, Record, time};
 
 /// What a field may hold.
-#[derive(Debug, Clone, Copy)]
-enum Shape {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
     Text,
+    /// A text that is part of an index key.
+    Source,
     Bool,
     /// Any number: what does not fit a column is stored as text only.
     Number,
@@ -26,7 +28,7 @@ enum Shape {
     Tab,
 }
 
-use Shape::{Amount, Amounts, Array, Bool, Number, Object, Share, Tab, Text, Time};
+use Shape::{Amount, Amounts, Array, Bool, Number, Object, Share, Source, Tab, Text, Time};
 
 const VISIT: &[(&str, Shape)] = &[
     ("tabId", Tab),
@@ -69,24 +71,23 @@ const AGGREGATE: &[(&str, Shape)] = &[
     ("anonymousClientId", Text),
 ];
 
-const ADDED: &[(&str, Shape)] = &[("companionSource", Text), ("companionRevision", Amount)];
+const ADDED: &[(&str, Shape)] = &[("companionSource", Source), ("companionRevision", Amount)];
 
-/// The first field that is not as it should be: its name and what is wrong.
-pub fn fault(record: &Record) -> Option<(&'static str, String)> {
-    let fields = match record.kind {
+/// The optional fields that are looked at. The OpenAPI document describes the same.
+pub fn fields(kind: Kind) -> impl Iterator<Item = (&'static str, Shape)> {
+    let own = match kind {
         Kind::PageVisit => VISIT,
         Kind::TabAggregate => AGGREGATE,
     };
-    for (name, shape) in fields.iter().chain(ADDED) {
-        if let Some(value) = record.tree.get(name)
-            && let Err(what) = check(*shape, value)
-        {
-            return Some((name, format!("{name} {what}")));
-        }
-    }
-    let source = record.tree.get("companionSource").and_then(Json::as_str).unwrap_or_default();
-    (source.chars().count() > MAX_SOURCE_CHARS)
-        .then(|| ("companionSource", format!("companionSource has more than {MAX_SOURCE_CHARS} characters")))
+    own.iter().chain(ADDED).copied()
+}
+
+/// The first field that is not as it should be: its name and what is wrong.
+pub fn fault(record: &Record) -> Option<(&'static str, String)> {
+    fields(record.kind).find_map(|(name, shape)| {
+        let what = check(shape, record.tree.get(name)?).err()?;
+        Some((name, format!("{name} {what}")))
+    })
 }
 
 pub fn refusal(record: &Record, index: usize) -> Option<FailedRecord> {
@@ -116,6 +117,12 @@ fn check(shape: Shape, value: &Json) -> Result<(), String> {
     let number = value.as_f64();
     let ok = match shape {
         Text => matches!(value, Json::String(_)),
+        Source => match value {
+            Json::String(text) if text.chars().count() > MAX_SOURCE_CHARS => {
+                return Err(format!("has more than {MAX_SOURCE_CHARS} characters"));
+            }
+            other => matches!(other, Json::String(_)),
+        },
         Bool => matches!(value, Json::Bool(_)),
         Number => number.is_some(),
         Amount => number.is_some_and(|n| n >= 0.0),
@@ -136,7 +143,7 @@ fn check(shape: Shape, value: &Json) -> Result<(), String> {
 
 fn accepted(shape: Shape) -> &'static str {
     match shape {
-        Text => "a string",
+        Text | Source => "a string",
         Bool => "true or false",
         Number => "a number",
         Amount => "a number of 0 or more",

@@ -2,7 +2,8 @@
 //!
 //! The routes come from the OpenAPI document, so a new one is tested from its first day.
 
-use crate::support::{Account, Backend, document, on_each_store, send, visit};
+use crate::documented::document;
+use crate::support::{Account, Backend, on_each_store, send, visit};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use reqwest::Method;

@@ -15,6 +15,8 @@ mod browse;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod email;
 #[cfg(test)]
 mod idempotency;

@@ -1,5 +1,6 @@
 //! A server on a free port, with a clock that stands still until it is moved, and a small client.
 
+use crate::documented;
 use heyho_backend::clock::Clock;
 use heyho_backend::config::Url;
 use heyho_backend::limits::Rate;
@@ -10,7 +11,6 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::LazyLock;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -270,31 +270,16 @@ impl Answer {
     }
 }
 
-pub fn document() -> &'static Value {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| heyho_backend::openapi_document().unwrap());
-    &DOCUMENT
-}
-
-/// Every answer the tests ever get is one that the OpenAPI document names.
-fn check_documented(method: &Method, path: &str, status: StatusCode) {
-    if matches!(status.as_u16(), 404 | 405) {
-        return;
-    }
-    let operation = &document()["paths"][path][method.as_str().to_lowercase()];
-    let known = operation["responses"].get(status.as_str());
-    assert!(known.is_some(), "{method} {path} answered {status}, which the document does not know");
-}
-
 pub async fn send(request: RequestBuilder) -> Answer {
     let (client, request) = request.build_split();
     let request = request.unwrap();
     let (method, path) = (request.method().clone(), request.url().path().to_owned());
     let response = client.execute(request).await.unwrap();
     let status = response.status();
-    check_documented(&method, &path, status);
     let replayed = response.headers().get("x-idempotent-replay").is_some_and(|v| v == "true");
     let text = response.text().await.unwrap();
     let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect(&text) };
+    documented::check(&method, &path, status, &body);
     if status.is_client_error() || status.is_server_error() {
         assert_eq!(body["success"], false, "{text}");
         assert!(body["code"].is_string() && body["error"].is_string(), "{text}");
