@@ -299,6 +299,18 @@ pub fn registrations(system: System, roots: &Roots, host: &Path, extra: &Extensi
         .collect()
 }
 
+/// What a package of a Linux system ships for all users, with its places relative to `/`: one manifest for each
+/// place, whichever browsers read it.
+pub fn for_all_users(host: &Path) -> Vec<(PathBuf, String)> {
+    let roots = Roots { home: PathBuf::new(), config: PathBuf::new(), root: PathBuf::new() };
+    let all = registrations(System::Linux, &roots, host, &Extensions::default());
+    let mut shipped: Vec<_> =
+        all.into_iter().filter_map(|one| Some((one.system_manifest?, one.contents))).collect();
+    shipped.sort();
+    shipped.dedup();
+    shipped
+}
+
 fn file() -> String {
     format!("{HOST_NAME}.json")
 }

@@ -142,6 +142,34 @@ fn every_system_has_its_own_places() {
 }
 
 #[test]
+fn a_package_ships_one_manifest_for_each_place_and_it_serves_every_user() {
+    let made = Made::new();
+    let shipped = for_all_users(Path::new(made.host));
+    let mut places: Vec<_> = shipped.iter().map(|(place, _)| place.clone()).collect();
+    places.dedup();
+    assert_eq!(places.len(), shipped.len(), "one place, two manifests: {shipped:#?}");
+    assert!(places.iter().all(|place| place.is_relative()), "{places:?}");
+    for (place, contents) in &shipped {
+        made.file(&format!("root/{}", place.display()), contents);
+    }
+    for (browser, folder) in [
+        ("chrome", "google-chrome"),
+        ("chromium", "chromium"),
+        ("edge", "microsoft-edge"),
+        ("opera", "opera"),
+    ] {
+        made.folder(&format!(".config/{folder}"));
+        assert_eq!(made.stands(browser), Standing::Registered, "{browser}");
+    }
+    made.folder(".mozilla");
+    assert_eq!(made.stands("firefox"), Standing::Registered);
+    // With that, nothing is written for a user.
+    let before = made.tree();
+    register(&made.all(), None).unwrap();
+    assert_eq!(made.tree(), before);
+}
+
+#[test]
 fn every_browser_that_is_there_is_registered_and_no_other() {
     let made = Made::new();
     for folder in [
