@@ -332,9 +332,44 @@ impl Surfer {
         Ok(())
     }
 
-    /// For a stay that begins in a way of its own.
+    /// For a stay that begins or ends in a way of its own.
     pub fn clock(&self) -> Duration {
         self.now()
+    }
+
+    /// Since then nobody looks any more: whatever is open has ended, though its tab stays.
+    pub fn all_ended(&mut self, before: Duration) {
+        let when = self.span_since(before);
+        (0..self.tabs.len()).for_each(|tab| self.left(tab, when));
+    }
+
+    /// Since then a tab's page is looked at, which had been there before.
+    pub fn began(&mut self, tab: usize, url: &str, before: Duration) {
+        let (front, when) = (self.front, self.span_since(before));
+        self.front = tab;
+        self.arrived(url, when);
+        self.front = front;
+    }
+
+    /// The browser threw a tab's page away and loaded it anew, which can change what the driver calls the tab.
+    pub async fn loaded_again(&mut self, tab: usize, url: &str) -> Result<()> {
+        let others: Vec<WindowHandle> = self.tabs.iter().map(|tab| tab.handle.clone()).collect();
+        let handle = eventually(SOON, &format!("{url} is loaded again"), async || {
+            for handle in self.browser.tabs().await? {
+                let known = others.contains(&handle) && handle != self.tabs[tab].handle;
+                if known || self.browser.switch(&handle).await.is_err() {
+                    continue;
+                }
+                if self.browser.address().await? == url {
+                    return Ok(handle);
+                }
+            }
+            anyhow::bail!("not yet")
+        })
+        .await?;
+        self.tabs[tab].handle = handle;
+        self.front = tab;
+        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
-//! As much of the X protocol as a window manager needs to close a window: find it by its title, and ask it to close
-//! as its close button does. (There is no window manager on the private display, and a driver cannot close the window
+//! As much of the X protocol as a person at a screen is worth: the screen saver and the time since the last input, and
+//! what a window manager needs to close a window: find it by its title, and ask it to close as its close button does. (There is no window manager on the private display, and a driver cannot close the window
 //! without ending the app.)
 
 use crate::world::World;
@@ -35,6 +35,23 @@ pub fn close_window(world: &World, title: &str) -> Result<()> {
     // An answer to anything later says that the event was taken.
     display.atom("WM_NAME")?;
     Ok(())
+}
+
+/// The display's screen saver comes on, as when somebody locks the screen.
+pub fn screen_saver_on(world: &World) -> Result<()> {
+    force_screen_saver(world, 1)
+}
+
+/// As when somebody touches a key: the screen saver goes, and the time without input begins anew.
+pub fn touched(world: &World) -> Result<()> {
+    force_screen_saver(world, 0)
+}
+
+fn force_screen_saver(world: &World, mode: u8) -> Result<()> {
+    let mut display = Display::open(world)?;
+    display.stream.write_all(&[115, mode, 1, 0])?;
+    // An answer to anything later says that the request was taken.
+    display.atom("WM_NAME").map(drop)
 }
 
 impl Display {

@@ -5,6 +5,7 @@
 //! test end-to-end` sees to both.
 
 mod bad_input;
+mod away;
 mod browser;
 mod browsing;
 mod delivery;
@@ -13,6 +14,7 @@ mod first_run;
 mod losing;
 mod outage;
 mod parts;
+mod pausing;
 mod privacy;
 mod settings;
 mod sharing;
