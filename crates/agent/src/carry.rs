@@ -18,10 +18,11 @@ use heyho_records::glance::Glance;
 use heyho_records::reason::Reason;
 use heyho_records::time::timestamp;
 use heyho_sync::driver::Driver;
+use heyho_sync::known_good::KnownGood;
 use heyho_sync::plan::{Anchor as PlanAnchor, Candidate, Envelope, Tab, plan};
 use heyho_sync::task::{
     Batch, BatchFate, BatchItem, BatchLimits, Mode, Outcome, Pick, Refreshed, Role, RowRef, Settlement,
-    Taken, Task, Unsendable,
+    Taken, Task, Unsendable, Vouched,
 };
 use heyho_sync::why::Stop;
 use serde::Deserialize;
@@ -40,8 +41,12 @@ pub struct Carrier {
     live: Arc<Live>,
     /// How the backend is spoken to in this run.
     mode: Mode,
-    /// The batch in flight, as it is persisted.
+    /// The batch in flight, as it is persisted, and as the core knows it.
     flight: Option<heyho_buffer::Batch>,
+    batch: Option<Batch>,
+    /// What the backend took in this run, as far as nothing was forgotten since ([`Live::erasures`]).
+    known_good: KnownGood,
+    erasures: u64,
 }
 
 impl Carrier {
@@ -67,6 +72,9 @@ impl Carrier {
             live,
             mode: Mode::Full,
             flight: None,
+            batch: None,
+            known_good: KnownGood::default(),
+            erasures: 0,
         }
     }
 
@@ -92,6 +100,7 @@ impl Carrier {
             Task::Send { gzip } => {
                 let Some(flight) = &self.flight else { return Ok(Outcome::Stop(Stop::BufferProblem)) };
                 let token = self.tokens.access(&self.driver).await;
+                let _sending = self.live.sending().await;
                 // What was erased meanwhile, also while the tokens were renewed, is not sent from memory.
                 if !self.buffer.is_in_flight(flight.batch).await? {
                     self.flight = None;
@@ -113,6 +122,7 @@ impl Carrier {
                 let token = self.tokens.access(&self.driver).await;
                 Outcome::Reply(self.driver.check(&token).await)
             }
+            Task::Vouch { kind } => Outcome::Vouched(self.vouch(*kind).await),
             Task::Wait { until_ms, .. } => {
                 let left = until_ms.saturating_sub(self.monotonic.now_ms()).max(0);
                 tokio::time::sleep(std::time::Duration::from_millis(left as u64)).await;
@@ -123,7 +133,29 @@ impl Carrier {
         })
     }
 
+    async fn vouch(&mut self, kind: Kind) -> Option<Vouched> {
+        let token = self.tokens.access(&self.driver).await;
+        let _sending = self.live.sending().await;
+        if self.live.erasures() != self.erasures {
+            return None;
+        }
+        let key = clock::new_id().to_string();
+        let (batch, body) = self.known_good.request(kind, &key, &self.device_id)?;
+        let reply = self.driver.sync(body, &key, &token, false).await;
+        Some(Vouched { batch, reply })
+    }
+
     async fn take(&mut self, limits: &BatchLimits) -> Result<Taken, BufferError> {
+        let erasures = self.live.erasures();
+        if erasures != self.erasures {
+            (self.known_good, self.erasures) = (KnownGood::default(), erasures);
+        }
+        let taken = self.take_batch(limits).await?;
+        self.batch.clone_from(&taken.batch);
+        Ok(taken)
+    }
+
+    async fn take_batch(&mut self, limits: &BatchLimits) -> Result<Taken, BufferError> {
         self.mode = limits.mode;
         // The fault: what was in flight is forgotten, and its records go out under another key.
         let in_flight = match planted("forgets-flight") {
@@ -267,14 +299,20 @@ impl Carrier {
             forget_anchors: settlement.forget_anchors.iter().map(|r| -r.seq).collect(),
             fate: fate.clone(),
         };
+        let erasures = self.live.erasures();
         let delivered = self.delivered(settlement, now).await?;
+        if let (Some(flight), Some(batch), true) = (&self.flight, &self.batch, erasures == self.erasures)
+            && !settlement.confirm.is_empty()
+        {
+            self.known_good.learn(batch, &flight.body, &settlement.confirm);
+        }
         self.buffer.settle(self.flight.as_ref().map(|flight| flight.batch), &rows, now).await?;
         match (fate, &mut self.flight) {
             (Fate::End, flight) => *flight = None,
             (Fate::Rekey(key), Some(flight)) => flight.key = key,
             _ => {}
         }
-        self.live.deliver(delivered);
+        self.live.deliver(erasures, delivered);
         if !settlement.confirm.is_empty() {
             self.confirmed_now().await?;
         }

@@ -2,13 +2,14 @@
 //! The engine and the commands write it; publishing reads it.
 
 use heyho_local::vocabulary::{Delivered, Event};
+use heyho_records::fault::planted;
 use heyho_records::status::{Metrics, Said};
 use heyho_sync::surroundings::HeldBack;
 use heyho_sync::why::Why;
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, broadcast};
 
 /// So many of the last deliveries are remembered.
 pub const DELIVERED: usize = 20;
@@ -19,8 +20,9 @@ const EVENTS: usize = 64;
 pub struct Live {
     state: Mutex<LiveState>,
     changed: Notify,
-    /// Newest first; in memory only.
-    delivered: Mutex<VecDeque<Delivered>>,
+    delivered: Mutex<Deliveries>,
+    /// Read by whoever has records on the way to the backend, written by whoever deletes them there.
+    sending: Arc<RwLock<()>>,
     events: broadcast::Sender<Event>,
 }
 
@@ -30,9 +32,18 @@ impl Default for Live {
             state: Mutex::default(),
             changed: Notify::new(),
             delivered: Mutex::default(),
+            sending: Arc::default(),
             events: broadcast::channel(EVENTS).0,
         }
     }
+}
+
+/// What was delivered last, newest first; in memory only.
+#[derive(Debug, Default)]
+struct Deliveries {
+    last: VecDeque<Delivered>,
+    /// How often something was to be forgotten: what was read before must not come back after.
+    erasures: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -112,17 +123,41 @@ impl Live {
         self.changed.notified().await;
     }
 
-    /// What was just confirmed, newest last.
-    pub fn deliver(&self, confirmed: impl IntoIterator<Item = Delivered>) {
-        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        for one in confirmed {
-            delivered.push_front(one);
+    /// What was just confirmed, newest last, and read when so much had been forgotten.
+    pub fn deliver(&self, erasures: u64, confirmed: impl IntoIterator<Item = Delivered>) {
+        let mut delivered = self.deliveries();
+        // The fault: what was read before is shown though it was forgotten meanwhile.
+        if delivered.erasures != erasures && !planted("shows-forgotten") {
+            return;
         }
-        delivered.truncate(DELIVERED);
+        for one in confirmed {
+            delivered.last.push_front(one);
+        }
+        delivered.last.truncate(DELIVERED);
     }
 
     pub fn delivered(&self) -> Vec<Delivered> {
-        self.delivered.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.deliveries().last.iter().cloned().collect()
+    }
+
+    /// A number that changes whenever something is to be forgotten.
+    pub fn erasures(&self) -> u64 {
+        self.deliveries().erasures
+    }
+
+    /// Something is about to be forgotten: what is in memory of it is not used any more.
+    pub fn erasing(&self) {
+        self.deliveries().erasures += 1;
+    }
+
+    /// Held from before it is looked whether records may still be sent, until they are answered.
+    pub async fn sending(&self) -> OwnedRwLockReadGuard<()> {
+        self.sending.clone().read_owned().await
+    }
+
+    /// Nothing is on the way to the backend, and nothing sets out while this is held.
+    pub async fn nothing_on_the_way(&self) -> OwnedRwLockWriteGuard<()> {
+        self.sending.clone().write_owned().await
     }
 
     /// This site and everything under it.
@@ -131,12 +166,19 @@ impl Live {
             let host = host.rsplit_once(':').map_or(host, |(name, _)| name).to_lowercase();
             host == site || host.strip_suffix(site).is_some_and(|rest| rest.ends_with('.'))
         };
-        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        delivered.retain(|one| !one.host.as_deref().is_some_and(of_site));
+        let mut delivered = self.deliveries();
+        delivered.erasures += 1;
+        delivered.last.retain(|one| !one.host.as_deref().is_some_and(of_site));
     }
 
     pub fn forget_all_delivered(&self) {
-        self.delivered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut delivered = self.deliveries();
+        delivered.erasures += 1;
+        delivered.last.clear();
+    }
+
+    fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells whoever is attached or subscribed; nobody need be.
@@ -194,10 +236,10 @@ mod tests {
             kind: Kind::PageVisit,
             at: Timestamp::UNIX_EPOCH,
         };
-        live.deliver((0..30).map(|i| one(&format!("{i}.example"))));
+        live.deliver(0, (0..30).map(|i| one(&format!("{i}.example"))));
         let hosts = || live.delivered().into_iter().filter_map(|one| one.host).collect::<Vec<_>>();
         assert_eq!((hosts().len(), hosts()[0].as_str()), (DELIVERED, "29.example"));
-        live.deliver(["Bank.example:8080", "www.bank.example", "notbank.example"].map(one));
+        live.deliver(0, ["Bank.example:8080", "www.bank.example", "notbank.example"].map(one));
         live.forget_delivered("bank.example");
         assert_eq!(hosts()[0], "notbank.example");
         assert!(
@@ -205,6 +247,9 @@ mod tests {
                 .iter()
                 .any(|host| host.to_lowercase().ends_with("bank.example:8080") || host.starts_with("www"))
         );
+        // What was read before it was forgotten is not shown after.
+        live.deliver(0, [one("www.bank.example")]);
+        assert_eq!(hosts()[0], "notbank.example");
         live.forget_all_delivered();
         assert!(hosts().is_empty());
     }

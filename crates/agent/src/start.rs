@@ -119,7 +119,7 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     // Said until somebody has seen it, also by a later start.
     let recovery = match recovery {
         Some(recovery) => {
-            tracing::error!(why = recovery.why, "{}", recovered(&recovery));
+            tracing::error!(why = recovery.why, place = %recovery.set_aside.display(), "{}", recovered(&recovery));
             Some(recovery)
         }
         None => buffer.recovery().await?.filter(|recovery| !recovery.seen),
@@ -127,6 +127,7 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     if let Some(recovery) = &recovery {
         let said = Said::new("recovered", recovered(recovery))
             .with("saved", recovery.saved)
+            .with("expected", recovery.expected)
             .with("damaged", recovery.damaged);
         live.change(|live| live.recovered = Some(said));
     }

@@ -87,7 +87,7 @@ impl Upkeep {
     }
 }
 
-/// What to tell people after a damaged file was set aside.
+/// What to tell people after a damaged file was set aside. Where that is, the window need not know.
 pub fn recovered(recovery: &Recovery) -> String {
     let of = recovery.expected.map_or(String::new(), |expected| format!(" of {expected}"));
     let bad = match recovery.damaged {
@@ -95,8 +95,7 @@ pub fn recovered(recovery: &Recovery) -> String {
         n => format!(" {n} of them are no longer what was stored; they are among the failed."),
     };
     format!(
-        "The local store was damaged. {}{of} records were saved.{bad} The damaged files are kept in {}.",
+        "The local store was damaged. {}{of} records were saved.{bad} The damaged files are kept beside it.",
         recovery.saved,
-        recovery.set_aside.display()
     )
 }

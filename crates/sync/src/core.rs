@@ -10,6 +10,7 @@
 //!        │               ├─ 401 ──────▶ RefreshToken (once)
 //!        │               ├─ later ────▶ Wait (at most five attempts, else Finish)
 //!        └── Settle ◀────┴─ accounted for, named, refused, too large, key reused
+//!                        (Vouch: a record that is known to be good once more, where only suspects are left)
 //! ```
 //!
 //! The caller's loop:
@@ -32,12 +33,14 @@ mod judge;
 mod later;
 mod steps;
 mod take;
+mod vouch;
 
 use crate::capabilities::Capabilities;
 use crate::hunt::{Hunt, Next};
 use crate::policy::{self, Policy};
-use crate::task::{Batch, Outcome, Refreshed, RowRef, RunEnd, Task, Totals, Trigger};
+use crate::task::{Batch, Outcome, Refreshed, RowRef, RunEnd, Task, Totals, Trigger, Vouched};
 use crate::why::Why;
+use heyho_records::Kind;
 use std::time::Duration;
 
 /// The engine. It lives as long as the program; what it learnt of the backend is forgotten with it.
@@ -51,6 +54,8 @@ pub struct Core {
     /// Records of one request while the connection keeps breaking; doubles with each confirmed batch.
     few: Option<usize>,
     passed_over: Vec<PassedOver>,
+    /// Server errors on one batch (its id), over all runs that tried it.
+    faults: (String, usize),
     /// Runs in a row that ended without a healthy answer.
     away: u32,
     /// The backend asked not to be disturbed before this.
@@ -66,9 +71,8 @@ struct Run {
     step: Step,
     batch: Option<Batch>,
     hunt: Hunt,
-    /// Failures in a row of what is being tried, and how many of them were the backend's own faults.
+    /// Failures in a row of what is being tried.
     failed: usize,
-    faults: usize,
     refreshed: bool,
     rekeyed: bool,
     /// Kinds of which something was confirmed in this run.
@@ -77,6 +81,8 @@ struct Run {
     probe: Option<Probe>,
     /// A server error now is a refusal: a single record passed while its batch did not.
     faults_refuse: bool,
+    /// What met a server error passed unchanged a moment later: no record is the cause.
+    weather: bool,
     stop: bool,
 }
 
@@ -84,7 +90,6 @@ struct Run {
 struct Probe {
     rows: Vec<RowRef>,
     why: Why,
-    faults: u32,
 }
 
 /// A single record whose request breaks.
@@ -104,8 +109,7 @@ enum Step {
     Settling(Then),
     Refreshing(Again),
     Checking,
-    /// Many places refuse in a row, though others were accepted: does the backend answer at all?
-    Vouching(u16),
+    Vouching(Doubt),
     Waiting(Again),
 }
 
@@ -115,7 +119,7 @@ enum Then {
     Take,
     Send,
     WaitAndTake(Duration),
-    Vouch(u16),
+    Vouch(Doubt),
     Finish(Why),
 }
 
@@ -126,6 +130,16 @@ enum Again {
     Take,
     Send,
     Check,
+    Vouch(Doubt),
+}
+
+/// Only suspects are left, or many places refuse in a row, though others were accepted before.
+#[derive(Debug, Clone, Copy)]
+enum Doubt {
+    /// They are refused with this status.
+    Refused { status: u16, kind: Kind },
+    /// They are not accounted for.
+    Short { kind: Kind },
 }
 
 impl Core {
@@ -137,6 +151,7 @@ impl Core {
             learnt_records: None,
             few: None,
             passed_over: Vec::new(),
+            faults: (String::new(), 0),
             away: 0,
             floor_until: None,
             next_at: None,
@@ -176,12 +191,12 @@ impl Core {
             batch: None,
             hunt: Hunt::default(),
             failed: 0,
-            faults: 0,
             refreshed: false,
             rekeyed: false,
             confirmed: [false; 2],
             probe: None,
             faults_refuse: false,
+            weather: false,
             stop: false,
         });
         let age = millis(policy::CAPABILITIES_AGE);
@@ -235,7 +250,7 @@ impl Core {
                 Then::Take => self.take(now, jitter),
                 Then::Send => self.send(),
                 Then::WaitAndTake(wait) => self.wait(wait, false, Again::Take, now),
-                Then::Vouch(status) => self.step(Step::Vouching(status), Task::Check),
+                Then::Vouch(doubt) => self.vouch(doubt),
                 Then::Finish(why) => self.finish(why, now, jitter),
             },
             (Step::Refreshing(again), Outcome::Refreshed(refreshed)) => match refreshed {
@@ -250,7 +265,11 @@ impl Core {
                 }
             },
             (Step::Checking, Outcome::Reply(reply)) => self.checked(&reply, now, jitter),
-            (Step::Vouching(status), Outcome::Reply(reply)) => self.vouched(&reply, status, now, jitter),
+            (Step::Vouching(doubt), Outcome::Vouched(vouched)) => self.vouched(vouched, doubt, now, jitter),
+            (Step::Vouching(doubt), Outcome::Reply(reply)) => {
+                let batch = Batch { batch_id: String::new(), items: Vec::new(), bytes: 0 };
+                self.vouched(Some(Vouched { batch, reply }), doubt, now, jitter)
+            }
             (Step::Waiting(again), Outcome::Woken) => self.again(again, now, jitter),
             _ => self.finish(Why::Internal, now, jitter),
         }

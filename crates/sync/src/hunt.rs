@@ -5,8 +5,9 @@
 //! - A single record that is refused is *undecided* until another record is accepted after it. Only then is it
 //!   the record and not the backend. Two undecided ones make doubt: the next record is taken from a different
 //!   place, and after [`policy::REFUSED_PLACES`] without an acceptance the hunt is over and nobody is blamed.
-//! - A server error may be the weather: its record is tried again after others were accepted.
-//! - A record whose kind's count stays short is counted only once another of its kind was confirmed.
+//! - A server error may be the weather: its record is tried again each time after others were accepted, and where
+//!   all of a group that failed are confirmed after all, it was the weather.
+//! - A record whose kind's count stays short is counted only once another of its kind was confirmed after it.
 
 use crate::policy;
 use crate::task::{Pick, RowRef};
@@ -50,7 +51,9 @@ pub struct Hunt {
     undecided: Vec<Undecided>,
     /// How often a single record met a server error.
     faults: BTreeMap<(Kind, i64), u32>,
-    /// Kinds of which single records stayed short and none was ever confirmed: left alone in this run.
+    /// Groups that met a server error, less what of them was confirmed since. If a record is the cause, each keeps it.
+    failing: Vec<Vec<(Kind, i64)>>,
+    /// Kinds of which single records stay short and none is confirmed: left alone in this run.
     suspended: Vec<Kind>,
     /// The last refusal met records that were already under suspicion without any acceptance between.
     doubt: bool,
@@ -79,8 +82,11 @@ impl Next {
 }
 
 impl Hunt {
-    /// Halves a group of at least two.
+    /// Halves a group; of one the other half is empty.
     pub fn split(&mut self, rows: &[RowRef], cause: Cause) {
+        if cause == Cause::ServerError {
+            self.failing.push(rows.iter().map(|row| row.key()).collect());
+        }
         let (first, second) = rows.split_at(rows.len() / 2);
         for half in [second, first] {
             self.put_first(half);
@@ -158,27 +164,46 @@ impl Hunt {
     }
 
     /// A single record was refused. `true`: so many places refuse that it is the backend.
-    pub fn refused_alone(&mut self, row: RowRef, cause: Cause, reason: Reason, times: u32) -> bool {
+    pub fn refused_alone(&mut self, row: RowRef, cause: Cause, reason: Reason) -> bool {
         self.doubt |= self.refused() > 0;
         if cause == Cause::ServerError {
-            *self.faults.entry(row.key()).or_default() += times;
+            *self.faults.entry(row.key()).or_default() += 1;
+            self.failing.push(vec![row.key()]);
         }
         self.undecided.retain(|it| it.row.key() != row.key());
         self.undecided.push(Undecided { row, cause, reason, attempts: 0 });
         self.refused() >= policy::REFUSED_PLACES
     }
 
-    /// A single record stayed short and none of its kind was confirmed in this run.
-    pub fn short_alone(&mut self, row: RowRef, attempts: u32) {
+    /// A single record stayed short. `true`: so many of its kind do that it may be the backend.
+    pub fn short_alone(&mut self, row: RowRef, attempts: u32) -> bool {
         let reason = Reason::NotConfirmed { attempts: attempts + 1 };
         self.undecided.push(Undecided { row, cause: Cause::Short, reason, attempts });
-        if self.short_of(row.kind) >= policy::REFUSED_PLACES {
-            self.suspended.push(row.kind);
-            for group in &mut self.groups {
-                group.retain(|it| it.kind != row.kind);
-            }
-            self.groups.retain(|group| !group.is_empty());
+        self.short_of(row.kind) >= policy::REFUSED_PLACES
+    }
+
+    /// Nothing of this kind is accounted for: it is left alone in this run.
+    pub fn suspend(&mut self, kind: Kind) {
+        self.suspended.push(kind);
+        for group in &mut self.groups {
+            group.retain(|it| it.kind != kind);
         }
+        self.groups.retain(|group| !group.is_empty());
+    }
+
+    /// These are held by the backend. `true`: all of a group that failed are, so that none of them was the cause.
+    /// Then nobody is suspected of server errors any longer.
+    pub fn confirmed(&mut self, rows: &[RowRef]) -> bool {
+        for group in &mut self.failing {
+            group.retain(|key| !rows.iter().any(|row| row.key() == *key));
+        }
+        let weather = self.failing.iter().any(Vec::is_empty);
+        if weather {
+            self.failing.clear();
+            self.faults.clear();
+            self.undecided.retain(|it| it.cause != Cause::ServerError);
+        }
+        weather
     }
 
     /// One more chance, after everything else under suspicion.
@@ -195,6 +220,7 @@ impl Hunt {
             match it.cause {
                 Cause::Refused => decided.set_aside.push((it.row, it.reason)),
                 Cause::ServerError if self.faults_of(it.row) >= policy::SERVER_ERROR_ATTEMPTS => {
+                    self.failing.retain(|group| !group.contains(&it.row.key()));
                     decided.set_aside.push((it.row, it.reason));
                 }
                 Cause::ServerError => self.put_last(it.row),
@@ -211,54 +237,29 @@ impl Hunt {
         decided
     }
 
-    /// Nothing else waits: a server error gets the rest of its attempts. `true` if there is one to try again.
-    pub fn try_faults_again(&mut self) -> bool {
-        let tries = policy::SERVER_ERROR_LAST_ATTEMPTS;
-        let again = |it: &Undecided| it.cause == Cause::ServerError;
-        let (again, rest) = std::mem::take(&mut self.undecided)
-            .into_iter()
-            .partition(|it| again(it) && self.faults_of(it.row) < tries);
-        let again: Vec<Undecided> = again;
-        self.undecided = rest;
-        again.iter().for_each(|it| self.put_last(it.row));
-        !again.is_empty()
+    /// Kinds of which single records stay short, and that are not left alone.
+    pub fn unconfirmed_kinds(&self) -> Vec<Kind> {
+        let short = self.undecided.iter().filter(|it| it.cause == Cause::Short).map(|it| it.row.kind);
+        short.filter(|kind| !self.is_suspended(*kind)).collect()
     }
 
-    /// The backend refuses many places in a row, or the last ones there are; but it accepted others in this run
-    /// and is well otherwise. So it is the records after all, and for server errors if they had all attempts.
-    pub fn vouched(&mut self) -> Decided {
-        self.doubt = false;
-        let mut decided = Decided::default();
-        for it in std::mem::take(&mut self.undecided) {
-            let tries = policy::SERVER_ERROR_LAST_ATTEMPTS;
-            if it.cause == Cause::Refused
-                || (it.cause == Cause::ServerError && self.faults_of(it.row) >= tries)
-            {
-                decided.set_aside.push((it.row, it.reason));
-            } else {
-                self.undecided.push(it);
-            }
-        }
-        decided
-    }
-
-    /// A kind of which nothing is ever accounted for.
-    pub fn unconfirmed_kind(&self) -> Option<Kind> {
-        let short = self.undecided.iter().find(|it| it.cause == Cause::Short).map(|it| it.row.kind);
-        self.suspended.first().copied().or(short)
+    pub fn suspended_kind(&self) -> Option<Kind> {
+        self.suspended.first().copied()
     }
 
     pub fn is_suspended(&self, kind: Kind) -> bool {
         self.suspended.contains(&kind)
     }
 
-    /// The status by which a record was refused that is still undecided.
-    pub fn refused_with(&self) -> Option<u16> {
-        self.undecided.iter().find(|it| it.cause != Cause::Short).map(|it| match it.reason {
+    /// The status by which a record was refused that is still undecided, and its kind.
+    pub fn refused_with(&self) -> Option<(u16, Kind)> {
+        let it = self.undecided.iter().find(|it| it.cause != Cause::Short)?;
+        let status = match it.reason {
             Reason::RejectedByBackend { status: Some(status), .. } => status,
             Reason::TooLarge { .. } => 413,
             _ => 0,
-        })
+        };
+        Some((status, it.row.kind))
     }
 
     fn refused(&self) -> usize {

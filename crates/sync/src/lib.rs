@@ -6,6 +6,7 @@
 //! - [`plan`]: the oldest records, as the bytes of one request;
 //! - [`classify`]: an answer, as a verdict;
 //! - [`hunt`]: finding the record a backend refuses without naming it;
+//! - [`known_good`]: what the backend took before, to learn whether it still does;
 //! - [`core`]: the run: asks for a task and is told the outcome;
 //! - [`alerts`]: figures of the last day, and what somebody should be told;
 //! - [`surroundings`]: the network, its price and the power, as far as they hold a run back;
@@ -30,6 +31,7 @@ pub mod core;
 pub mod driver;
 pub mod erase;
 pub mod hunt;
+pub mod known_good;
 pub mod names;
 pub mod plan;
 pub mod policy;

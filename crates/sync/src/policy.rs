@@ -47,20 +47,22 @@ pub const RETRY_AFTER_UNREADABLE: Duration = INTERVAL;
 /// that names 200 records some 60 KB; a stream without end must not fill the memory.
 pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
-/// A refused batch is set aside only after this many single records from different places were refused
-/// without one being accepted in between: then it is the backend, and nothing is set aside.
+/// So many single records from different places refused without one being accepted in between: then it may be
+/// the backend. Nothing is set aside unless a record that it has confirmed before is accepted again.
 pub const REFUSED_PLACES: usize = 3;
 
 /// How often a single record must stay unaccounted for, in answers that otherwise add up, before it is set
 /// aside as "the backend did not confirm it".
 pub const NOT_CONFIRMED_ATTEMPTS: u32 = 3;
 
-/// How often a single record must fail by a server error, with other records accepted in between, before it
-/// is set aside. Once is not enough: a backend that is restarted answers 500 to whoever asks.
-pub const SERVER_ERROR_ATTEMPTS: u32 = 2;
+/// So many server errors on one batch, over however many runs, before it is asked whether a record is the cause:
+/// in an outage every batch fails, and the attempts of S2 are five.
+pub const SERVER_ERRORS_OF_A_BATCH: usize = 5;
 
-/// When nothing else waits that could be accepted in between: all five attempts of S2.
-pub const SERVER_ERROR_LAST_ATTEMPTS: u32 = 5;
+/// How often a single record must fail by a server error, each time with another accepted after it, before it is
+/// set aside: S2's five attempts. A backend that is restarted answers 500 to whoever asks, and one that fails
+/// every other time would have blamed one record in thirty with one attempt less for each two.
+pub const SERVER_ERROR_ATTEMPTS: u32 = 5;
 
 /// After this many runs in which nobody answered, a batch whose connection broke is halved, on the guess that it
 /// is too much for the line, or holds a record that breaks the backend. It never counts against a record: one

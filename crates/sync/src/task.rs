@@ -105,6 +105,9 @@ pub enum Task {
     RefreshToken,
     /// Nothing is to be sent: ask a cheap signed-in question, to know where we stand: [`Outcome::Reply`].
     Check,
+    /// Records of this kind are refused, and nothing else waits that could show whose fault it is: send one of
+    /// the kind that was confirmed in this run once more, under a key of its own: [`Outcome::Vouched`].
+    Vouch { kind: Kind },
     /// Wait until then: [`Outcome::Woken`]. Where the backend did not ask for it the wait may be cut short
     /// (the network came back, somebody pressed Sync now).
     Wait { until_ms: i64, asked_by_backend: bool },
@@ -145,6 +148,8 @@ pub enum Outcome {
     Taken(Taken),
     Settled,
     Refreshed(Refreshed),
+    /// What came of it; `None` where there is no such record at hand any longer.
+    Vouched(Option<Vouched>),
     Woken,
     /// The run must end now, whatever was asked for. What was persisted stays as it is.
     Stop(Stop),
@@ -163,6 +168,13 @@ pub struct Taken {
 pub struct Unsendable {
     pub row: RowRef,
     pub reason: Reason,
+}
+
+/// A request with a record that is known to be good, and its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vouched {
+    pub batch: Batch,
+    pub reply: Reply,
 }
 
 /// The answer to [`Task::RefreshToken`].

@@ -10,11 +10,13 @@ use heyho_local::vocabulary::{Count, Event, Fault, FaultCode, Forgotten};
 use heyho_records::glance::host_name;
 use heyho_records::words::count;
 use heyho_sync::erase::Erasure;
+use heyho_sync::policy;
 
 impl Service {
     pub(super) async fn forget(&self, domain: &str, backend: bool) -> Result<Forgotten, Fault> {
         let site = site(domain)?;
         self.live.push(Event::Forget { domain: site.clone() });
+        self.live.erasing();
         let erased = self.buffer.forget(&site).await.map_err(buffer)?;
         self.live.forget_delivered(&site);
         self.live.touch();
@@ -39,6 +41,12 @@ impl Service {
         let driver = super::driver(&self.config(), &self.device_id).map_err(|fault| fault.text)?;
         let mut tokens = Tokenholder::new(self.keeper.clone(), self.clock.clone(), stored);
         let token = tokens.access(&driver).await;
+        // What is on its way there now would arrive after it was deleted. What sets out later is not of this site.
+        let on_the_way = tokio::time::timeout(policy::REQUEST_TIMEOUT, self.live.nothing_on_the_way());
+        let Ok(_nothing) = on_the_way.await else {
+            let text = "Records are on their way to the backend, and it does not answer: ask again later.";
+            return Err(text.to_owned());
+        };
         match driver.erase_site(site, &token).await {
             Erasure::Done(deleted) => Ok(deleted),
             Erasure::NotOffered => {
@@ -58,6 +66,7 @@ impl Service {
             };
             return Err(Fault::new(FaultCode::NotFound, text));
         }
+        self.live.erasing();
         let erased = self.buffer.discard_account(account).await.map_err(buffer)?;
         self.live.forget_all_delivered();
         self.live.touch();
@@ -65,6 +74,7 @@ impl Service {
     }
 
     pub(super) async fn erase(&self) -> Result<Count, Fault> {
+        self.live.erasing();
         let erased = self.buffer.erase_everything().await.map_err(buffer)?;
         self.live.forget_all_delivered();
         self.live.change(|live| live.recovered = None);

@@ -105,7 +105,8 @@ impl Engine {
         commands: &mut mpsc::Receiver<Command>,
         after: &mut After,
     ) -> Outcome {
-        let asks_backend = matches!(task, Task::LearnCapabilities | Task::Send { .. } | Task::Check);
+        let asks_backend =
+            matches!(task, Task::LearnCapabilities | Task::Send { .. } | Task::Check | Task::Vouch { .. });
         let work = carrier.carry(task);
         tokio::pin!(work);
         let mut looked_at = self.monotonic.now_ms();

@@ -1,10 +1,10 @@
 //! A backend over real HTTP whose behaviour is scripted.
 
 use axum::body::Bytes;
-use axum::extract::State as Shared;
+use axum::extract::{Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub enum Mood {
     Expired,
     /// Takes the request and never answers.
     Hangs,
+    /// Saves it when it is let go.
+    Slow,
 }
 
 pub struct Backend {
@@ -45,6 +47,8 @@ pub struct Backend {
     pub logins: AtomicUsize,
     /// Signed-in questions and batches.
     pub asked: AtomicUsize,
+    /// A site was to be deleted.
+    pub delete_asked: Notify,
 }
 
 impl Backend {
@@ -71,6 +75,7 @@ pub async fn backend() -> (Arc<Backend>, String) {
         dead_before: AtomicUsize::new(0),
         logins: AtomicUsize::new(0),
         asked: AtomicUsize::new(0),
+        delete_asked: Notify::new(),
     });
     let app = Router::new()
         .route("/api/v1/capabilities", get(capabilities))
@@ -79,6 +84,7 @@ pub async fn backend() -> (Arc<Backend>, String) {
         .route("/api/v1/auth/refresh", post(refresh))
         .route("/api/v1/auth/logout", post(|| async { StatusCode::NO_CONTENT }))
         .route("/api/v1/data/sync", post(sync))
+        .route("/api/v1/browsing_data", delete(delete_site))
         .with_state(backend.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -87,7 +93,7 @@ pub async fn backend() -> (Arc<Backend>, String) {
 }
 
 async fn capabilities() -> Json<Value> {
-    Json(json!({ "protocol": 1, "features": ["data.sync", "idempotency"],
+    Json(json!({ "protocol": 1, "features": ["data.sync", "idempotency", "browsing_data.delete"],
         "limits": { "max_page_visits": 1000, "max_tab_aggregates": 1000, "max_body_bytes": 1_048_576 } }))
 }
 
@@ -138,6 +144,21 @@ async fn refresh(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>)
     unauthorized()
 }
 
+async fn delete_site(
+    Shared(backend): Shared<Arc<Backend>>,
+    Query(of): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(user) = user(&backend, &headers) else { return unauthorized() };
+    backend.delete_asked.notify_one();
+    let mut held = backend.held.lock().unwrap();
+    let held = held.entry(user).or_default();
+    let before = held.len();
+    let of_site = format!("http://{}/", of["domain"]);
+    held.retain(|_, record| !record["url"].as_str().unwrap().starts_with(&of_site));
+    Json(json!({ "success": true, "data": { "deleted": before - held.len() } })).into_response()
+}
+
 async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: Bytes) -> Response {
     let Some(user) = user(&backend, &headers) else { return unauthorized() };
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
@@ -156,6 +177,7 @@ async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: B
         Mood::Empty => return StatusCode::OK.into_response(),
         Mood::Expired => return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
         Mood::Hangs => std::future::pending().await,
+        Mood::Slow => backend.let_go.notified().await,
         Mood::Picky => {
             let failed: Vec<Value> = visits
                 .iter()

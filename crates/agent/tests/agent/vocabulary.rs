@@ -9,6 +9,7 @@ use heyho_local::vocabulary::{
 use heyho_records::status::State;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::time::Duration;
 
 async fn of<T: DeserializeOwned>(running: &Running, request: Request) -> Result<T, Fault> {
     ask(running.companion.as_ref(), request).await
@@ -53,6 +54,35 @@ async fn what_was_delivered_is_shown_and_forgotten_with_its_site() {
         assert_eq!(told, site, "extensions hear of it");
     }
     assert_eq!(of::<Forgotten>(&running, forget("a/b")).await.unwrap_err().code, FaultCode::Usage);
+    running.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_when_a_site_is_forgotten_is_nowhere_afterwards() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let running = world.start().await;
+    running.login("ada@x", "right password").await.unwrap();
+    running.until("up to date", |status| status.state == State::UpToDate).await;
+    backend.feel(Mood::Slow);
+    world.append(&["v1"]).await;
+    running.companion.call(Request::Sync { wait: false }).await.unwrap();
+    backend.received.notified().await;
+
+    let companion = running.companion.clone();
+    let forgotten = tokio::spawn(async move {
+        let request = Request::Forget { domain: "a".to_owned(), backend: true };
+        ask::<Forgotten>(companion.as_ref(), request).await.unwrap()
+    });
+    running.until("forgotten here", |status| status.backlog.records() == 0).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), backend.delete_asked.notified()).await;
+    backend.let_go.notify_one();
+    let forgotten = forgotten.await.unwrap();
+    assert_eq!((forgotten.waiting, forgotten.backend), (1, Some(1)), "{forgotten:?}");
+    assert!(early.is_err(), "it was deleted there before it had arrived");
+    assert!(backend.ids("ada@x").is_empty());
+    running.until("over", |status| status.state == State::UpToDate).await;
+    assert_eq!(of::<Vec<Delivered>>(&running, Request::Delivered).await.unwrap(), []);
     running.agent.shutdown().await;
 }
 

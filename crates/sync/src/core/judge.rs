@@ -1,7 +1,7 @@
 //! What the core does about an answer to a batch.
 
 use super::take::refuses;
-use super::{Again, Core, Run, Then};
+use super::{Again, Core, Doubt, Run, Then};
 use crate::answer::Reply;
 use crate::classify::{Accounted, Sent, Verdict, classify};
 use crate::hunt::Cause;
@@ -24,7 +24,7 @@ impl Core {
         if !matches!(verdict, Verdict::Later { .. } | Verdict::SignedOut)
             && let Some(run) = &mut self.run
         {
-            (run.failed, run.faults, run.refreshed) = (0, 0, false);
+            (run.failed, run.refreshed) = (0, false);
         }
         match verdict {
             Verdict::Accounted(accounted) => self.accounted(&batch, accounted, status),
@@ -47,10 +47,12 @@ impl Core {
     fn accounted(&mut self, batch: &Batch, accounted: Accounted, status: u16) -> Task {
         let Some(run) = &mut self.run else { return self.lost() };
         let mut settlement = Settlement::default();
+        let mut kinds = [false; 2];
         for item in accounted.confirmed.iter().filter_map(|index| batch.items.get(*index)) {
             settlement.confirm.push(item.row);
-            for (seen, kind) in run.confirmed.iter_mut().zip(Kind::ALL) {
-                *seen |= kind == item.row.kind;
+            for (place, kind) in Kind::ALL.into_iter().enumerate() {
+                kinds[place] |= kind == item.row.kind;
+                run.confirmed[place] |= kind == item.row.kind;
             }
         }
         set_named_aside(&mut settlement, batch, accounted.refused, status);
@@ -61,8 +63,10 @@ impl Core {
             self.away = 0;
             let all = self.policy.batch_page_visits + self.policy.batch_tab_aggregates;
             self.few = self.few.map(|few| few * 2).filter(|few| *few < all);
-            run.accepted(&mut settlement);
+            run.weather |= self.faults.1 > 0 && self.faults.0 == batch.batch_id;
+            run.accepted(&mut settlement, kinds);
         }
+        let mut doubt = None;
         for kind in Kind::ALL {
             let short: Vec<&BatchItem> = accounted
                 .short
@@ -70,11 +74,17 @@ impl Core {
                 .filter_map(|index| batch.items.get(*index))
                 .filter(|item| item.row.kind == kind)
                 .collect();
-            run.short(kind, &short, &mut settlement);
+            if run.short(&short) {
+                match run.known_good(kind) == Some(kind) {
+                    true => doubt = Some(Doubt::Short { kind }),
+                    false => run.hunt.suspend(kind),
+                }
+            }
         }
         run.totals.set_aside += settlement.set_aside.len() as u64;
-        let then = match run.probe.take() {
-            Some(probe) if !run.faults_refuse => Then::Finish(probe.why),
+        let then = match (run.probe.take(), doubt) {
+            (Some(probe), _) if !run.faults_refuse && !run.weather => Then::Finish(probe.why),
+            (None, Some(doubt)) => Then::Vouch(doubt),
             _ => Then::Take,
         };
         self.settle(settlement, then)
@@ -105,10 +115,12 @@ impl Core {
                 run.totals.set_aside += 1;
             }
             [row] => {
-                if run.hunt.refused_alone(*row, Cause::Refused, reason, 1) {
-                    let accepted_before = run.confirmed.contains(&true);
-                    let stop = Then::Finish(refuses(status));
-                    return self.settle(settlement, if accepted_before { Then::Vouch(status) } else { stop });
+                if run.hunt.refused_alone(*row, Cause::Refused, reason) {
+                    let then = match run.known_good(row.kind) {
+                        Some(kind) => Then::Vouch(Doubt::Refused { status, kind }),
+                        None => Then::Finish(refuses(status)),
+                    };
+                    return self.settle(settlement, then);
                 }
             }
             rows => run.hunt.split(rows, Cause::Refused),
@@ -182,7 +194,7 @@ impl Core {
 
 impl Run {
     /// Something was confirmed: that decides about those refused alone before.
-    fn accepted(&mut self, settlement: &mut Settlement) {
+    fn accepted(&mut self, settlement: &mut Settlement, kinds: [bool; 2]) {
         if let Some(probe) = &self.probe {
             let rest: Vec<RowRef> = probe
                 .rows
@@ -190,36 +202,29 @@ impl Run {
                 .filter(|row| !settlement.confirm.iter().any(|it| it.key() == row.key()))
                 .copied()
                 .collect();
-            match rest.as_slice() {
-                [row] => {
-                    let reason = fault_reason(&probe.why);
-                    self.hunt.refused_alone(*row, Cause::ServerError, reason, probe.faults);
-                }
-                rest => self.hunt.split(rest, Cause::ServerError),
-            }
+            self.hunt.split(&rest, Cause::ServerError);
             self.faults_refuse = true;
         }
-        let decided = self.hunt.accepted(self.confirmed);
+        if self.hunt.confirmed(&settlement.confirm) {
+            self.weather = true;
+        }
+        if self.weather {
+            self.faults_refuse = false;
+        }
+        let decided = self.hunt.accepted(kinds);
         settlement.set_aside.extend(decided.set_aside);
         settlement.count.extend(decided.count);
     }
 
-    fn short(&mut self, kind: Kind, items: &[&BatchItem], settlement: &mut Settlement) {
-        let confirmed = Kind::ALL.iter().zip(self.confirmed).any(|(it, yes)| *it == kind && yes);
+    /// `true`: so many of the kind stay short that it may be the backend.
+    fn short(&mut self, items: &[&BatchItem]) -> bool {
         match items {
-            [] => {}
-            [item] if !confirmed => self.hunt.short_alone(item.row, item.attempts),
-            [item] if item.attempts + 1 >= policy::NOT_CONFIRMED_ATTEMPTS => {
-                let reason = Reason::NotConfirmed { attempts: item.attempts + 1 };
-                settlement.set_aside.push((item.row, reason));
-            }
-            [item] => {
-                settlement.count.push(item.row);
-                self.hunt.put_last(item.row);
-            }
+            [] => false,
+            [item] => self.hunt.short_alone(item.row, item.attempts),
             items => {
                 let rows: Vec<RowRef> = items.iter().map(|item| item.row).collect();
                 self.hunt.split(&rows, Cause::Short);
+                false
             }
         }
     }

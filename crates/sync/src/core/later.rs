@@ -2,7 +2,7 @@
 //! nothing. It waits, it looks whether a record is the cause, or it ends the run.
 
 use super::judge::{fault_reason, own};
-use super::{Again, Core, PassedOver, Probe, Then, millis};
+use super::{Again, Core, Doubt, PassedOver, Probe, Then, millis};
 use crate::answer::TransportError;
 use crate::hunt::Cause;
 use crate::policy;
@@ -20,9 +20,7 @@ impl Core {
         now: i64,
         jitter: f64,
     ) -> Task {
-        if let Some(floor) = floor {
-            self.floor_until = Some(now.saturating_add(millis(floor)));
-        }
+        self.not_before(floor, now);
         let away = self.away;
         let Some(run) = &mut self.run else { return self.lost() };
         // Pressed while the request was under way: no other one is waited for.
@@ -37,7 +35,12 @@ impl Core {
             return self.settle(Settlement::default(), Then::Finish(why));
         }
         run.failed += 1;
-        run.faults += usize::from(server_fault);
+        if let Some(batch) = run.batch.as_ref().filter(|_| server_fault && matches!(again, Again::Send)) {
+            if self.faults.0 != batch.batch_id {
+                self.faults = (batch.batch_id.clone(), 0);
+            }
+            self.faults.1 += 1;
+        }
         let asked_for = matches!(run.trigger, Trigger::SyncNow | Trigger::SignedIn);
         // After an outage one request is enough to learn whether it is over.
         let wait = if away > 0 && !asked_for { None } else { self.policy.attempt_wait(run.failed, jitter) };
@@ -48,16 +51,16 @@ impl Core {
             let wait = wait.max(floor.unwrap_or_default());
             return self.wait(wait, floor.is_some(), again, now);
         }
-        let (failed, faults) = (run.failed, run.faults);
         if wait.is_none()
-            && floor.is_none()
-            && faults == failed
+            && server_fault
+            && !run.weather
             && matches!(again, Again::Send)
+            && self.faults.1 >= policy::SERVER_ERRORS_OF_A_BATCH
             && let Some(batch) = &run.batch
         {
             let rows = own(batch).collect();
-            (run.failed, run.faults) = (0, 0);
-            run.probe = Some(Probe { rows, why, faults: faults as u32 });
+            run.failed = 0;
+            run.probe = Some(Probe { rows, why });
             return self.settle(Settlement::default(), Then::Take);
         }
         let for_long = away >= policy::LOST_RUNS || self.few.is_some();
@@ -71,6 +74,13 @@ impl Core {
             return self.settle(settlement, Then::Finish(why));
         }
         self.finish(why, now, jitter)
+    }
+
+    /// The backend asked not to be disturbed for so long.
+    pub(super) fn not_before(&mut self, floor: Option<Duration>, now: i64) {
+        if let Some(floor) = floor {
+            self.floor_until = Some(now.saturating_add(millis(floor)));
+        }
     }
 
     /// The exchange breaks with this batch: half of it next time; a single record is passed over.
@@ -92,14 +102,21 @@ impl Core {
         let rows: Vec<RowRef> = run.batch.iter().flat_map(own).collect();
         let too_many = match rows.as_slice() {
             [] => false,
-            [row] => run.hunt.refused_alone(*row, Cause::ServerError, fault_reason(&why), 1),
+            [row] => run.hunt.refused_alone(*row, Cause::ServerError, fault_reason(&why)),
             rows => {
                 run.hunt.split(rows, Cause::ServerError);
                 false
             }
         };
         let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
-        let then = if too_many { Then::Finish(why) } else { Then::WaitAndTake(wait) };
+        let known_good = rows.first().and_then(|row| run.known_good(row.kind));
+        let then = match (too_many, known_good, &why) {
+            (false, ..) => Then::WaitAndTake(wait),
+            (true, Some(kind), Why::ServerError { status }) => {
+                Then::Vouch(Doubt::Refused { status: *status, kind })
+            }
+            (true, ..) => Then::Finish(why),
+        };
         self.settle(Settlement::default(), then)
     }
 }

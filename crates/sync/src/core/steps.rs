@@ -17,7 +17,7 @@ impl Core {
                     self.capabilities = Some((read, now));
                 }
                 if let Some(run) = &mut self.run {
-                    (run.failed, run.faults) = (0, 0);
+                    run.failed = 0;
                 }
                 self.take(now, jitter)
             }
@@ -31,6 +31,7 @@ impl Core {
             Again::Take => self.take(now, jitter),
             Again::Send => self.send(),
             Again::Check => self.step(Step::Checking, Task::Check),
+            Again::Vouch(doubt) => self.vouch(doubt),
         }
     }
 

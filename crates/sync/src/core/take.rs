@@ -1,10 +1,7 @@
 //! What the core sends next, and what it does when nothing waits.
 
-use super::{Again, Core, Probe, Step, Then};
-use crate::answer::Reply;
-use crate::classify::{CheckVerdict, classify_check};
+use super::{Core, Doubt, Probe, Step, Then};
 use crate::hunt::Next;
-use crate::policy;
 use crate::task::{BatchFate, BatchLimits, RowRef, Settlement, Taken, Task};
 use crate::why::{Stop, Why};
 use heyho_records::Kind;
@@ -98,16 +95,17 @@ impl Core {
     fn nothing_waits(&mut self, now: i64, jitter: f64) -> Task {
         let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
         let accepted = run.confirmed.contains(&true);
-        if accepted && run.hunt.try_faults_again() {
-            // Not all in one breath.
-            let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
-            return self.wait(wait, false, Again::Take, now);
+        if let Some((status, kind)) = run.hunt.refused_with() {
+            return match run.known_good(kind) {
+                Some(kind) => self.vouch(Doubt::Refused { status, kind }),
+                None => self.finish(refuses(status), now, jitter),
+            };
         }
-        if let Some(status) = run.hunt.refused_with() {
-            let vouch = self.step(Step::Vouching(status), Task::Check);
-            return if accepted { vouch } else { self.finish(refuses(status), now, jitter) };
+        let short = run.hunt.unconfirmed_kinds();
+        if let Some(kind) = short.iter().find(|kind| run.known_good(**kind) == Some(**kind)) {
+            return self.vouch(Doubt::Short { kind: *kind });
         }
-        if let Some(kind) = run.hunt.unconfirmed_kind() {
+        if let Some(kind) = run.hunt.suspended_kind().or(short.first().copied()) {
             return self.finish(Why::ConfirmsNone { kind }, now, jitter);
         }
         if let Some(passed_over) = self.passed_over.first() {
@@ -117,17 +115,6 @@ impl Core {
             return self.finish(Why::Emptied, now, jitter);
         }
         self.step(Step::Checking, Task::Check)
-    }
-
-    pub(super) fn vouched(&mut self, reply: &Reply, status: u16, now: i64, jitter: f64) -> Task {
-        match &mut self.run {
-            Some(run) if classify_check(reply) == CheckVerdict::Good => {
-                let set_aside = run.hunt.vouched().set_aside;
-                run.totals.set_aside += set_aside.len() as u64;
-                self.settle(Settlement { set_aside, ..Settlement::default() }, Then::Take)
-            }
-            _ => self.finish(refuses(status), now, jitter),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ mod sick;
 
 use super::*;
 use crate::answer::{Answer, Reply};
-use crate::task::{BatchFate, BatchItem, BatchLimits, Pick, Role, Settlement, Taken};
+use crate::task::{BatchFate, BatchItem, BatchLimits, Pick, Role, Settlement, Taken, Vouched};
 use crate::why::Outlook;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
@@ -23,6 +23,8 @@ struct Queue {
     keys: u64,
     batches: u64,
     check: Reply,
+    /// What was confirmed last, of each kind.
+    known_good: BTreeMap<Kind, BatchItem>,
     /// So many refreshes cannot be answered.
     not_now: u32,
 }
@@ -43,6 +45,7 @@ impl Queue {
             keys: 0,
             batches: 0,
             check: Ok(answer(200, r#"{"success":true,"data":{"user":{"id":"1"}}}"#)),
+            known_good: BTreeMap::new(),
             not_now: 0,
         }
     }
@@ -79,6 +82,9 @@ impl Queue {
 
     fn settle(&mut self, settlement: Settlement) {
         for row in settlement.confirm {
+            let good =
+                self.waiting.iter().find(|item| item.row == row).expect("only what waits is confirmed");
+            self.known_good.insert(row.kind, good.clone());
             self.waiting.retain(|item| item.row != row);
             self.confirmed.push(row.seq);
         }
@@ -155,6 +161,10 @@ fn run_until(
             }
             Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
             Task::Check => Outcome::Reply(queue.check.clone()),
+            Task::Vouch { kind } => Outcome::Vouched(queue.known_good.get(&kind).map(|item| {
+                let batch = Batch { batch_id: "vouch".into(), items: vec![item.clone()], bytes: 150 };
+                Vouched { reply: backend(&batch), batch }
+            })),
             Task::Wait { until_ms, .. } => {
                 assert!(until_ms >= *now);
                 *now = until_ms;

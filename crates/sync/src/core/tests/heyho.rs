@@ -2,6 +2,7 @@
 //! real requests of the planner.
 
 use super::*;
+use crate::known_good::KnownGood;
 use crate::plan::{Anchor, Candidate, Envelope, Tab, plan};
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ struct Buffer {
     in_flight: Option<(Batch, Vec<u8>)>,
     anchors: BTreeMap<String, (RowRef, String, String, String)>,
     set_aside: BTreeMap<i64, Reason>,
+    known_good: KnownGood,
     batches: u64,
 }
 
@@ -71,7 +73,15 @@ impl Buffer {
         Taken { batch: self.in_flight.as_ref().map(|(batch, _)| batch.clone()), unsendable: plan.unsendable }
     }
 
+    fn vouch(&mut self, kind: Kind, heyho: &mut HeyHo) -> Option<Vouched> {
+        let (batch, body) = self.known_good.request(kind, "vouch", "d")?;
+        Some(Vouched { reply: heyho.sync(&body), batch })
+    }
+
     fn settle(&mut self, settlement: Settlement) {
+        if let Some((batch, body)) = &self.in_flight {
+            self.known_good.learn(batch, body, &settlement.confirm);
+        }
         for row in settlement.confirm {
             let it = self.waiting.remove(&row.seq).expect("only what waits is confirmed");
             if row.kind == Kind::PageVisit {
@@ -229,6 +239,7 @@ fn heyhos_service_gets_every_good_record_and_every_bad_one_is_set_aside() {
                 }
                 Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
                 Task::Check => Outcome::Reply(Ok(answer(200, r#"{"data":{"id":1}}"#))),
+                Task::Vouch { kind } => Outcome::Vouched(buffer.vouch(kind, &mut heyho)),
                 Task::Wait { until_ms, .. } => {
                     now = until_ms;
                     Outcome::Woken

@@ -190,3 +190,80 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
     assert!(peak as f64 <= 2.0 * steady, "peak {peak}, steady {steady}");
     assert!(last_good.iter().all(|at| *at > up), "somebody never came back");
 }
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// The route for batches turns sick in the middle, while every question to another route is answered well.
+    #[test]
+    fn what_is_well_elsewhere_proves_nothing_about_the_route_for_batches(
+        count in 1i64..=400,
+        healthy in 0u64..6,
+        sick in prop::sample::select(vec![
+            (400, "Bad Request"), (422, r#"{"error":"no"}"#), (413, ""), (500, ""), (200, r#"{"success":false}"#),
+            (200, r#"{"success":true,"data":{"page_visits_synced":0,"tab_aggregates_synced":0}}"#),
+        ]),
+    ) {
+        let mut queue = Queue::of(count);
+        let (mut core, mut requests, mut now) = (Core::new(Policy::default()), 0, 0);
+        let mut backend = |batch: &Batch| {
+            requests += 1;
+            if requests > healthy { Ok(answer(sick.0, sick.1)) } else { saved(batch) }
+        };
+        for _ in 0..10 {
+            let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
+            prop_assert!(queue.set_aside.is_empty(), "{:?}", queue.set_aside);
+            prop_assert!(end.totals.requests <= healthy + 45, "{} requests", end.totals.requests);
+            prop_assert_eq!(end.why.outlook() == Outlook::Good, queue.waiting.is_empty());
+        }
+    }
+}
+
+/// Every request fails by chance, whatever is in it.
+#[test]
+fn weather_costs_no_record_and_few_requests() {
+    for (percent, most) in [(30, 3.0), (50, 5.0)] {
+        for count in [1, 2, 3, 20, 1_500] {
+            for seed in 0..40 {
+                let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(count), 0);
+                let (mut requests, mut runs) = (0, 0);
+                let mut backend = |batch: &Batch| {
+                    requests += 1;
+                    let lucky = jitter(seed * 7_919 + percent, requests) * 100.0 >= percent as f64;
+                    if lucky { saved(batch) } else { Ok(answer(500, "")) }
+                };
+                while !queue.waiting.is_empty() {
+                    runs += 1;
+                    assert!(runs < 100, "{percent} % of {count}, seed {seed}: {} wait", queue.waiting.len());
+                    let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+                    now = end.next_at_ms.unwrap();
+                }
+                assert!(
+                    queue.set_aside.is_empty(),
+                    "{percent} % of {count}, seed {seed}: {:?}",
+                    queue.set_aside
+                );
+                let batches = (count as f64 / 150.0).ceil();
+                assert!(
+                    f64::from(requests) <= most * batches + 30.0,
+                    "{percent} % of {count}, seed {seed}: {requests} requests"
+                );
+            }
+        }
+    }
+}
+
+/// In an outage there is one request a run, and a single record is tried only after five.
+#[test]
+fn a_single_fault_in_an_outage_begins_no_hunt() {
+    let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(300), 0);
+    let mut backend = |_: &Batch| Ok(answer(500, ""));
+    let mut sent = Vec::new();
+    for _ in 0..13 {
+        let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+        assert_eq!(end.why, Why::ServerError { status: 500 });
+        sent.push(end.totals.requests);
+        now = end.next_at_ms.unwrap();
+    }
+    assert_eq!(sent, [6, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1]);
+}
