@@ -6,7 +6,7 @@ use crate::clock::iso;
 use crate::error::ApiError;
 use crate::limits::MAX_PAGE;
 use crate::openapi::{Common, SignedInOnly};
-use crate::store::{PageQuery, Place, StoreError, UserId};
+use crate::store::{PageQuery, Place, UserId};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -20,6 +20,7 @@ use std::sync::Arc;
 #[utoipa::path(delete, path = "/api/v1/users/me", tag = "account", security(("bearer" = [])),
     responses((status = 204, description = "everything is gone"), SignedInOnly, Common))]
 pub async fn delete(State(app): State<Shared>, caller: Caller) -> Result<StatusCode, ApiError> {
+    let _turn = app.turn(caller.user.id).await?;
     app.store.delete_user(caller.user.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -42,7 +43,8 @@ enum Part {
     Done,
 }
 
-async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, Part)>, StoreError> {
+async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, Part)>, ApiError> {
+    let _turn = app.turn(user).await?;
     let query = |after| PageQuery { user, kind: None, after, limit: MAX_PAGE };
     let mut lines = String::new();
     let following = match part {

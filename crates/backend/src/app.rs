@@ -2,23 +2,26 @@
 
 use crate::auth::access::AccessTokens;
 use crate::auth::password::Passwords;
+use crate::auth::refresh::Families;
 use crate::body::Bodies;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::guard::{guard, panicked};
-use crate::limits::Limits;
+use crate::limits::{Limits, TURN_WAIT, USER_AT_ONCE};
 use crate::mail::Mailer;
 use crate::metrics::{self, Metrics};
 use crate::rates::Rates;
 use crate::secret::Secret;
-use crate::store::Store;
-use crate::sync::twins::Twins;
+use crate::store::{IdempotencyKey, Store, UserId};
+use crate::turns::Turns;
 use crate::{account, auth, browse, meta, openapi, sync};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use heyho_records::fault::planted;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi as _;
@@ -32,7 +35,11 @@ pub struct App {
     pub limits: Limits,
     pub access: AccessTokens,
     pub passwords: Passwords,
-    pub twins: Twins,
+    /// Requests with one key.
+    pub twins: Turns<IdempotencyKey>,
+    /// Requests of one user that need the database for more than a lookup.
+    pub users: Turns<UserId>,
+    pub families: Families,
     pub bodies: Bodies,
     pub rates: Rates,
     pub metrics: Metrics,
@@ -52,7 +59,9 @@ impl App {
             clock: clock.clone(),
             access: AccessTokens::new(secret),
             passwords: Passwords::new()?,
-            twins: Twins::default(),
+            twins: Turns::new(1),
+            users: Turns::new(if planted("one-user-takes-all") { 1_000 } else { USER_AT_ONCE }),
+            families: Families::new(secret),
             bodies: Bodies::new(limits),
             rates: Rates::new(limits, clock),
             metrics: Metrics::default(),
@@ -61,6 +70,11 @@ impl App {
             client_ip_header: config.client_ip_header.clone(),
             behind_tls: config.tls.is_some(),
         }))
+    }
+
+    /// Kept while a request of this user is at work in the database.
+    pub async fn turn(&self, user: UserId) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.users.turn(&user, TURN_WAIT).await.ok_or(ApiError::RateLimited { retry_after: 1 })
     }
 }
 

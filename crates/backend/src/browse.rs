@@ -80,6 +80,7 @@ pub async fn list(
     let limit = query.limit.filter(|l| !l.is_empty()).map_or(Ok(DEFAULT_PAGE), |l| limit(&l))?;
     let after =
         query.cursor.filter(|c| !c.is_empty()).map_or_else(|| Ok(Place::start()), |c| from_cursor(&c))?;
+    let _turn = app.turn(caller.user.id).await?;
     let page = app.store.page(PageQuery { user: caller.user.id, kind, after, limit }).await?;
     let next_cursor = page.records.last().filter(|_| page.more).map(|last| to_cursor(&last.place));
     let mut data = Records::default();
@@ -110,6 +111,7 @@ pub async fn delete(
         selection: selection(query)?,
         now: app.clock.now(),
     };
+    let _turn = app.turn(caller.user.id).await?;
     let deleted = app.store.delete_records(deletion).await?;
     Ok(Envelope::of(Deleted { deleted }))
 }

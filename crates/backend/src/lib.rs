@@ -29,6 +29,7 @@ pub mod settings;
 pub mod store;
 mod sync;
 pub mod tls;
+mod turns;
 
 pub use config::{Config, Database};
 
@@ -121,8 +122,7 @@ async fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Secret)> {
             let secret = config.secret.clone().context(
                 "HEYHO_JWT_SECRET is not set; with PostgreSQL it is needed, the same for every node",
             )?;
-            let limits = &config.limits;
-            let store = PostgresStore::open(&url.0, limits.postgres_connections, limits.twin_wait)
+            let store = PostgresStore::open(&url.0, &config.limits)
                 .await
                 .context("opening the PostgreSQL database")?;
             Ok((Arc::new(store), secret))

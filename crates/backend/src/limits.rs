@@ -1,6 +1,6 @@
 //! Every limit and interval of the backend, each with its reason. Nothing else in the crate holds such a number.
 
-use crate::clock::{DAY, MINUTE, Millis, SECOND};
+use crate::clock::{DAY, HOUR, MINUTE, Millis, SECOND};
 use std::time::Duration;
 
 /// Records of one kind in one request: the contract's number, told in `/capabilities`.
@@ -54,6 +54,19 @@ pub const MAX_NAME_CHARS: usize = 200;
 /// that bodies take at most some 0.5 GB, their inflated forms counted.
 pub const LARGE_BODY: usize = 1024 * 1024;
 pub const LARGE_BODIES_AT_ONCE: usize = 4;
+
+/// Requests of one user that are at work in the database at once: of 16 connections to PostgreSQL nobody takes them all,
+/// and batches of one user wait for each other anyway.
+pub const USER_AT_ONCE: usize = 4;
+/// Longer than a few large batches take; who waits longer hears 429.
+pub const TURN_WAIT: Duration = Duration::from_secs(10);
+
+/// Rows that are deleted in one transaction: others write between two of them, and none comes near a statement's time.
+pub const SLICE: usize = 1_000;
+
+/// A refresh token that was spent longer ago is forgotten: its own text proves whose it was, so its use still ends the
+/// session. Far longer than the grace, for nodes whose clocks differ.
+pub const SPENT_TOKEN_LIFE: Millis = HOUR;
 
 /// Rows of `browsing_data` in one answer.
 pub const DEFAULT_PAGE: i64 = 500;
@@ -111,6 +124,8 @@ pub struct Limits {
     pub twin_wait: Duration,
     /// Connections of one node to PostgreSQL: its default of 100 serves five nodes.
     pub postgres_connections: u32,
+    /// Ours take milliseconds; one that hangs must not hold a user's lock for ever.
+    pub statement_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -129,6 +144,7 @@ impl Default for Limits {
             stop_deadline: Duration::from_secs(20),
             twin_wait: Duration::from_secs(5),
             postgres_connections: 16,
+            statement_timeout: Duration::from_secs(30),
         }
     }
 }

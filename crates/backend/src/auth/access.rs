@@ -9,6 +9,8 @@ use crate::limits::ACCESS_TOKEN_LIFE;
 use crate::secret::Secret;
 use crate::store::{SessionId, UserId};
 use anyhow::Context as _;
+use heyho_records::fault::planted;
+use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -78,7 +80,11 @@ impl AccessTokens {
         if decode_header(token).ok()?.kid.as_deref() != Some(&self.kid) {
             return None;
         }
-        let claims = decode::<Claims>(token, &self.verifying, &self.rules).ok()?.claims;
+        let decoded = match planted("any-signature") {
+            true => insecure_decode::<Claims>(token),
+            false => decode::<Claims>(token, &self.verifying, &self.rules),
+        };
+        let claims = decoded.ok()?.claims;
         (now / 1_000 < claims.exp).then_some((UserId(claims.sub), SessionId(claims.sid)))
     }
 }

@@ -192,13 +192,14 @@ pub async fn refresh(
     let text =
         form.refresh_token.ok_or_else(|| ApiError::invalid("refresh_token", "refresh_token is missing"))?;
     let over = ApiError::Unauthorized("the refresh token is not valid, or its session is over");
-    let Some(presented) = RefreshToken::parse(&text) else { return Err(over) };
+    let Some((presented, session)) = app.families.parse(&text) else { return Err(over) };
     let successor = RefreshToken::new()?;
     let now = app.clock.now();
     let rotation = app
         .store
         .rotate(Presented {
             token: presented.hash(),
+            session,
             successor: successor.hash(),
             successor_sealed: presented.seal(&successor),
             now,
@@ -287,7 +288,7 @@ async fn open_session(app: &App, user: User) -> Result<SignedIn, ApiError> {
 fn signed_in(app: &App, user: User, session: SessionId, token: &RefreshToken) -> Result<SignedIn, ApiError> {
     Ok(SignedIn {
         access_token: app.access.issue(user.id, session, app.clock.now()).map_err(ApiError::Internal)?,
-        refresh_token: token.text(),
+        refresh_token: app.families.text(token, session),
         token_type: "Bearer",
         expires_in: ACCESS_TOKEN_LIFE / clock::SECOND,
         user: user.into(),

@@ -36,6 +36,7 @@ pub fn order(a: &Rank, b: &Rank) -> Ordering {
 pub fn decide(held: Option<Held>, arrived: &Rank) -> Decision {
     match held {
         None => Decision::Write,
+        Some(Held::Tombstone) if planted("tombstones-ignored") => Decision::Write,
         Some(Held::Tombstone) => Decision::Keep,
         Some(Held::Row(_)) if planted("last-one-wins") => Decision::Write,
         Some(Held::Row(row)) if row.checksum == arrived.checksum => {

@@ -114,6 +114,6 @@ pub trait Records {
     /// The answer kept under this key, if it is younger than the life of such answers.
     async fn answered(&self, key: &IdempotencyKey, now: Millis) -> Result<Option<Answered>>;
     async fn save(&self, batch: Batch) -> Result<Saved>;
-    /// Deletes what is selected, leaving tombstones under one new version. Returns how many records went.
+    /// Deletes what is selected, leaving tombstones under a new version for each slice. Returns how many records went.
     async fn delete_records(&self, deletion: Deletion) -> Result<u64>;
 }

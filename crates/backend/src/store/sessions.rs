@@ -36,6 +36,8 @@ pub enum SessionEnd {
 #[derive(Debug, Clone)]
 pub struct Presented {
     pub token: TokenHash,
+    /// The session that the token proves to be of: it may have been spent and forgotten.
+    pub session: Option<SessionId>,
     pub successor: TokenHash,
     /// The successor itself, readable only with the presented token.
     pub successor_sealed: [u8; 32],

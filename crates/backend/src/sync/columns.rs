@@ -4,6 +4,7 @@
 //! 64-bit number): the record's text holds the truth, the columns only what can be asked by SQL.
 
 use crate::store::rows::{AggregateColumns, Rank, Row, VisitColumns};
+use heyho_records::fault::planted;
 use heyho_records::json::Json;
 use heyho_records::record::MAX_ID;
 use heyho_records::{Record, time};
@@ -69,7 +70,7 @@ fn row<C>(record: Record, captured_at: Option<i64>, columns: C) -> Row<C> {
         },
         id: record.id,
         captured_at,
-        record: record.text,
+        record: if planted("read-anew") { record.tree.canonical() } else { record.text },
         columns,
     }
 }
@@ -100,16 +101,22 @@ fn whole(tree: &Json, name: &str, scale: f64) -> Option<i64> {
     (value.abs() <= EXACT).then_some(value as i64)
 }
 
+/// A domain as hosts are spelled: in lower case, in punycode, without the dot that may end it. What is no host is only
+/// spelled in lower case.
+pub fn domain(text: &str) -> String {
+    let text = text.trim().trim_matches('.');
+    url::Host::parse(text).map_or_else(|_| text.to_lowercase(), |host| host.to_string())
+}
+
 /// Where the tab was: the keys of `domainDurations`, the current domain, the host of the current address.
 fn domains(tree: &Json) -> Vec<String> {
-    let spelled = |domain: &str| domain.trim_end_matches('.').to_lowercase();
     let timed = match tree.get("domainDurations") {
-        Some(Json::Object(entries)) => entries.iter().map(|(domain, _)| spelled(domain)).collect(),
+        Some(Json::Object(entries)) => entries.iter().map(|(name, _)| domain(name)).collect(),
         _ => Vec::new(),
     };
     let mut all: Vec<String> = timed
         .into_iter()
-        .chain(text(tree, "currentDomain").as_deref().map(spelled))
+        .chain(text(tree, "currentDomain").as_deref().map(domain))
         .chain(text(tree, "currentUrl").as_deref().and_then(host))
         .collect();
     all.sort();
@@ -140,6 +147,22 @@ mod tests {
         assert_eq!(row.columns.current_host.as_deref(), Some("www.example.com"));
         assert_eq!(row.record, given);
         assert_eq!(row.id, "agg_1700000000000_5");
+    }
+
+    #[test]
+    fn a_domain_has_one_spelling() {
+        for (given, spelled) in [
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("xn--bcher-kva.example.", "xn--bcher-kva.example"),
+            ("Example.COM", "example.com"),
+            ("no host at all", "no host at all"),
+            ("", ""),
+        ] {
+            assert_eq!(domain(given), spelled);
+        }
+        let given = r#"{"startTime":1,"tabId":5,"domainDurations":{"Bücher.example":1,"xn--bcher-kva.example":2},"currentDomain":"bücher.example."}"#;
+        let row = aggregate(Record::read(Kind::TabAggregate, given).unwrap());
+        assert_eq!(row.columns.domains, r#"["xn--bcher-kva.example"]"#);
     }
 
     #[test]

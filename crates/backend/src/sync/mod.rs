@@ -5,4 +5,3 @@ pub mod describe;
 pub mod request;
 pub mod routes;
 pub mod strict;
-pub mod twins;

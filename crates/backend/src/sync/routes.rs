@@ -125,6 +125,7 @@ async fn save(
         }
     }
 
+    let _place = app.turn(caller.user.id).await?;
     let read = move || (request::read(form, &body.bytes), body.into_turn());
     // a large batch keeps its turn until it is saved
     let (accepted, _large) =

@@ -12,6 +12,7 @@ on_each_store!(
     a_token_is_spent_once_and_its_use_again_ends_the_family,
     a_session_ends_with_its_time_its_end_and_a_new_password,
     one_token_presented_at_once_has_one_successor,
+    a_spent_token_that_was_forgotten_still_ends_the_family,
     an_account_that_is_deleted_leaves_nothing,
     an_account_that_is_deleted_while_its_batches_arrive_leaves_nothing,
 );
@@ -30,8 +31,20 @@ async fn open(asked: &Asked, user: UserId, n: u8) -> SessionId {
 }
 
 async fn rotate(asked: &Asked, token: u8, successor: u8, now: i64) -> Rotation {
+    rotate_of(asked, None, token, successor, now).await
+}
+
+/// With a token that proves its session.
+async fn rotate_of(
+    asked: &Asked,
+    session: Option<SessionId>,
+    token: u8,
+    successor: u8,
+    now: i64,
+) -> Rotation {
     let presented = Presented {
         token: hash(token),
+        session,
         successor: hash(successor),
         successor_sealed: hash(successor ^ 0xff),
         now,
@@ -113,6 +126,32 @@ async fn one_token_presented_at_once_has_one_successor(asked: Asked) {
     let rotated = rotations.iter().filter(|r| matches!(r, Rotation::Rotated { .. })).count();
     let again = rotations.iter().filter(|r| matches!(r, Rotation::Again { .. })).count();
     assert_eq!((rotated, again), (1, 15));
+}
+
+async fn a_spent_token_that_was_forgotten_still_ends_the_family(asked: Asked) {
+    const HOUR: i64 = 60 * 60 * 1_000;
+    let ada = asked.user().await;
+    let session = open(&asked, ada, 1).await;
+    for n in 1..6 {
+        let presented = Presented {
+            token: hash(n),
+            session: Some(session),
+            successor: hash(n + 1),
+            successor_sealed: hash(0),
+            now: NOW,
+            expires_at: NOW + 100 * HOUR,
+        };
+        assert!(matches!(asked.store.rotate(presented).await.unwrap(), Rotation::Rotated { .. }));
+    }
+    assert_eq!(asked.store.purge(NOW + HOUR - 1).await.unwrap(), 0);
+    assert_eq!(asked.store.purge(NOW + HOUR).await.unwrap(), 5);
+    assert!(alive(&asked, session, NOW + HOUR).await);
+    // one that proves nothing is nobody's
+    assert_eq!(rotate(&asked, 2, 99, NOW + HOUR).await, Rotation::Unknown);
+    assert!(alive(&asked, session, NOW + HOUR).await);
+    assert_eq!(rotate_of(&asked, Some(session), 2, 99, NOW + HOUR).await, Rotation::Reused);
+    assert!(!alive(&asked, session, NOW + HOUR).await);
+    assert_eq!(rotate_of(&asked, Some(session), 3, 99, NOW + HOUR).await, Rotation::Unknown);
 }
 
 async fn an_account_that_is_deleted_leaves_nothing(asked: Asked) {

@@ -11,6 +11,8 @@ mod deletion;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod long;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 #[path = "../support/postgres.rs"]

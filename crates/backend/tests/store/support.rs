@@ -1,5 +1,6 @@
 //! Stores to ask, and rows to give them.
 
+use heyho_backend::limits::Limits;
 use heyho_backend::store::postgres::PostgresStore;
 use heyho_backend::store::rows::{AggregateColumns, Rank, Row, VisitColumns};
 use heyho_backend::store::sqlite::SqliteStore;
@@ -10,7 +11,6 @@ use heyho_backend::store::{
 use heyho_records::complete::Completeness;
 use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// Makes one test a store of each function named: `fn name(asked: Asked)`.
 macro_rules! on_each_store {
@@ -39,6 +39,11 @@ pub(crate) use on_each_store;
 
 pub const NOW: i64 = 1_795_176_000_000;
 
+/// Of a small PostgreSQL.
+pub fn limits() -> Limits {
+    Limits { postgres_connections: 6, ..Limits::default() }
+}
+
 /// A store, empty at first.
 pub struct Asked {
     pub store: Box<dyn Store>,
@@ -54,8 +59,11 @@ impl Asked {
 
     pub async fn postgres() -> Option<Asked> {
         let url = crate::postgres::new_database().await?;
-        let store = PostgresStore::open(&url, 6, Duration::from_secs(5)).await.unwrap();
-        Some(Asked { store: Box::new(store), _folder: tempfile::tempdir().unwrap() })
+        Some(Asked::of(Box::new(PostgresStore::open(&url, &limits()).await.unwrap())))
+    }
+
+    pub fn of(store: Box<dyn Store>) -> Asked {
+        Asked { store, _folder: tempfile::tempdir().unwrap() }
     }
 
     /// Somebody new.

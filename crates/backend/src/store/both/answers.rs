@@ -1,9 +1,9 @@
 //! What goes with a batch beside its records, in SQL that both databases read: the answer under its key, the device,
 //! and forgetting what is past its time.
 
-use super::{Connection, Tx};
+use super::{Connection, This, Tx};
 use crate::clock::Millis;
-use crate::limits::IDEMPOTENCY_LIFE;
+use crate::limits::{IDEMPOTENCY_LIFE, SPENT_TOKEN_LIFE};
 use crate::store::{Answered, IdempotencyKey, Result, UserId};
 use heyho_records::fault::planted;
 
@@ -35,6 +35,9 @@ pub(super) async fn answered(
     .bind(now - IDEMPOTENCY_LIFE)
     .fetch_optional(connection)
     .await?;
+    if planted("keys-ignored") {
+        return Ok(None);
+    }
     found.map(Answered::try_from).transpose()
 }
 
@@ -77,16 +80,25 @@ pub(super) async fn note_device(tx: &mut Tx, user: UserId, device: &str, now: Mi
     Ok(())
 }
 
-/// Forgets what is past its time; how many rows went.
-pub(super) async fn forget(tx: &mut Tx, now: Millis) -> Result<u64> {
-    let answers = sqlx::query("DELETE FROM idempotency_keys WHERE answered_at <= $1")
-        .bind(now - IDEMPOTENCY_LIFE)
-        .execute(&mut **tx)
-        .await?;
-    let codes = sqlx::query("DELETE FROM codes WHERE expires_at <= $1").bind(now).execute(&mut **tx).await?;
-    let sessions = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1 OR ended_at <= $1")
-        .bind(now)
-        .execute(&mut **tx)
-        .await?;
-    Ok(answers.rows_affected() + codes.rows_affected() + sessions.rows_affected())
+const PAST: [&str; 4] = [
+    "DELETE FROM idempotency_keys WHERE (user_id, method, path, key) IN (
+         SELECT user_id, method, path, key FROM idempotency_keys WHERE answered_at <= $1 LIMIT $2)",
+    "DELETE FROM codes WHERE (user_id, purpose) IN (
+         SELECT user_id, purpose FROM codes WHERE expires_at <= $1 LIMIT $2)",
+    "DELETE FROM sessions WHERE id IN (
+         SELECT id FROM sessions WHERE expires_at <= $1 OR ended_at <= $1 LIMIT $2)",
+    "DELETE FROM refresh_tokens WHERE hash IN (
+         SELECT hash FROM refresh_tokens WHERE names_session AND spent_at <= $1 LIMIT $2)",
+];
+
+impl This {
+    /// Forgets what is past its time; how many rows went.
+    pub(super) async fn forget(&self, now: Millis) -> Result<u64> {
+        self.finish_ends().await?;
+        let mut forgotten = 0;
+        for (sql, until) in PAST.into_iter().zip([now - IDEMPOTENCY_LIFE, now, now, now - SPENT_TOKEN_LIFE]) {
+            forgotten += self.in_slices(sql, until).await?;
+        }
+        Ok(forgotten)
+    }
 }

@@ -7,6 +7,7 @@ use crate::store::{
     NewSession, Presented, Result, Rotation, SessionEnd, SessionId, Sessions, TokenHash, User, UserId, fixed,
 };
 use async_trait::async_trait;
+use heyho_records::fault::planted;
 
 #[async_trait]
 impl Sessions for This {
@@ -52,7 +53,17 @@ impl Sessions for This {
         .bind(now)
         .fetch_optional(&mut *tx)
         .await?;
-        let Some(known) = known else { return Ok(Rotation::Unknown) };
+        let Some(known) = known else {
+            // spent so long ago that it was forgotten
+            let alive = presented.session.filter(|_| !planted("forgotten-forgiven"));
+            if let Some(session) = alive
+                && end(&mut tx, session, SessionEnd::RefreshTokenReused, now).await?
+            {
+                tx.commit().await?;
+                return Ok(Rotation::Reused);
+            }
+            return Ok(Rotation::Unknown);
+        };
         let session = known.session_id;
         if known.spent_at.is_none() {
             spend(&mut tx, session, &presented).await?;
@@ -104,23 +115,29 @@ async fn spend(tx: &mut Tx, session: SessionId, presented: &Presented) -> Result
 }
 
 async fn issue(tx: &mut Tx, session: SessionId, token: &TokenHash, now: Millis) -> Result<()> {
-    sqlx::query("INSERT INTO refresh_tokens (hash, session_id, issued_at) VALUES ($1, $2, $3)")
-        .bind(&token[..])
-        .bind(session)
-        .bind(now)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO refresh_tokens (hash, session_id, issued_at, names_session) VALUES ($1, $2, $3, TRUE)",
+    )
+    .bind(&token[..])
+    .bind(session)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
-async fn end(tx: &mut Tx, session: SessionId, why: SessionEnd, now: Millis) -> Result<()> {
-    sqlx::query("UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL")
-        .bind(now)
-        .bind(why as i64)
-        .bind(session)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+/// False: it was over already.
+async fn end(tx: &mut Tx, session: SessionId, why: SessionEnd, now: Millis) -> Result<bool> {
+    let ended = sqlx::query(
+        "UPDATE sessions SET ended_at = $1, end_reason = $2
+         WHERE id = $3 AND ended_at IS NULL AND expires_at > $1",
+    )
+    .bind(now)
+    .bind(why as i64)
+    .bind(session)
+    .execute(&mut **tx)
+    .await?;
+    Ok(ended.rows_affected() > 0)
 }
 
 pub(super) async fn end_all(

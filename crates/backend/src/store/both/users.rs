@@ -1,6 +1,6 @@
 //! People, in SQL that both databases read.
 
-use super::{This, Tx, lock_user, sessions};
+use super::{This, Tx, sessions};
 use crate::clock::Millis;
 use crate::store::{
     AccountData, Created, Credentials, NewUser, PasswordHash, Result, SessionEnd, SessionId, UserId, Users,
@@ -61,12 +61,7 @@ impl Users for This {
     }
 
     async fn delete_user(&self, user: UserId) -> Result<()> {
-        let mut tx = self.begin_long().await?;
-        lock_user(&mut tx, user).await?;
-        // the foreign keys take everything else with it
-        sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(())
+        self.end_account(user).await
     }
 
     async fn account(&self, user: UserId) -> Result<Option<AccountData>> {

@@ -10,7 +10,7 @@
 //!
 //! [`Limits::twin_wait`]: crate::limits::Limits
 
-mod delete;
+mod mark;
 mod rows;
 mod save;
 
@@ -20,6 +20,9 @@ mod answers;
 #[path = "../both/codes.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod codes;
+#[path = "../both/delete.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod delete;
 #[path = "../both/feed.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod feed;
@@ -31,12 +34,15 @@ mod sessions;
 mod users;
 
 use super::*;
+use crate::limits::Limits;
+use mark::mark;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::str::FromStr as _;
 use std::time::Duration;
 
 use PostgresStore as This;
+type Db = sqlx::Postgres;
 type Connection = sqlx::PgConnection;
 type Tx = sqlx::Transaction<'static, sqlx::Postgres>;
 
@@ -47,31 +53,24 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    pub async fn open(url: &str, connections: u32, twin_wait: Duration) -> Result<PostgresStore> {
+    pub async fn open(url: &str, limits: &Limits) -> Result<PostgresStore> {
+        let statement_timeout = format!("{}ms", limits.statement_timeout.as_millis());
         let options = PgConnectOptions::from_str(url)?.application_name("heyho-backend").options([
-            // ours take milliseconds; one that hangs must not hold the user's lock for ever
-            ("statement_timeout", "30s"),
+            ("statement_timeout", statement_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "30s"),
         ]);
         let pool = PgPoolOptions::new()
-            .max_connections(connections)
+            .max_connections(limits.postgres_connections)
             .acquire_timeout(Duration::from_secs(10))
             .connect_with(options)
             .await?;
         sqlx::migrate!("migrations/postgres").run(&pool).await?;
-        Ok(PostgresStore { pool, twin_wait })
+        Ok(PostgresStore { pool, twin_wait: limits.twin_wait })
     }
 
     /// A transaction that writes.
     async fn begin(&self) -> Result<Tx> {
         Ok(self.pool.begin().await?)
-    }
-
-    /// One that may take longer than any other: a large account's end.
-    async fn begin_long(&self) -> Result<Tx> {
-        let mut tx = self.begin().await?;
-        sqlx::query("SET LOCAL statement_timeout = '10min'").execute(&mut *tx).await?;
-        Ok(tx)
     }
 
     /// Reads of one moment.
@@ -95,6 +94,23 @@ async fn lock_session(tx: &mut Tx, token: &TokenHash) -> Result<()> {
     Ok(())
 }
 
+/// Only for what is one statement by nature: marking what goes, the end of all sessions of an account.
+async fn may_take_long(tx: &mut Tx) -> Result<()> {
+    sqlx::query("SET LOCAL statement_timeout = '10min'").execute(&mut **tx).await?;
+    Ok(())
+}
+
+const AMONG: &str = "= ANY($1)";
+
+fn ids(ids: Vec<i64>) -> Vec<i64> {
+    ids
+}
+
+/// A version for what is not a batch; holds the user's lock until the commit. None if the user is gone.
+async fn new_version(tx: &mut Tx, user: UserId) -> Result<Option<i64>> {
+    Ok(save::change(tx, user, true).await?.map(|feed| feed.version))
+}
+
 /// Waits for the batches of a user that are under way; those that come later wait, and find nobody.
 async fn lock_user(tx: &mut Tx, user: UserId) -> Result<()> {
     save::lock(tx, user).await.map(drop)
@@ -108,9 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn purge(&self, now: Millis) -> Result<u64> {
-        let mut tx = self.begin().await?;
-        let gone = answers::forget(&mut tx, now).await?;
-        tx.commit().await?;
+        let gone = self.forget(now).await?;
         Ok(gone)
     }
 

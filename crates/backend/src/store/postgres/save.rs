@@ -53,7 +53,7 @@ impl Records for PostgresStore {
     }
 
     async fn delete_records(&self, deletion: Deletion) -> Result<u64> {
-        self.delete(deletion).await
+        self.delete(&deletion).await
     }
 }
 

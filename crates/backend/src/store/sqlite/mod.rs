@@ -6,7 +6,7 @@
 //! - Another process may share the file (a copy for a backup, `sqlite3`): `busy_timeout` covers it. The migration
 //!   runs under a file lock, because SQLite has none of its own for that.
 
-mod delete;
+mod mark;
 mod save;
 
 #[path = "../both/answers.rs"]
@@ -15,6 +15,9 @@ mod answers;
 #[path = "../both/codes.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod codes;
+#[path = "../both/delete.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod delete;
 #[path = "../both/feed.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod feed;
@@ -27,6 +30,8 @@ mod users;
 
 use super::*;
 use crate::secret::private;
+use mark::mark;
+use save::new_version;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -48,6 +53,7 @@ pub struct SqliteStore {
 }
 
 use SqliteStore as This;
+type Db = sqlx::Sqlite;
 type Connection = sqlx::SqliteConnection;
 type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
 
@@ -85,11 +91,6 @@ impl SqliteStore {
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    /// One that may take long: here there is no bound on any.
-    async fn begin_long(&self) -> Result<Tx> {
-        self.begin().await
-    }
-
     /// Reads of one moment.
     async fn snapshot(&self) -> Result<Tx> {
         Ok(self.read.begin().await?)
@@ -107,6 +108,18 @@ async fn lock_session(_tx: &mut Tx, _token: &TokenHash) -> Result<()> {
 
 async fn lock_user(_tx: &mut Tx, _user: UserId) -> Result<()> {
     Ok(())
+}
+
+/// There is no bound on any.
+async fn may_take_long(_tx: &mut Tx) -> Result<()> {
+    Ok(())
+}
+
+/// A list of ids travels as one JSON text.
+const AMONG: &str = "IN (SELECT value FROM json_each($1))";
+
+fn ids(ids: Vec<i64>) -> String {
+    serde_json::json!(ids).to_string()
 }
 
 fn make_file(path: &Path) -> Result<()> {
@@ -171,9 +184,7 @@ impl Store for SqliteStore {
     }
 
     async fn purge(&self, now: Millis) -> Result<u64> {
-        let mut tx = self.begin().await?;
-        let gone = answers::forget(&mut tx, now).await?;
-        tx.commit().await?;
+        let gone = self.forget(now).await?;
         // gives what deletions freed back to the file system, a little at a time; must be stepped to its end
         sqlx::query("PRAGMA incremental_vacuum(1000)").fetch_all(&self.write).await?;
         Ok(gone)

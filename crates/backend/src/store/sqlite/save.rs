@@ -73,7 +73,8 @@ impl Records for SqliteStore {
         let visits = sort(&batch.visits, &held(&mut tx, batch.user, &batch.visits).await?);
         let aggregates = sort(&batch.aggregates, &held(&mut tx, batch.user, &batch.aggregates).await?);
         if !(visits.write.is_empty() && aggregates.write.is_empty()) {
-            version = next_version(&mut tx, batch.user).await?;
+            let Some(next) = new_version(&mut tx, batch.user).await? else { return Ok(Saved::NoSuchUser) };
+            version = next;
             write(&mut tx, &batch, version, &visits.write).await?;
             link_waiting(&mut tx, batch.user, &visits.write).await?;
             write(&mut tx, &batch, version, &aggregates.write).await?;
@@ -89,7 +90,7 @@ impl Records for SqliteStore {
     }
 
     async fn delete_records(&self, deletion: Deletion) -> Result<u64> {
-        self.delete(deletion).await
+        self.delete(&deletion).await
     }
 }
 
@@ -101,11 +102,12 @@ async fn feed(tx: &mut Tx, user: UserId) -> Result<Option<(i64, String)>> {
     Ok(row)
 }
 
-pub(super) async fn next_version(tx: &mut Tx, user: UserId) -> Result<i64> {
+/// None if there is no such user.
+pub(super) async fn new_version(tx: &mut Tx, user: UserId) -> Result<Option<i64>> {
     let version =
         sqlx::query_scalar("UPDATE feeds SET version = version + 1 WHERE user_id = $1 RETURNING version")
             .bind(user)
-            .fetch_one(&mut **tx)
+            .fetch_optional(&mut **tx)
             .await?;
     Ok(version)
 }

@@ -1,0 +1,40 @@
+//! Which rows a deletion means, in PostgreSQL's spelling.
+
+use super::delete::Marked;
+use super::*;
+use heyho_records::Kind;
+use sqlx::AssertSqlSafe;
+
+const VISITS_OF_A_DOMAIN: &str = "SELECT row_id FROM page_visits
+     WHERE user_id = $1 AND (host = $2 OR right(host, length($2) + 1) = '.' || $2)";
+const VISITS_OF_A_TIME: &str =
+    "SELECT row_id FROM page_visits WHERE user_id = $1 AND visited_at >= $2 AND visited_at < $3";
+const AGGREGATES_OF_A_DOMAIN: &str = "EXISTS (
+     SELECT 1 FROM jsonb_array_elements_text(domains::jsonb) AS d
+     WHERE d = $2 OR right(d, length($2) + 1) = '.' || $2)";
+const AGGREGATES_OF_A_TIME: &str = "coalesce(started_at, last_active_at, closed_at) < $3
+     AND coalesce(greatest(started_at, last_active_at), closed_at) >= $2";
+
+/// Those of aggregates before those of visits.
+pub(super) async fn mark(tx: &mut Tx, deletion: &Deletion) -> Result<Vec<Marked>> {
+    let (visits, aggregates) = match &deletion.selection {
+        Selection::Domain(_) => (VISITS_OF_A_DOMAIN, AGGREGATES_OF_A_DOMAIN),
+        Selection::Between { .. } => (VISITS_OF_A_TIME, AGGREGATES_OF_A_TIME),
+    };
+    let aggregates = format!(
+        "SELECT row_id FROM tab_aggregates
+         WHERE user_id = $1 AND (page_visit_row IN ({visits}) OR ({aggregates})) ORDER BY row_id"
+    );
+    let visits = format!("{visits} ORDER BY row_id");
+    let mut marked = Vec::new();
+    for (kind, sql) in [(Kind::TabAggregate, aggregates), (Kind::PageVisit, visits)] {
+        let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(deletion.user);
+        let query = match &deletion.selection {
+            Selection::Domain(domain) => query.bind(domain),
+            Selection::Between { from, to } => query.bind(from).bind(to),
+        };
+        let rows: Vec<i64> = query.fetch_all(&mut **tx).await?;
+        marked.extend(rows.into_iter().map(|row| (kind, row)));
+    }
+    Ok(marked)
+}
