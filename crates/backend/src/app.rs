@@ -7,7 +7,7 @@ use crate::body::Bodies;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::guard::{guard, panicked};
+use crate::guard::{admit, guard};
 use crate::limits::{Limits, TURN_WAIT, USER_AT_ONCE};
 use crate::mail::Mailer;
 use crate::metrics::{self, Metrics};
@@ -22,7 +22,6 @@ use axum::{Json, Router, middleware};
 use heyho_records::fault::planted;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -84,11 +83,9 @@ pub fn router(app: Shared, cors_origins: &[HeaderValue]) -> Router {
         .route("/api/v1/openapi.json", get(async move || Json(document)))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    let router = router.layer(middleware::from_fn_with_state(app.clone(), admit));
     let router = if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) };
-    router
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), guard))
-        .with_state(app)
+    router.layer(middleware::from_fn_with_state(app.clone(), guard)).with_state(app)
 }
 
 /// The handlers, and the document their annotations make.
@@ -119,6 +116,8 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             header::CONTENT_TYPE,
             header::CONTENT_ENCODING,
             name("idempotency-key"),
+            name("x-idempotency-key"),
+            name("x-request-id"),
             name("x-device-id"),
         ])
         .expose_headers([header::RETRY_AFTER, name("x-idempotent-replay"), name("x-request-id")])

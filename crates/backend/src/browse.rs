@@ -11,6 +11,7 @@ use crate::error::ApiError;
 use crate::limits::{DEFAULT_PAGE, MAX_PAGE};
 use crate::openapi::{Common, ErrorBody, SignedInOnly};
 use crate::store::{Deletion, PageQuery, Place, Selection, StoredRecord};
+use crate::sync::columns;
 use crate::sync::routes::device_header;
 use axum::Json as Answer;
 use axum::extract::rejection::QueryRejection;
@@ -29,7 +30,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct ListQuery {
     /// `pageVisit` or `tabAggregate`; without it both.
     kind: Option<String>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the page before, or the `cursor` of the last one.
     cursor: Option<String>,
     /// 1 to 1,000.
     limit: Option<String>,
@@ -56,7 +57,12 @@ pub struct Deleted {
 pub struct Page {
     success: bool,
     data: Records,
+    /// Null: this was the last page.
     next_cursor: Option<String>,
+    /// Where this page ends. Sent as `cursor` later, it brings what was stored or changed since, nothing twice.
+    cursor: String,
+    /// The life of the feed: with another one, cursors from before mean nothing and a reader starts over.
+    feed_epoch: String,
 }
 
 #[derive(Serialize, Default, ToSchema)]
@@ -81,8 +87,10 @@ pub async fn list(
     let after =
         query.cursor.filter(|c| !c.is_empty()).map_or_else(|| Ok(Place::start()), |c| from_cursor(&c))?;
     let _turn = app.turn(caller.user.id).await?;
-    let page = app.store.page(PageQuery { user: caller.user.id, kind, after, limit }).await?;
-    let next_cursor = page.records.last().filter(|_| page.more).map(|last| to_cursor(&last.place));
+    let page = app.store.page(PageQuery { user: caller.user.id, kind, after: after.clone(), limit }).await?;
+    let feed_epoch = page.epoch.ok_or(ApiError::Unauthorized("the account no longer exists"))?;
+    let cursor = to_cursor(page.records.last().map_or(&after, |last| &last.place));
+    let next_cursor = page.more.then(|| cursor.clone());
     let mut data = Records::default();
     for stored in page.records {
         let list = match stored.kind {
@@ -91,7 +99,7 @@ pub async fn list(
         };
         list.push(with_version(&stored)?);
     }
-    Ok(Answer(Page { success: true, data, next_cursor }))
+    Ok(Answer(Page { success: true, data, next_cursor, cursor, feed_epoch }))
 }
 
 /// Deletes the records of a domain, or of a time. They are not stored again when they arrive again.
@@ -139,9 +147,10 @@ fn selection(query: DeleteQuery) -> Result<Selection, ApiError> {
 /// A host in the spelling of the stored ones.
 fn domain(text: &str) -> Result<String, ApiError> {
     let text = text.strip_prefix("*.").unwrap_or(text).trim_matches('.');
-    url::Host::parse(text)
-        .map(|host| host.to_string())
-        .map_err(|_| ApiError::invalid("domain", "domain must be a host such as example.com"))
+    match url::Host::parse(text) {
+        Ok(_) => Ok(columns::domain(text)),
+        Err(_) => Err(ApiError::invalid("domain", "domain must be a host such as example.com")),
+    }
 }
 
 fn moment(field: &'static str, text: &str) -> Result<i64, ApiError> {
@@ -168,7 +177,7 @@ fn to_cursor(place: &Place) -> String {
 }
 
 fn from_cursor(text: &str) -> Result<Place, ApiError> {
-    let bad = || ApiError::invalid("cursor", "cursor must be a next_cursor of an earlier answer");
+    let bad = || ApiError::invalid("cursor", "cursor must be a cursor of an earlier answer");
     let bytes = B64.decode(text).map_err(|_| bad())?;
     let (version, kind, id, source): (i64, i64, String, String) =
         serde_json::from_slice(&bytes).map_err(|_| bad())?;

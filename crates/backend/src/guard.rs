@@ -1,15 +1,20 @@
-//! What surrounds every request: its id, its client's bucket, the log line, the counters, the security headers.
+//! What surrounds every request: its id, the log line, the counters, the security headers ([`guard`], outermost); then,
+//! inside of CORS, so that a page may read these answers too, its client's bucket and what panics ([`admit`]).
 //!
 //! The log holds the route's pattern, the status and the time; no address, no query, no e-mail, no record.
 
 use crate::app::Shared;
 use crate::clock;
 use crate::error::ApiError;
+use crate::sync::routes::BATCHES;
+use axum::Extension;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 use tracing::Instrument as _;
 
@@ -36,10 +41,7 @@ pub async fn guard(
     request.extensions_mut().insert(ClientIp(ip));
 
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
-    let mut response = match app.rates.network(ip) {
-        Ok(()) => next.run(request).instrument(span.clone()).await,
-        Err(limited) => limited.into_response(),
-    };
+    let mut response = next.run(request).instrument(span.clone()).await;
 
     let status = response.status();
     let seconds = started.elapsed().as_secs_f64();
@@ -105,14 +107,32 @@ fn client_ip(headers: &HeaderMap, trusted: Option<&HeaderName>, peer: SocketAddr
         .unwrap_or(peer.ip())
 }
 
-/// A handler that panicked: the client hears of a failure, the log of the rest.
-pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let what = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a text");
-    ApiError::Internal(anyhow::anyhow!("panic: {what}")).into_response()
+/// Lets a request in if its network's bucket does. Of a handler that panicked the client hears of a failure, the log the
+/// rest.
+pub async fn admit(
+    State(app): State<Shared>,
+    Extension(ClientIp(ip)): Extension<ClientIp>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Err(limited) = app.rates.network(ip) {
+        return limited.into_response();
+    }
+    let served = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    served.unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a text");
+        let error = ApiError::Internal(anyhow::anyhow!("panic: {what}"));
+        if !route.is_some_and(|route| BATCHES.contains(&route.as_str())) {
+            return error.into_response();
+        }
+        app.metrics.batch("failed");
+        error.of_a_batch().into_response()
+    })
 }
 
 #[cfg(test)]
@@ -130,6 +150,41 @@ mod tests {
         assert_eq!(client_ip(&headers, Some(&name), peer).to_string(), "198.51.100.7");
         headers.insert(&name, "nonsense".parse().unwrap());
         assert_eq!(client_ip(&headers, Some(&name), peer), peer.ip());
+    }
+
+    /// Over the real layers: what panics on a route of batches is what any other failure of a batch is.
+    #[tokio::test]
+    async fn a_panic_is_a_failure_like_any_other() {
+        use crate::store::sqlite::SqliteStore;
+        use crate::{Config, Database, secret::Secret};
+        use axum::routing::post;
+        use axum::{Router, middleware};
+        use tower::ServiceExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("x.db")).await.unwrap();
+        let config = Config::new(Database::Sqlite("unused".into()));
+        let app =
+            crate::app::App::new(std::sync::Arc::new(store), &Secret::from_bytes([1; 32]), &config).unwrap();
+        async fn panics() -> Response {
+            panic!("a secret detail")
+        }
+        let routes = BATCHES.iter().fold(Router::new(), |router, path| router.route(path, post(panics)));
+        let router =
+            routes.route("/other", post(panics)).layer(middleware::from_fn_with_state(app.clone(), admit));
+        let router = router.layer(middleware::from_fn_with_state(app.clone(), guard)).with_state(app);
+        for path in BATCHES.into_iter().chain(["/other"]) {
+            let peer: SocketAddr = "192.0.2.1:5".parse().unwrap();
+            let request =
+                Request::post(path).extension(ConnectInfo(peer)).body(axum::body::Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 500);
+            assert!(response.headers().contains_key(REQUEST_ID));
+            let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let code = if path == "/other" { "INTERNAL_ERROR" } else { "SYNC_FAILED" };
+            assert_eq!((&body["success"], body["code"].as_str()), (&serde_json::json!(false), Some(code)));
+            assert!(!body.to_string().contains("secret detail"));
+        }
     }
 
     #[test]

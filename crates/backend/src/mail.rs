@@ -9,6 +9,7 @@ use crate::limits::{MAIL_PAUSES, MAIL_TIMEOUT, MAILS_AT_ONCE, MAILS_WAITING};
 use anyhow::{Context as _, bail};
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
+use lettre::transport::smtp::AsyncSmtpTransportBuilder;
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use std::time::Duration;
@@ -53,7 +54,19 @@ impl MailSetting {
                 "the sender {from:?} is no address; HeyHo <no-reply@example.org> is accepted, for example"
             )
         })?;
-        Ok(MailSetting { url: url.into(), from })
+        let setting = MailSetting { url: url.into(), from };
+        setting.transport()?;
+        Ok(setting)
+    }
+}
+
+impl MailSetting {
+    fn transport(&self) -> anyhow::Result<AsyncSmtpTransportBuilder> {
+        // its error may repeat the password
+        Smtp::from_url(&self.url).ok().context(
+            "the SMTP server's URL cannot be used; smtps://USER:PASSWORD@HOST is accepted, user and password as \
+             percent-encoded UTF-8",
+        )
     }
 }
 
@@ -76,9 +89,8 @@ enum Sent {
 
 impl Mailer {
     pub fn new(setting: &MailSetting) -> anyhow::Result<Mailer> {
-        let smtp = Smtp::from_url(&setting.url)
-            .ok()
-            .context("the SMTP server's URL cannot be used")?
+        let smtp = setting
+            .transport()?
             .hello_name(ClientId::Domain(setting.from.email.domain().to_owned()))
             .timeout(Some(MAIL_TIMEOUT))
             .build();

@@ -76,6 +76,8 @@ pub struct Tombstone {
 pub struct Page {
     pub records: Vec<StoredRecord>,
     pub more: bool,
+    /// The life of the feed that the places belong to. None: there is no such user.
+    pub epoch: Option<String>,
 }
 
 #[async_trait]
@@ -128,5 +130,5 @@ pub(super) fn merge(kinds: Vec<Gathering>, limit: i64) -> Page {
     records.truncate(fitting);
     // a kind whose bytes were full exactly at its end costs one empty page
     let more = end.is_some() || records.len() < all;
-    Page { records, more }
+    Page { records, more, epoch: None }
 }

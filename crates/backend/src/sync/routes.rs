@@ -18,6 +18,9 @@ use heyho_records::Kind;
 use heyho_records::fault::planted;
 use sha2::{Digest as _, Sha256};
 
+/// The routes that take records.
+pub const BATCHES: [&str; 3] = ["/api/v1/data/sync", "/api/sync/page-visits", "/api/sync/tab-aggregates"];
+
 const REPLAY: HeaderName = HeaderName::from_static("x-idempotent-replay");
 
 /// Not refused by itself: a failure to look the session up is counted and coded like any other of a batch.

@@ -12,7 +12,7 @@ const BATCHES: usize = 5;
 const RECORDS: usize = 20;
 
 /// `HEYHO_KILLS`, else 6.
-fn kills() -> usize {
+pub fn kills() -> usize {
     std::env::var("HEYHO_KILLS").map_or(6, |text| text.parse().expect("HEYHO_KILLS is a number"))
 }
 

@@ -7,15 +7,38 @@ use std::io::Write as _;
 /// Far more than the limits allow to be held at once.
 const BOUND: u64 = 700 * 1024 * 1024;
 
-async fn on_sqlite() -> (Program, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let program = Program::start(&format!("sqlite://{}", folder.path().join("heyho.db").display())).await;
-    (program, folder)
+macro_rules! on_each_store {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let folder = tempfile::tempdir().unwrap();
+                    let url = format!("sqlite://{}", folder.path().join("heyho.db").display());
+                    super::$name(super::Program::start(&url).await).await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    if let Some(url) = crate::postgres::new_database().await {
+                        super::$name(super::Program::start(&url).await).await;
+                    }
+                }
+            )*
+        }
+    };
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_a_megabyte_that_inflates_to_half_a_gigabyte_is_a_413_in_bounded_memory() {
-    let (program, _folder) = on_sqlite().await;
+on_each_store!(
+    half_a_megabyte_that_inflates_to_half_a_gigabyte_is_a_413_in_bounded_memory,
+    a_list_of_thirty_million_is_a_400_in_bounded_memory,
+    a_thousand_records_of_fifty_kilobytes_are_stored_or_named,
+);
+
+async fn half_a_megabyte_that_inflates_to_half_a_gigabyte_is_a_413_in_bounded_memory(program: Program) {
     let token = program.client().register().await;
     // gzip allows members one after another
     let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -40,9 +63,7 @@ async fn half_a_megabyte_that_inflates_to_half_a_gigabyte_is_a_413_in_bounded_me
     assert!(peak < BOUND, "{} MiB", peak / 1024 / 1024);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_of_thirty_million_is_a_400_in_bounded_memory() {
-    let (program, _folder) = on_sqlite().await;
+async fn a_list_of_thirty_million_is_a_400_in_bounded_memory(program: Program) {
     let token = program.client().register().await;
     let gzip = |text: &str| {
         let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -59,9 +80,7 @@ async fn a_list_of_thirty_million_is_a_400_in_bounded_memory() {
     assert!(peak < 300 * 1024 * 1024, "{} MiB", peak / 1024 / 1024);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_records_of_fifty_kilobytes_are_stored_or_named() {
-    let (program, _folder) = on_sqlite().await;
+async fn a_thousand_records_of_fifty_kilobytes_are_stored_or_named(program: Program) {
     let token = program.client().register().await;
     let record = |n: usize, padding: usize| json!({"id": format!("v{n}"), "url": "https://example.com/", "visited_at": 1, "metadata": {"x": "y".repeat(padding)}});
     let fitting: Vec<_> = (0..1_000).map(|n| record(n, 50_000)).collect();

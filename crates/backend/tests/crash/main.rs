@@ -3,6 +3,8 @@
 #![cfg_attr(test, expect(clippy::print_stdout, reason = "the figures of a run"))]
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod document;

@@ -1,6 +1,6 @@
 //! `heyho-backend serve` as a process of its own.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -36,6 +36,16 @@ impl Program {
         (self.child, self.base) = spawn(self.database.clone(), |_| ()).await;
     }
 
+    /// Starts it, kills it that much later whatever it is at, then starts it in earnest.
+    pub async fn start_after_a_kill(database: &str, later: Duration) -> Program {
+        let mut child = command(database).spawn().unwrap();
+        // not a wait for something: the moment of a kill is arbitrary
+        tokio::time::sleep(later).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        Program::start(database).await
+    }
+
     pub fn base(&self) -> &str {
         &self.base
     }
@@ -59,15 +69,20 @@ impl Drop for Program {
     }
 }
 
+fn command(database: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heyho-backend"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("HEYHO_DATABASE_URL", database)
+        .env("HEYHO_JWT_SECRET", "the same for every node of these tests")
+        .env("HEYHO_LOG", std::env::var("HEYHO_TEST_LOG").unwrap_or_else(|_| "off".to_owned()))
+        .stdout(Stdio::piped());
+    command
+}
+
 async fn spawn(database: String, change: impl FnOnce(&mut Command) + Send + 'static) -> (Child, String) {
     tokio::task::spawn_blocking(move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_heyho-backend"));
-        command
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("HEYHO_DATABASE_URL", database)
-            .env("HEYHO_JWT_SECRET", "the same for every node of these tests")
-            .env("HEYHO_LOG", std::env::var("HEYHO_TEST_LOG").unwrap_or_else(|_| "off".to_owned()))
-            .stdout(Stdio::piped());
+        let mut command = command(&database);
         change(&mut command);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -91,6 +106,23 @@ impl Client {
         let request = self.http.post(format!("{}/api/v1/auth/register", self.base)).json(&body);
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
         answer["data"]["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Any request with a JSON body, or without one; None: no whole answer came.
+    pub async fn ask(&self, method: Method, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
+        let mut request =
+            self.http.request(method, format!("{}/api/v1/{path}", self.base)).bearer_auth(token);
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        let text = response.text().await.ok()?;
+        if text.is_empty() {
+            Some((status, Value::Null))
+        } else {
+            Some((status, serde_json::from_str(&text).ok()?))
+        }
     }
 
     /// None: no whole answer came.
@@ -132,4 +164,17 @@ pub fn batch(name: &str, records: usize) -> Vec<u8> {
         .map(|n| json!({"id": format!("{name}-{n}"), "url": "https://example.com/", "visited_at": 1, "title": "x".repeat(500)}))
         .collect();
     json!({"pageVisits": visits}).to_string().into_bytes()
+}
+
+/// A plain look into the database, beside the program.
+pub async fn count(database: &str, sql: &str) -> i64 {
+    use sqlx::Connection as _;
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    if database.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(database).await.unwrap();
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    } else {
+        let mut connection = sqlx::PgConnection::connect(database).await.unwrap();
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    }
 }

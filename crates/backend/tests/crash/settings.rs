@@ -70,6 +70,22 @@ fn an_address_that_is_none_ends_it_before_it_listens() {
 }
 
 #[test]
+fn a_mail_server_that_cannot_be_used_ends_it_before_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    for (url, word) in [
+        ("no url", "smtps://USER:PASSWORD@HOST"),
+        ("https://mail.example.org", "https"),
+        ("smtps://ada:hunter2%ff@mail.example.org", "percent-encoded"),
+        ("smtps://ada%ff:hunter2@mail.example.org", "percent-encoded"),
+    ] {
+        let mail = |command: &mut Command| {
+            command.env("HEYHO_SMTP_URL", url).env("HEYHO_MAIL_FROM", "a@example.org");
+        };
+        refused(folder.path(), "", mail, &[word]);
+    }
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_ends_it_before_it_listens() {
     let folder = tempfile::tempdir().unwrap();
     let made = |name: &str| {

@@ -1,6 +1,8 @@
 //! Registration, sign-in, refresh, sign-out.
 
 use crate::support::{Account, Answer, Backend, on_each_store};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::json;
 
 on_each_store!(
@@ -10,6 +12,8 @@ on_each_store!(
     a_token_ends_with_its_time_and_with_its_session,
     refresh_tokens_rotate_and_a_spent_one_ends_the_family,
     a_lost_refresh_answer_may_be_asked_for_again,
+    a_spent_token_that_was_forgotten_still_ends_its_session,
+    a_token_from_before_tokens_named_their_session_goes_on,
 );
 
 async fn registers_and_signs_in(backend: Backend) {
@@ -111,6 +115,26 @@ async fn a_lost_refresh_answer_may_be_asked_for_again(backend: Backend) {
     backend.clock.advance(1);
     assert_eq!(refresh(&backend, &ada.refresh).await.code(), (401, "UNAUTHORIZED"));
     assert_eq!(refresh(&backend, &lost.refresh).await.code(), (401, "UNAUTHORIZED"));
+}
+
+async fn a_spent_token_that_was_forgotten_still_ends_its_session(backend: Backend) {
+    let first = backend.register("ada@example.org").await;
+    let second = Account::from(&refresh(&backend, &first.refresh).await.ok());
+    backend.execute("DELETE FROM refresh_tokens WHERE spent_at IS NOT NULL").await;
+    assert_eq!(backend.get("/api/v1/auth/me", &second.access).await.status, 200);
+    assert_eq!(refresh(&backend, &first.refresh).await.code(), (401, "UNAUTHORIZED"));
+    assert_eq!(backend.get("/api/v1/auth/me", &second.access).await.code(), (401, "UNAUTHORIZED"));
+    assert_eq!(refresh(&backend, &second.refresh).await.code(), (401, "UNAUTHORIZED"));
+}
+
+async fn a_token_from_before_tokens_named_their_session_goes_on(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    // it was the first 32 bytes alone
+    let bytes = B64.decode(&ada.refresh).unwrap();
+    let next = Account::from(&refresh(&backend, &B64.encode(&bytes[..32])).await.ok());
+    assert!(next.refresh.len() > 43);
+    assert_eq!(backend.get("/api/v1/auth/me", &next.access).await.status, 200);
+    refresh(&backend, &next.refresh).await.ok();
 }
 
 async fn refresh(backend: &Backend, token: &str) -> Answer {

@@ -6,6 +6,7 @@ use serde_json::json;
 on_each_store!(
     pages_are_in_feed_order_and_complete,
     a_page_of_large_records_is_short_and_none_is_missed,
+    a_reader_goes_on_from_the_end,
     bad_questions_are_named,
     capabilities_need_no_sign_in
 );
@@ -67,6 +68,33 @@ async fn a_page_of_large_records_is_short_and_none_is_missed(backend: Backend) {
     assert_eq!(keys.len(), 4 * 32);
     keys.dedup();
     assert_eq!(keys.len(), 4 * 32);
+}
+
+/// With nothing but what the answers said.
+async fn a_reader_goes_on_from_the_end(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let read = async |cursor: &str| {
+        let page = backend.get(&format!("/api/v1/browsing_data?cursor={cursor}"), &ada.access).await.ok();
+        assert!(page["next_cursor"].is_null());
+        let ids =
+            ["page_visits", "tab_aggregates"].map(|kind| page["data"][kind].as_array().unwrap().clone());
+        let ids: Vec<String> = ids.concat().iter().map(|r| r["id"].as_str().unwrap().to_owned()).collect();
+        (ids, page["cursor"].as_str().unwrap().to_owned(), page["feed_epoch"].clone())
+    };
+    let (ids, start, epoch) = read("").await;
+    assert!(ids.is_empty());
+    // one that says nothing of time is in the feed like any other
+    let timeless = json!({"id": "timeless", "page_visit_id": "elsewhere"});
+    let saved = backend.sync(&ada.access, json!([visit("v1"), visit("v2")]), json!([timeless])).await.ok();
+    assert_eq!(saved["feed_epoch"], epoch);
+    let (ids, end, _) = read(&start).await;
+    assert_eq!(ids, ["v1", "v2", "timeless"]);
+    let (ids, still, _) = read(&end).await;
+    assert_eq!((ids.len(), &still), (0, &end));
+    let mut changed = visit("v1");
+    changed["endedAt"] = json!(5);
+    backend.sync(&ada.access, json!([visit("v3"), changed]), json!([])).await.ok();
+    assert_eq!(read(&end).await.0, ["v1", "v3"]);
 }
 
 async fn bad_questions_are_named(backend: Backend) {

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 on_each_store!(
     a_domain_goes_with_what_is_below_it,
+    a_domain_has_one_spelling,
     a_time_goes,
+    what_says_no_start_goes_by_its_last_sign_of_life,
     what_was_deleted_is_not_stored_again,
     bad_requests_delete_nothing
 );
@@ -49,6 +51,52 @@ async fn a_domain_goes_with_what_is_below_it(backend: Backend) {
     assert_eq!(backend.count("SELECT count(*) FROM tombstones WHERE version = 2").await, 7);
     let again = backend.delete("/api/v1/browsing_data?domain=bank.example", &ada.access).await.ok();
     assert_eq!(again["data"]["deleted"], 0);
+}
+
+async fn a_domain_has_one_spelling(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let spellings = ["b\u{fc}cher.example", "xn--bcher-kva.example", "B\u{dc}CHER.example."];
+    for (n, asked) in spellings.into_iter().enumerate() {
+        let visits: Vec<Value> = spellings
+            .iter()
+            .enumerate()
+            .map(|(v, host)| at(&format!("v{n}{v}"), &format!("https://www.{host}/"), START))
+            .collect();
+        let by_key = spellings.iter().enumerate().map(|(a, host)| {
+            json!({"id": format!("a{n}{a}"), "startTime": 1, "tabId": a, "domainDurations": {format!("www.{host}"): 5}})
+        });
+        let current =
+            json!({"id": format!("c{n}"), "startTime": 1, "tabId": 9, "currentDomain": spellings[n]});
+        let aggregates: Vec<Value> = by_key.chain([current]).collect();
+        backend.sync(&ada.access, json!(visits), json!(aggregates)).await.ok();
+        let asked: String = url::form_urlencoded::byte_serialize(asked.as_bytes()).collect();
+        let path = format!("/api/v1/browsing_data?domain={asked}");
+        let answer = backend.delete(&path, &ada.access).await.ok();
+        assert_eq!(answer["data"]["deleted"], 7, "{asked}");
+    }
+    assert!(ids(&backend, &ada.access).await.is_empty());
+}
+
+async fn what_says_no_start_goes_by_its_last_sign_of_life(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let named = |id: &str, more: Value| {
+        let mut record = json!({"id": id, "page_visit_id": "elsewhere"});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let aggregates = json!([
+        named("active", json!({"lastActiveTime": START})),
+        named("closed", json!({"closed_at": START})),
+        named("closed-later", json!({"lastActiveTime": START + 9, "closed_at": START + 20})),
+        named("timeless", json!({})),
+    ]);
+    backend.sync(&ada.access, json!([]), aggregates).await.ok();
+    let path = format!("/api/v1/browsing_data?from={START}&to={}", START + 1);
+    assert_eq!(backend.delete(&path, &ada.access).await.ok()["data"]["deleted"], 2);
+    assert_eq!(ids(&backend, &ada.access).await, ["closed-later", "timeless"]);
+    let path = "/api/v1/browsing_data?from=0";
+    assert_eq!(backend.delete(path, &ada.access).await.ok()["data"]["deleted"], 1);
+    assert_eq!(ids(&backend, &ada.access).await, ["timeless"]);
 }
 
 async fn a_time_goes(backend: Backend) {

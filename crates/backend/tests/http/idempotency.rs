@@ -10,6 +10,8 @@ on_each_store!(
     keys_of_two_users_and_two_paths_are_apart,
     only_a_200_is_kept,
     twins_that_race_have_one_effect,
+    a_twin_that_waits_too_long_hears_409,
+    the_body_is_compared_as_it_reads_inflated,
 );
 
 async fn post(backend: &Backend, token: &str, header: &str, key: &str, body: Value) -> Answer {
@@ -49,6 +51,29 @@ async fn a_key_with_another_body_is_refused(backend: Backend) {
     assert_eq!(long.code(), (400, "VALIDATION_ERROR"));
 }
 
+async fn the_body_is_compared_as_it_reads_inflated(backend: Backend) {
+    use std::io::Write as _;
+    let ada = backend.register("ada@example.org").await;
+    let body = |id: &str| json!({"pageVisits": [visit(id)]}).to_string();
+    let gzip = |text: &str, level: u32| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let post = async |encoding: &'static str, bytes: Vec<u8>| {
+        let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access);
+        let request = request.header("Idempotency-Key", "k").header("content-encoding", encoding);
+        send(request.body(bytes)).await
+    };
+    let first = post("identity", body("v1").into_bytes()).await.ok();
+    for level in [0, 9] {
+        let again = post("gzip", gzip(&body("v1"), level)).await;
+        assert!(again.replayed, "{again:?}");
+        assert_eq!(again.ok(), first);
+    }
+    assert_eq!(post("gzip", gzip(&body("v2"), 9)).await.code(), (422, "IDEMPOTENCY_KEY_REUSED"));
+}
+
 async fn keys_of_two_users_and_two_paths_are_apart(backend: Backend) {
     let ada = backend.register("ada@example.org").await;
     let bob = backend.register("bob@example.org").await;
@@ -83,15 +108,10 @@ async fn twins_that_race_have_one_effect(backend: Backend) {
 }
 
 /// The database is held by somebody else, so the first is still at work when its twin's patience ends.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_twin_that_waits_too_long_hears_409() {
-    use sqlx::Connection as _;
-    let backend =
-        Backend::with(|config| config.limits.twin_wait = std::time::Duration::from_millis(50)).await;
+async fn a_twin_that_waits_too_long_hears_409(mut backend: Backend) {
+    backend.reconfigure(|config| config.limits.twin_wait = std::time::Duration::from_millis(50)).await;
     let ada = backend.register("ada@example.org").await;
-    let url = format!("sqlite://{}", backend.folder().join("heyho.db").display());
-    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let held = backend.hold_writes().await;
 
     let body = json!({"pageVisits": [visit("v1")]});
     let one = post(&backend, &ada.access, "Idempotency-Key", "k", body.clone());
@@ -103,6 +123,6 @@ async fn a_twin_that_waits_too_long_hears_409() {
         futures_util::future::Either::Right((refused, rest)) => (refused, rest),
     };
     assert_eq!(refused.code(), (409, "IDEMPOTENCY_IN_PROGRESS"));
-    held.rollback().await.unwrap();
+    held.release().await;
     assert_eq!(rest.await.ok()["version"], 1);
 }

@@ -62,6 +62,34 @@ async fn a_sign_out_on_one_node_is_one_on_all() {
     assert_eq!(nodes[1].get("/api/v1/auth/me", &ada.access).await.code(), (401, "UNAUTHORIZED"));
 }
 
+/// However many of one user's requests wait in the database, others find a connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_does_not_take_all_connections() {
+    use sqlx::{Connection as _, Executor as _};
+    let Some(backend) = Backend::on_postgres().await else { return };
+    let (ada, bob) = (backend.register("ada@example.org").await, backend.register("bob@example.org").await);
+    let mut beside = sqlx::PgConnection::connect(&backend.database_url()).await.unwrap();
+    let hold = "BEGIN; SELECT 1 FROM feeds JOIN users ON users.id = user_id WHERE email = 'ada@example.org' FOR UPDATE OF feeds";
+    beside.execute(sqlx::raw_sql(hold)).await.unwrap();
+    let waiting = futures_util::future::join_all((0..24).map(|n| async move { n }).map(async |n| {
+        let id = format!("v{}", n.await);
+        backend.sync(&ada.access, json!([visit(&id)]), json!([])).await.ok()
+    }));
+    let others = async {
+        const STUCK: &str = "SELECT count(*) FROM pg_stat_activity \
+                             WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        let stuck = async { while backend.count(STUCK).await < 4 {} };
+        tokio::time::timeout(std::time::Duration::from_secs(60), stuck).await.expect("nothing is stuck");
+        backend.until_under_way(24).await;
+        for n in 0..10 {
+            backend.sync(&bob.access, json!([visit(&format!("b{n}"))]), json!([])).await.ok();
+        }
+        beside.execute("ROLLBACK").await.unwrap();
+    };
+    let (saved, ()) = tokio::join!(waiting, others);
+    assert_eq!(saved.len(), 24);
+}
+
 /// Batches that decide from what they read while others write: the more complete stays, whoever commits last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_versions_of_the_same_records_end_in_the_most_complete() {

@@ -1,20 +1,30 @@
 //! What keeps the backend up and closed on the open internet.
 
-use crate::support::{Backend, send, visit};
+use crate::support::{Backend, aggregate, on_each_store, send, visit};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use heyho_backend::limits::{LARGE_BODIES_AT_ONCE, LARGE_BODY, Rate};
+use heyho_backend::Config;
+use heyho_backend::limits::{LARGE_BODIES_AT_ONCE, LARGE_BODY, Limits, Rate};
 use reqwest::Method;
 use serde_json::json;
-use sqlx::Connection as _;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_too_often_hears_when_to_come_back() {
-    let backend =
-        Backend::with(|config| config.limits.user_requests = Rate { burst: 3, per_minute: 6 }).await;
+on_each_store!(
+    who_asks_too_often_hears_when_to_come_back,
+    guessing_a_password_is_slow_for_one_address_and_for_one_network,
+    a_flood_from_one_network_is_stopped_before_anything_is_read,
+    every_answer_is_closed_to_browsers_and_has_an_id,
+    metrics_count_what_happened_and_name_nobody,
+    methods_that_a_client_makes_up_are_one_series,
+    a_body_that_says_it_is_too_large_is_refused_at_once,
+    large_bodies_count_as_such_until_they_are_saved,
+    stopping_finishes_what_is_under_way,
+);
+
+async fn who_asks_too_often_hears_when_to_come_back(mut backend: Backend) {
+    backend.reconfigure(|config| config.limits.user_requests = Rate { burst: 3, per_minute: 6 }).await;
     let (ada, bob) = (backend.register("ada@example.org").await, backend.register("bob@example.org").await);
     for _ in 0..3 {
         backend.get("/api/v1/auth/me", &ada.access).await.ok();
@@ -31,13 +41,12 @@ async fn who_asks_too_often_hears_when_to_come_back() {
     backend.sync(&ada.access, json!([visit("v")]), json!([])).await.ok();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guessing_a_password_is_slow_for_one_address_and_for_one_network() {
-    let backend = Backend::with(|config| {
+async fn guessing_a_password_is_slow_for_one_address_and_for_one_network(mut backend: Backend) {
+    let few = |config: &mut Config| {
         config.limits.address_sign_ins = Rate { burst: 2, per_minute: 1 };
         config.limits.network_sign_ins = Rate { burst: 4, per_minute: 1 };
-    })
-    .await;
+    };
+    backend.reconfigure(few).await;
     let login = async |email: &str| {
         backend.post("/api/v1/auth/login", json!({"email": email, "password": "guess"})).await.code().0
     };
@@ -50,17 +59,13 @@ async fn guessing_a_password_is_slow_for_one_address_and_for_one_network() {
     assert_eq!(login("a@b.example").await, 401);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_from_one_network_is_stopped_before_anything_is_read() {
-    let backend =
-        Backend::with(|config| config.limits.network_requests = Rate { burst: 2, per_minute: 1 }).await;
+async fn a_flood_from_one_network_is_stopped_before_anything_is_read(mut backend: Backend) {
+    backend.reconfigure(|config| config.limits.network_requests = Rate { burst: 2, per_minute: 1 }).await;
     let health = async || send(backend.request(Method::GET, "/health")).await.status.as_u16();
     assert_eq!([health().await, health().await, health().await], [200, 200, 429]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_is_closed_to_browsers_and_has_an_id() {
-    let backend = Backend::on_sqlite().await;
+async fn every_answer_is_closed_to_browsers_and_has_an_id(mut backend: Backend) {
     for (path, id) in
         [("/health", None), ("/nothing", Some("my-id.1")), ("/api/v1/auth/me", Some("not plain!"))]
     {
@@ -77,16 +82,37 @@ async fn every_answer_is_closed_to_browsers_and_has_an_id() {
         let given = header("x-request-id").unwrap();
         assert_eq!(given == id.unwrap_or_default(), id == Some("my-id.1"), "{given}");
     }
-    let open = Backend::with(|c| c.cors_origins.push("https://app.example.org".parse().unwrap())).await;
-    for (origin, allowed) in [("https://app.example.org", true), ("https://evil.example", false)] {
-        let response = open.request(Method::GET, "/health").header("origin", origin).send().await.unwrap();
-        assert_eq!(response.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+    let open = |config: &mut Config| {
+        config.cors_origins.push("https://app.example.org".parse().unwrap());
+        config.limits.user_requests = Rate { burst: 1, per_minute: 1 };
+        config.limits.network_requests = Rate { burst: 6, per_minute: 1 };
+    };
+    let ada = backend.register("ada@example.org").await;
+    backend.reconfigure(open).await;
+    // the user's bucket is empty after the first, the network's after the last; a refusal is for the page to read too
+    for (n, (origin, allowed)) in [("https://app.example.org", true), ("https://evil.example", false)]
+        .into_iter()
+        .cycle()
+        .take(8)
+        .enumerate()
+    {
+        let request = backend.request(Method::GET, "/api/v1/auth/me").bearer_auth(&ada.access);
+        let response = request.header("origin", origin).send().await.unwrap();
+        assert_eq!(response.status(), if n == 0 { 200 } else { 429 });
+        assert_eq!(response.headers().contains_key("access-control-allow-origin"), allowed, "{origin} {n}");
+        assert!(response.headers().contains_key("x-request-id"));
+    }
+    // what a page of an allowed origin may send
+    let asked =
+        backend.request(Method::OPTIONS, "/api/v1/data/sync").header("origin", "https://app.example.org");
+    let asked = asked.header("access-control-request-method", "POST").send().await.unwrap();
+    let headers = asked.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+    for name in ["authorization", "content-encoding", "idempotency-key", "x-idempotency-key", "x-device-id"] {
+        assert!(headers.split(',').any(|allowed| allowed == name), "{name} is not in {headers}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_count_what_happened_and_name_nobody() {
-    let backend = Backend::on_sqlite().await;
+async fn metrics_count_what_happened_and_name_nobody(backend: Backend) {
     let ada = backend.register("ada@example.org").await;
     backend.sync(&ada.access, json!([visit("v1"), visit("v2")]), json!([])).await.ok();
     backend.sync(&ada.access, json!([{"id": "bad"}]), json!([])).await;
@@ -104,9 +130,7 @@ async fn metrics_count_what_happened_and_name_nobody() {
     assert!(!text.contains("example") && !text.contains(&ada.id));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn methods_that_a_client_makes_up_are_one_series() {
-    let backend = Backend::on_sqlite().await;
+async fn methods_that_a_client_makes_up_are_one_series(backend: Backend) {
     for number in 0..1_000 {
         let method = Method::from_bytes(format!("MADE-UP-{number}").as_bytes()).unwrap();
         assert_eq!(backend.request(method, "/health").send().await.unwrap().status(), 405);
@@ -117,9 +141,7 @@ async fn methods_that_a_client_makes_up_are_one_series() {
     assert!(text.contains(line), "{line} is not in\n{text}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
-    let backend = Backend::on_sqlite().await;
+async fn a_body_that_says_it_is_too_large_is_refused_at_once(backend: Backend) {
     let ada = backend.register("ada@example.org").await;
     let head = format!(
         "POST /api/v1/data/sync HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 99999999999\r\n\r\n",
@@ -133,13 +155,10 @@ async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
 }
 
 /// What a large body becomes on its way into the database is no smaller than itself.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_bodies_count_as_such_until_they_are_saved() {
-    let backend = Backend::with(|c| c.limits.body_deadline = Duration::from_secs(3)).await;
+async fn large_bodies_count_as_such_until_they_are_saved(mut backend: Backend) {
+    backend.reconfigure(|c| c.limits.body_deadline = Duration::from_secs(3)).await;
     let ada = backend.register("ada@example.org").await;
-    let url = format!("sqlite://{}", backend.folder().join("heyho.db").display());
-    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let held = backend.hold_writes().await;
     let body = json!({"pageVisits": [visit("v1")], "ignored": " ".repeat(LARGE_BODY)}).to_string();
     let mut requests: FuturesUnordered<_> = (0..=LARGE_BODIES_AT_ONCE)
         .map(|_| backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access))
@@ -147,28 +166,42 @@ async fn large_bodies_count_as_such_until_they_are_saved() {
         .collect();
     // nothing can be saved, so the one too many finds no turn in its time
     assert_eq!(requests.next().await.unwrap().code(), (408, "REQUEST_TIMEOUT"));
-    held.rollback().await.unwrap();
+    held.release().await;
     while let Some(answer) = requests.next().await {
         answer.ok();
     }
 }
 
 /// The request under way when the server is asked to stop is answered.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopping_finishes_what_is_under_way() {
-    let mut backend = Backend::on_sqlite().await;
+async fn stopping_finishes_what_is_under_way(mut backend: Backend) {
     let ada = backend.register("ada@example.org").await;
-    let url = format!("sqlite://{}", backend.folder().join("heyho.db").display());
-    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let held = backend.hold_writes().await;
     let body = json!({"pageVisits": [visit("v1")]});
     let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access).json(&body);
     let answer = tokio::spawn(send(request));
     backend.until_under_way(1).await;
     let stopped = backend.ask_to_stop();
-    held.rollback().await.unwrap();
+    held.release().await;
     assert_eq!(answer.await.unwrap().ok()["version"], 1);
     stopped.await.unwrap().unwrap();
+}
+
+/// However fast it comes: the clock stands still, so that no bucket ever refills.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_of_fifty_thousand_drains_without_a_429() {
+    let usual = Limits::default();
+    let backend = Backend::with(|config| {
+        (config.limits.user_requests, config.limits.network_requests) =
+            (usual.user_requests, usual.network_requests);
+    })
+    .await;
+    let ada = backend.register("ada@example.org").await;
+    // of one kind only, so that no batch is full
+    for batch in 0..500 {
+        let records: Vec<_> = (0..100).map(|n| aggregate(batch * 100 + n)).collect();
+        backend.sync(&ada.access, json!([]), json!(records)).await.ok();
+    }
+    assert_eq!(backend.count("SELECT count(*) FROM tab_aggregates").await, 50_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

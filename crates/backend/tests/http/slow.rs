@@ -1,16 +1,20 @@
 //! Clients at one byte a second: they hold a connection, nothing else, and only until the deadline.
 
-use crate::support::{Backend, START, visit};
+use crate::support::{Backend, START, on_each_store, visit};
+use heyho_backend::Config;
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 
 /// So many at once, of each kind a fourth.
 const CONNECTIONS: usize = 500;
-const DEADLINE: Duration = Duration::from_secs(3);
+const DEADLINE: Duration = Duration::from_secs(8);
 /// By then a connection is closed, or never.
-const NEVER: Duration = Duration::from_secs(20);
+const NEVER: Duration = Duration::from_secs(30);
 
 /// What a client is slow with.
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +34,15 @@ enum End {
     Told(String),
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up() {
-    let backend = Backend::with(|config| {
+on_each_store!(five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up);
+
+async fn five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up(mut backend: Backend) {
+    let deadlines = |config: &mut Config| {
         config.limits.header_deadline = DEADLINE;
         config.limits.body_deadline = DEADLINE;
         config.limits.answer_deadline = DEADLINE;
-    })
-    .await;
+    };
+    backend.reconfigure(deadlines).await;
     let ada = backend.register("ada@example.org").await;
     // a page larger than what the system holds for a connection
     let large: Vec<_> = (0..25)
@@ -49,24 +54,30 @@ async fn five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up()
         .collect();
     backend.sync(&ada.access, json!(large), json!([])).await.ok();
 
+    let (opened, ended) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let crawling = futures_util::future::join_all((0..CONNECTIONS).map(|n| {
+        let (opened, ended) = (opened.clone(), ended.clone());
         let kind = [Slow::Silent, Slow::Head, Slow::Body, Slow::Reader][n % 4];
         let (address, token) = (backend.address(), ada.access.clone());
         tokio::spawn(async move {
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_recv_buffer_size(4096).unwrap();
             let stream = socket.connect(address).await.unwrap();
+            opened.add_permits(1);
             let end = tokio::time::timeout(NEVER, crawl(kind, stream, &token)).await;
+            ended.fetch_add(1, Ordering::SeqCst);
             (kind, end.unwrap_or_else(|_| panic!("a connection slow with its {kind:?} was not closed")))
         })
     }));
-    // while they crawl, others are served
+    // while they crawl, all of them, others are served
     let served = async {
-        for n in 0..100 {
+        drop(opened.acquire_many(CONNECTIONS as u32).await.unwrap());
+        for n in 0..20 {
             let mut record = visit(&format!("other-{n}"));
             record["visited_at"] = json!(START + n);
             backend.sync(&ada.access, json!([record]), json!([])).await.ok();
         }
+        assert_eq!(ended.load(Ordering::SeqCst), 0, "others were served only after slow ones were gone");
     };
     let (ends, ()) = tokio::join!(crawling, served);
     for end in ends {

@@ -214,6 +214,39 @@ impl Backend {
         }
     }
 
+    /// Runs SQL in the database, beside the server.
+    pub async fn execute(&self, sql: &'static str) {
+        match &self.config.database {
+            Database::Sqlite(_) => {
+                let mut beside = sqlx::SqliteConnection::connect(&self.database_url()).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut beside).await.unwrap();
+            }
+            Database::Postgres(url) => {
+                let mut beside = sqlx::PgConnection::connect(&url.0).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut beside).await.unwrap();
+            }
+        }
+    }
+
+    /// Until it is released nothing can be saved; it can be read.
+    pub async fn hold_writes(&self) -> Held {
+        match &self.config.database {
+            Database::Sqlite(_) => {
+                let mut beside = sqlx::SqliteConnection::connect(&self.database_url()).await.unwrap();
+                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut beside).await.unwrap();
+                Held::Sqlite(beside)
+            }
+            Database::Postgres(url) => {
+                let mut beside = sqlx::PgConnection::connect(&url.0).await.unwrap();
+                sqlx::raw_sql("BEGIN; LOCK TABLE feeds IN EXCLUSIVE MODE")
+                    .execute(&mut beside)
+                    .await
+                    .unwrap();
+                Held::Postgres(beside)
+            }
+        }
+    }
+
     /// A plain look into the database, beside the server.
     pub async fn count(&self, sql: &'static str) -> i64 {
         match &self.config.database {
@@ -230,6 +263,20 @@ impl Backend {
                 connection.close().await.unwrap();
                 count
             }
+        }
+    }
+}
+
+pub enum Held {
+    Sqlite(sqlx::SqliteConnection),
+    Postgres(sqlx::PgConnection),
+}
+
+impl Held {
+    pub async fn release(self) {
+        match self {
+            Held::Sqlite(mut beside) => drop(sqlx::raw_sql("ROLLBACK").execute(&mut beside).await.unwrap()),
+            Held::Postgres(mut beside) => drop(sqlx::raw_sql("ROLLBACK").execute(&mut beside).await.unwrap()),
         }
     }
 }

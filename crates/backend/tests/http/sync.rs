@@ -16,6 +16,8 @@ on_each_store!(
     needs_a_sign_in,
     odd_values_are_stored_to_the_letter,
     what_is_stored_outlives_a_restart,
+    the_devices_header_wins_over_the_body,
+    a_database_that_fails_is_one_code_on_the_routes_of_batches,
 );
 
 async fn saves_a_batch_and_accounts_for_every_record(backend: Backend) {
@@ -182,6 +184,9 @@ async fn needs_a_sign_in(backend: Backend) {
     assert_eq!(backend.get("/api/v1/data/sync", "").await.code(), (405, "METHOD_NOT_ALLOWED"));
     assert_eq!(backend.get("/health", "").await.status, 200);
     assert_eq!(backend.get("/ready", "").await.status, 200);
+    for path in ["/api/v1/health", "/api/v1/ready"] {
+        assert_eq!(backend.get(path, "").await.ok()["success"], true);
+    }
 }
 
 async fn odd_values_are_stored_to_the_letter(backend: Backend) {
@@ -198,6 +203,27 @@ async fn odd_values_are_stored_to_the_letter(backend: Backend) {
     assert!(text.contains(kept.strip_suffix('}').unwrap()), "{text}");
     assert!(text.contains(aggregate.strip_suffix('}').unwrap()), "{text}");
     assert_eq!(backend.count("SELECT count(*) FROM tab_aggregates WHERE page_count IS NULL").await, 1);
+}
+
+async fn the_devices_header_wins_over_the_body(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let body = |id: &str| json!({"deviceId": "of-the-body", "pageVisits": [visit(id)]});
+    let post = async |id: &str, device: &str| {
+        let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access);
+        send(request.header("X-Device-ID", device).json(&body(id))).await
+    };
+    post("v1", "of-the-header").await.ok();
+    assert_eq!(backend.count("SELECT count(*) FROM page_visits WHERE device_id = 'of-the-header'").await, 1);
+    assert_eq!(backend.count("SELECT count(*) FROM devices WHERE id <> 'of-the-header'").await, 0);
+    // an empty one is none
+    post("v2", "").await.ok();
+    backend.post_as(&ada.access, "/api/v1/data/sync", body("v3")).await.ok();
+    assert_eq!(backend.count("SELECT count(*) FROM page_visits WHERE device_id = 'of-the-body'").await, 2);
+    assert_eq!(post("v4", &"d".repeat(129)).await.code(), (400, "VALIDATION_ERROR"));
+    // a deletion says whose it is too
+    let request = backend.request(Method::DELETE, "/api/v1/browsing_data?domain=example.com");
+    send(request.bearer_auth(&ada.access).header("X-Device-ID", "deletes")).await.ok();
+    assert_eq!(backend.count("SELECT count(*) FROM tombstones WHERE device_id = 'deletes'").await, 3);
 }
 
 async fn what_is_stored_outlives_a_restart(mut backend: Backend) {
@@ -217,13 +243,9 @@ async fn what_is_stored_outlives_a_restart(mut backend: Backend) {
 }
 
 /// Also where only the session is looked up: who sends batches hears one code for all that goes wrong inside.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_fails_is_one_code_on_the_routes_of_batches() {
-    use sqlx::{Connection as _, Executor as _};
-    let backend = Backend::on_sqlite().await;
+async fn a_database_that_fails_is_one_code_on_the_routes_of_batches(backend: Backend) {
     let ada = backend.register("ada@example.org").await;
-    let mut beside = sqlx::SqliteConnection::connect(&backend.database_url()).await.unwrap();
-    beside.execute("ALTER TABLE sessions RENAME TO elsewhere").await.unwrap();
+    backend.execute("ALTER TABLE sessions RENAME TO elsewhere").await;
     for path in ["/api/v1/data/sync", "/api/sync/page-visits", "/api/sync/tab-aggregates"] {
         let answer = backend.post_as(&ada.access, path, json!({})).await;
         assert_eq!(answer.code(), (500, "SYNC_FAILED"));

@@ -24,7 +24,11 @@ impl Feed for This {
         if wanted(Kind::TabAggregate) {
             kinds.push(of_kind::<AggregateColumns>(&mut tx, &query).await?);
         }
-        Ok(merge(kinds, query.limit))
+        let epoch = sqlx::query_scalar("SELECT epoch FROM feeds WHERE user_id = $1")
+            .bind(query.user)
+            .fetch_optional(&mut *tx)
+            .await?;
+        Ok(Page { epoch, ..merge(kinds, query.limit) })
     }
 
     async fn tombstones(&self, query: PageQuery) -> Result<Vec<Tombstone>> {
