@@ -39,6 +39,9 @@ impl From<sqlx::Error> for BufferError {
         match code {
             Some(5 | 6) => BufferError::Busy,
             Some(13) => BufferError::DiskFull,
+            Some(10) => {
+                BufferError::Unavailable("the disk answers with an error, nothing was stored".to_owned())
+            }
             // 1: a table or a column that should be there is not
             Some(1 | 11 | 26) => BufferError::Damaged(e.to_string()),
             _ if matches!(e, sqlx::Error::PoolTimedOut) => BufferError::Busy,

@@ -143,18 +143,14 @@ impl Buffer {
         std::fs::metadata(self.path.with_extension("db-wal")).map_or(0, |m| m.len())
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.path.with_file_name("ballast")
-    }
-
     /// An empty ballast stands for one that was let go.
     pub(crate) fn ballast_is_released(&self) -> bool {
-        std::fs::metadata(self.ballast()).is_ok_and(|m| m.len() == 0)
+        std::fs::metadata(ballast(&self.path)).is_ok_and(|m| m.len() == 0)
     }
 
     /// Lays room by for the day the disk is full; not on a disk that is nearly full already.
     pub fn make_ballast(&self) -> Result<()> {
-        let path = self.ballast();
+        let path = ballast(&self.path);
         if std::fs::metadata(&path).is_ok_and(|m| m.len() >= BALLAST)
             || platform::free_bytes(&self.path).is_some_and(|free| free < BALLAST * 2)
         {
@@ -184,22 +180,30 @@ impl Buffer {
     /// The disk is full: makes room for deleting and for the log. Arrivals are refused until [`Self::tidy`]
     /// finds room for a new ballast. False: there was none to let go.
     pub fn release_ballast(&self) -> Result<bool> {
-        let path = self.ballast();
-        let had = std::fs::metadata(&path).is_ok_and(|m| m.len() > 0);
-        private(&path)?.set_len(0)?;
-        Ok(had)
+        release_ballast_of(&self.path)
     }
 
-    /// The kind of network file system the buffer lies on, where it does: locks and the log are not
-    /// trustworthy there.
     /// Room on its disk; none: it cannot be known.
     pub fn free_bytes(&self) -> Option<u64> {
         platform::free_bytes(&self.path)
     }
 
+    /// The kind of network file system the buffer lies on, where it does: locks and the log are not
+    /// trustworthy there.
     pub fn network_file_system(&self) -> Option<&'static str> {
         network_file_system(&self.path)
     }
+}
+
+fn ballast(path: &Path) -> PathBuf {
+    path.with_file_name("ballast")
+}
+
+pub(crate) fn release_ballast_of(path: &Path) -> Result<bool> {
+    let path = ballast(path);
+    let had = std::fs::metadata(&path).is_ok_and(|m| m.len() > 0);
+    private(&path)?.set_len(0)?;
+    Ok(had)
 }
 
 pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {

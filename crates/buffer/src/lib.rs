@@ -20,6 +20,7 @@ mod error;
 mod export;
 mod failed;
 mod growth;
+mod held;
 mod import;
 mod known;
 mod lock;
@@ -51,7 +52,7 @@ pub use queue::{Limits, Waiting};
 pub use recover::Recovery;
 pub use series::Point;
 pub use stats::{Counts, Other, RunRecord, SourceSeen, Totals};
-pub use status::{Known, LAST_CONFIRMED, PAUSED_UNTIL};
+pub use status::{Known, LAST_ANSWERED, LAST_CONFIRMED, PAUSED_UNTIL};
 pub use waiting::{WaitingPage, WaitingRow};
 pub use watch::Watch;
 

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// As long as for SQLite's own lock.
-const PATIENCE: Duration = Duration::from_secs(10);
-const AGAIN: Duration = Duration::from_millis(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const AGAIN: Duration = Duration::from_millis(10);
 
 /// Held until dropped.
 #[derive(Debug)]

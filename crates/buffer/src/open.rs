@@ -1,11 +1,12 @@
 //! Opening the file: the SQLite version, the schema, and who may set it up.
 //!
-//! Whoever comes first sets the schema up, under the lock beside the file (see `lock`), because sqlx's own
+//! Whoever has it open holds it (see `held`). Whoever comes first sets the schema up, under the lock beside the file (see `lock`), because sqlx's own
 //! migration lock does nothing on SQLite. `journal_mode` and `auto_vacuum` are set there once and only
 //! there. A file written by a newer version is used as long as it says this version may still write it.
 
 use crate::error::{BufferError, Result};
 use crate::growth::Cap;
+use crate::held::Held;
 use crate::lock::{self, FileId, Lock};
 use heyho_records::fault::planted;
 use sqlx::migrate::Migrator;
@@ -15,6 +16,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Sqlite};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -31,6 +33,7 @@ pub struct Buffer {
     pub(crate) path: PathBuf,
     pub(crate) cap: Cap,
     file: FileId,
+    held: Arc<Mutex<Option<Held>>>,
 }
 
 /// A transaction that writes, and the lock that says so to whoever would set the file aside.
@@ -78,24 +81,24 @@ impl Buffer {
     /// Opens the file, makes it where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Buffer> {
         let options = options(path);
-        match schema(&options).await? {
-            Schema::Current => {}
-            Schema::Newer => return Err(BufferError::SchemaNewer),
-            Schema::None | Schema::Older => {
-                let _lock = if planted("migrates-unlocked") { None } else { Some(lock::alone(path).await?) };
-                make(path, &options).await?;
+        if !path.exists() {
+            bring_up_to_date(path, &options).await?;
+        }
+        let (mut held, file) = {
+            // Nobody sets the file aside between our look at which one it is and our having it open.
+            let _lock = lock::shared(path).await?;
+            (Held::enter(path, &options).await?, lock::file_id(path)?)
+        };
+        match ready(path, options, &mut held, file).await {
+            Ok(pool) => {
+                let held = Arc::new(Mutex::new(Some(held)));
+                Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file, held })
+            }
+            Err(error) => {
+                held.leave().await;
+                Err(error)
             }
         }
-        // Nobody sets the file aside between our look at which one it is and our opening it.
-        let _lock = lock::shared(path).await?;
-        let file = lock::file_id(path)?;
-        // Two: a reader beside the writer. Each is a thread, so the host stays small.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(2)
-            .acquire_timeout(BUSY_TIMEOUT + Duration::from_secs(5))
-            .connect_with(options)
-            .await?;
-        Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file })
     }
 
     pub fn path(&self) -> &Path {
@@ -116,7 +119,38 @@ impl Buffer {
 
     pub async fn close(&self) {
         self.pool.close().await;
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(held) = held {
+            held.leave().await;
+        }
     }
+}
+
+/// The schema is ours, and the path still names the file that we have.
+async fn ready(
+    path: &Path,
+    options: SqliteConnectOptions,
+    held: &mut Held,
+    file: FileId,
+) -> Result<SqlitePool> {
+    match schema_of(&mut held.connection).await? {
+        Schema::Current => {}
+        Schema::Newer => return Err(BufferError::SchemaNewer),
+        Schema::None | Schema::Older => {
+            bring_up_to_date(path, &options).await?;
+            held.attach().await?;
+        }
+    }
+    let _lock = lock::shared(path).await?;
+    if lock::file_id(path)? != file {
+        return Err(BufferError::Replaced);
+    }
+    // Two: a reader beside the writer. Each is a thread, so the host stays small.
+    Ok(SqlitePoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(BUSY_TIMEOUT + Duration::from_secs(5))
+        .connect_with(options)
+        .await?)
 }
 
 pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
@@ -138,17 +172,6 @@ enum Schema {
     Older,
     Current,
     Newer,
-}
-
-async fn schema(options: &SqliteConnectOptions) -> Result<Schema> {
-    if !options.get_filename().exists() {
-        return Ok(Schema::None);
-    }
-    let mut connection = SqliteConnection::connect_with(options).await?;
-    let schema = schema_of(&mut connection).await;
-    // Closed here in any case, not at some later time: closing touches the files.
-    connection.close().await?;
-    schema
 }
 
 async fn schema_of(connection: &mut SqliteConnection) -> Result<Schema> {
@@ -181,6 +204,11 @@ async fn version(connection: &mut SqliteConnection) -> Result<Option<i64>> {
     Ok(sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
         .fetch_one(connection)
         .await?)
+}
+
+async fn bring_up_to_date(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
+    let _lock = if planted("migrates-unlocked") { None } else { Some(lock::alone(path).await?) };
+    make(path, options).await
 }
 
 /// Makes the file, or brings its schema up to date. Under the lock, held alone.

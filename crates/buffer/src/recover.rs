@@ -11,6 +11,7 @@
 
 use crate::copies::{SET_ASIDE, private_dir};
 use crate::error::{BufferError, Result};
+use crate::held;
 use crate::lock;
 use crate::open::{self, Buffer};
 use crate::salvage;
@@ -83,14 +84,15 @@ impl Buffer {
     }
 
     /// Opens the buffer and checks it; one that is damaged is set aside and made anew from what can be read.
-    /// For the agent alone: there is one. Other errors (a newer schema, a full disk, no permission) are the
-    /// caller's: setting the file aside would mend nothing.
+    /// Other errors (a newer schema, a full disk, no permission) are the caller's: setting the file aside would
+    /// mend nothing. Whoever finds the damage does it; one who comes second finds another file.
     pub async fn open_or_recover(path: &Path, now: i64) -> Result<(Buffer, Option<Recovery>)> {
         if let Some(kind) = crate::growth::network_file_system(path) {
             tracing::warn!("the buffer lies on a network file system ({kind}): its locks cannot be trusted");
         }
         // The last connection that closes moves the log into the file, which a damaged file does not survive.
         // This one stays open until the file has its other name; SQLite then leaves both alone.
+        let found = lock::file_id(path).ok();
         let holding = hold(path).await;
         let checked = open_checked(path, now).await;
         let why = match &checked {
@@ -100,8 +102,12 @@ impl Buffer {
                 return checked.map(|buffer| (buffer, None)).map_err(|(error, _)| error);
             }
         };
-        tracing::error!("the buffer is damaged and is set aside: {why}");
         let alone = lock::alone(path).await?;
+        if lock::file_id(path).ok() != found {
+            drop(alone);
+            return Ok((Buffer::open(path).await?, None));
+        }
+        tracing::error!("the buffer is damaged and is set aside: {why}");
         let aside = set_aside(path, now)?;
         if let Err((_, Some(buffer))) = checked {
             buffer.close().await;
@@ -215,9 +221,12 @@ fn set_aside(path: &Path, now: i64) -> Result<PathBuf> {
     }
     private_dir(&aside)?;
     let name = path.file_name().unwrap_or_default();
-    for (from, to) in parts(path).iter().zip(parts(&aside.join(name))) {
+    let to = aside.join(name);
+    for (from, to) in parts(path).iter().zip(parts(&to)) {
         rename_if_there(from, &to)?;
     }
+    // Who has this file open says nothing of the next one.
+    rename_if_there(&held::open_by(path), &held::open_by(&to))?;
     Ok(aside)
 }
 

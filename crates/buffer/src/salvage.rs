@@ -45,6 +45,8 @@ pub(crate) async fn carry_over(aside: &Path, path: &Path, now: i64) -> Result<Sa
         let mut connection =
             SqliteConnection::connect_with(&options(path).foreign_keys(false).pragma("synchronous", "OFF"))
                 .await?;
+        // One table whose description cannot be read must not hide the others.
+        sqlx::query("PRAGMA writable_schema = ON").execute(&mut connection).await?;
         let saved = read(&mut connection, &reading.join(name), now).await;
         // Whatever came of it is on the disk before anybody is told.
         sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await?;

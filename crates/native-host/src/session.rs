@@ -150,11 +150,31 @@ impl Session {
         let hold = self.settings.current().map_or(Duration::ZERO, |config| config.sync.hold);
         let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 4);
         let now = self.clock.now_ms();
-        let appended = self.buffer().await?.append(&source, arrivals, hold, now).await;
-        let Err(BufferError::Replaced) = appended else { return appended };
-        // It was damaged and has been made anew: nothing was stored in the old one, so store it here.
-        self.buffer = None;
+        match self.buffer().await?.append(&source, arrivals, hold, now).await {
+            // It was damaged and has been made anew: nothing was stored in the old one, so store it here.
+            Err(BufferError::Replaced) => self.buffer = None,
+            // Nobody else may be there to mend it. It stays open meanwhile: the last one to close a damaged file harms it.
+            Err(BufferError::Damaged(_)) => self.buffer = Some(self.mended().await?),
+            appended => return appended,
+        }
         self.buffer().await?.append(&source, arrivals, hold, now).await
+    }
+
+    /// One that is damaged is set aside, and what can be read of it is saved: also while no agent runs.
+    async fn mended(&mut self) -> Result<Buffer, BufferError> {
+        let (buffer, recovery) = Buffer::open_or_recover(&self.paths.buffer(), self.clock.now_ms()).await?;
+        if let Some(recovery) = recovery {
+            tracing::error!(
+                "{} records were saved of a damaged buffer, which lies in {}",
+                recovery.saved,
+                recovery.set_aside.display()
+            );
+        }
+        Ok(buffer.with_cap(self.cap()))
+    }
+
+    fn cap(&mut self) -> Option<u64> {
+        self.settings.current().ok().and_then(|config| config.buffer_max_bytes)
     }
 
     /// Opened when it is first needed; a buffer that could not be opened is tried again with the next frame.
@@ -163,8 +183,10 @@ impl Session {
             Some(buffer) => buffer,
             None => {
                 heyho_local::paths::private_dir(&self.paths.data)?;
-                let max_bytes = self.settings.current().ok().and_then(|config| config.buffer_max_bytes);
-                Buffer::open(&self.paths.buffer()).await?.with_cap(max_bytes)
+                match Buffer::open(&self.paths.buffer()).await {
+                    Err(BufferError::Damaged(_)) => self.mended().await?,
+                    buffer => buffer?.with_cap(self.cap()),
+                }
             }
         };
         Ok(self.buffer.insert(buffer))

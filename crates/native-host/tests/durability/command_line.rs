@@ -162,14 +162,15 @@ fn heyho() -> &'static Path {
     static HEYHO: OnceLock<PathBuf> = OnceLock::new();
     HEYHO.get_or_init(|| {
         let heyho = Path::new(env!("CARGO_BIN_EXE_heyho-host")).with_file_name("heyho");
-        if !heyho.exists() {
+        let control = std::env::var_os("HEYHO_FAULT").is_some();
+        if control || !heyho.exists() {
             let target = heyho.parent().unwrap().parent().unwrap();
-            let built = Command::new(env!("CARGO"))
-                .args(["build", "--locked", "-p", "heyho-cli", "--target-dir"])
-                .arg(target)
-                .status()
-                .unwrap();
-            assert!(built.success(), "heyho could not be built");
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--locked", "-p", "heyho-cli", "--target-dir"]).arg(target);
+            if control {
+                cargo.args(["--features", "heyho-records/broken-control"]);
+            }
+            assert!(cargo.status().unwrap().success(), "heyho could not be built");
         }
         heyho
     })

@@ -9,8 +9,8 @@
 //!   synced under a name that is not there yet is lost with it: POSIX promises no more.
 //! - Folders are there from when they were made. `-shm` is memory, and gone; now and then something is left
 //!   in its place.
-//! - A sync that fails makes nothing safe; a later one that succeeds does. Linux may be worse (docs/buffer.md,
-//!   "Not there yet").
+//! - What a sync that fails should have made safe has reached the disk, or a part of it, or nothing; no later sync
+//!   changes that, for Linux may call it clean. Written once more it is as good as new.
 
 use crate::world::{Dice, World};
 use std::collections::BTreeMap;
@@ -280,8 +280,16 @@ impl<'a> Replay<'a> {
                     apply(self.log, &mut content.safe, &done, |_| true);
                 }
             }
-            // Nothing is safer than before.
-            kind::SYNC_FAILED => {}
+            kind::SYNC_FAILED => {
+                let content = &mut self.contents[file.unwrap()];
+                let some = self.dice.roll(2) == 0;
+                for (_, done) in content.pending.drain(..) {
+                    // A length is the file system's own affair.
+                    let length = matches!(done, Pending::Truncate(_));
+                    let dice = &mut *self.dice;
+                    apply(self.log, &mut content.safe, &done, |_| length || (some && dice.roll(2) == 0));
+                }
+            }
             kind::UNLINK => {
                 self.name(at, Name::Unlinked(PathBuf::from(OsStr::from_bytes(payload))));
             }

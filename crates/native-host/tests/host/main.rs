@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
+mod agent;
 mod contract;
 
 use serde_json::{Value, json};
@@ -22,7 +23,11 @@ impl Host {
 
     /// With the arguments a browser gives.
     fn start_as(world: &Path, caller: &[&str]) -> Host {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_heyho-host"))
+        Host::start_program(Path::new(env!("CARGO_BIN_EXE_heyho-host")), world, caller)
+    }
+
+    fn start_program(program: &Path, world: &Path, caller: &[&str]) -> Host {
+        let mut child = Command::new(program)
             .args(caller)
             .env_clear()
             .env("HEYHO_DATA_DIR", world.join("data"))
@@ -197,17 +202,59 @@ fn a_frame_cut_short_stores_nothing_and_ends_cleanly() {
 #[test]
 fn a_buffer_that_cannot_be_used_is_said_and_nothing_is_acknowledged() {
     let world = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(world.path().join("data")).unwrap();
-    std::fs::write(world.path().join("data/buffer.db"), "this is no database at all, is it?").unwrap();
+    // No file can be made where a folder is, and none is to be set aside.
+    std::fs::create_dir_all(world.path().join("data/buffer.db")).unwrap();
     let mut host = Host::start(world.path());
     let answer = host.ask(&json!({ "type": "records", "id": 9, "pageVisits": [visit("a")] }));
     assert_eq!((&answer["type"], &answer["id"]), (&json!("nack"), &json!(9)));
     assert_eq!(answer["code"], "buffer_unavailable");
     assert!(answer["retryAfterMs"].as_u64().unwrap() > 0);
     // put right, the same connection goes on
-    std::fs::remove_file(world.path().join("data/buffer.db")).unwrap();
+    std::fs::remove_dir(world.path().join("data/buffer.db")).unwrap();
     let answer = host.ask(&json!({ "type": "records", "id": 10, "pageVisits": [visit("a")] }));
     assert_eq!((&answer["type"], &answer["stored"]), (&json!("ack"), &json!(1)));
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_by_the_host_too_and_what_can_be_read_is_saved() {
+    let world = tempfile::tempdir().unwrap();
+    let file = world.path().join("data/buffer.db");
+    let mut host = Host::start(world.path());
+    for n in 0..20 {
+        let frame = json!({ "type": "records", "pageVisits": [visit(&format!("v{n}"))] });
+        assert_eq!(host.ask(&frame)["stored"], 1);
+    }
+    // In the file and not in the log: as the last to leave does it.
+    drop(host);
+    settle(&file);
+    let mut bytes = std::fs::read(&file).unwrap();
+    // The name of a table, as one flipped bit leaves it.
+    let made = b"CREATE TABLE source";
+    let at = bytes.windows(made.len()).position(|w| w == made).unwrap();
+    bytes[at + 13] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let mut first = Host::start(world.path());
+    let mut second = Host::start(world.path());
+    let records = |id: &str| json!({ "type": "records", "pageVisits": [visit(id)] });
+    // Both at once; then there is another file.
+    first.send(&records("a"));
+    second.send(&records("b"));
+    assert_eq!((first.answer()["stored"].clone(), second.answer()["stored"].clone()), (json!(1), json!(1)));
+    assert_eq!(first.ask(&records("c"))["stored"], 1);
+    assert_eq!(first.ask(&json!({ "type": "status" }))["unclaimed"], 23);
+    assert_eq!(std::fs::read_dir(world.path().join("data/set-aside")).unwrap().count(), 1);
+    // Nothing can be read of this one.
+    drop((first, second));
+    std::fs::write(&file, "this is no database at all, is it?".repeat(200)).unwrap();
+    std::fs::write(file.with_extension("db-wal"), "").unwrap();
+    assert_eq!(Host::start(world.path()).ask(&records("d"))["stored"], 1);
+    assert_eq!(std::fs::read_dir(world.path().join("data/set-aside")).unwrap().count(), 2);
+}
+
+/// Opened and closed, so that the log is in the file.
+fn settle(file: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { heyho_buffer::Buffer::open(file).await.unwrap().close().await });
 }
 
 #[test]

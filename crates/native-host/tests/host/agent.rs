@@ -1,0 +1,137 @@
+//! What the host says when it is asked for a sync or for the window: the agent's word, whatever that is, and what it
+//! does where there is no window to bring up. The agent is a stand-in that answers as it is told.
+
+use super::Host;
+use heyho_local::socket;
+use heyho_local::vocabulary::{Answering, Companion, Fault, FaultCode, Request};
+use heyho_records::status::Status;
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+struct StandIn {
+    /// What it answers to everything but pleasantries.
+    answer: Mutex<Result<(), FaultCode>>,
+    asked: Mutex<Vec<&'static str>>,
+    status: watch::Sender<Option<Status>>,
+}
+
+impl Companion for StandIn {
+    fn call(&self, request: Request) -> Answering<'_> {
+        Box::pin(async move {
+            match request {
+                Request::Sync { .. } | Request::Open => {
+                    self.asked.lock().unwrap().push(request.word());
+                    let answer = *self.answer.lock().unwrap();
+                    answer.map(|()| Value::Null).map_err(|code| Fault::new(code, "why not"))
+                }
+                _ => Ok(Value::Null),
+            }
+        })
+    }
+
+    fn watch(&self) -> watch::Receiver<Option<Status>> {
+        self.status.subscribe()
+    }
+}
+
+/// Until the test ends.
+fn agent(world: &Path) -> (tokio::runtime::Runtime, Arc<StandIn>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let agent = Arc::new(StandIn {
+        answer: Mutex::new(Ok(())),
+        asked: Mutex::default(),
+        status: watch::Sender::new(Some(Status::broken("a stand-in", true))),
+    });
+    let listener = {
+        let _inside = runtime.enter();
+        socket::bind(&world.join("run/agent.sock")).unwrap()
+    };
+    runtime.spawn(socket::serve(listener, agent.clone()));
+    (runtime, agent)
+}
+
+/// The host in a folder of its own, with an app beside it where there is a script for one.
+fn installed(world: &Path, app: Option<&str>) -> std::path::PathBuf {
+    let folder = world.join("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let host = folder.join("heyho-host");
+    if !host.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_heyho-host"), &host).unwrap();
+    }
+    if let Some(script) = app {
+        let path = folder.join("heyho-companion");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    host
+}
+
+#[test]
+fn a_sync_is_accepted_or_refused_as_the_agent_says() {
+    let world = tempfile::tempdir().unwrap();
+    let (_running, agent) = agent(world.path());
+    let mut host = Host::start(world.path());
+    for (answer, accepted, reason) in [
+        (Ok(()), true, Value::Null),
+        (Err(FaultCode::SignInNeeded), false, json!("signed_out")),
+        (Err(FaultCode::TryLater), false, json!("paused")),
+    ] {
+        *agent.answer.lock().unwrap() = answer;
+        assert_eq!(
+            host.ask(&json!({ "type": "sync", "id": "s" })),
+            json!({ "type": "syncRequested", "id": "s", "accepted": accepted, "reason": reason })
+        );
+    }
+    assert_eq!(*agent.asked.lock().unwrap(), ["sync"; 3]);
+    assert_eq!(host.end().0, 0);
+}
+
+#[test]
+fn open_brings_up_the_window_of_the_app_that_runs() {
+    let world = tempfile::tempdir().unwrap();
+    let (_running, agent) = agent(world.path());
+    let mut host = Host::start(world.path());
+    let opened = |accepted: bool, reason: Value| json!({ "type": "opened", "id": 7, "accepted": accepted, "reason": reason });
+    assert_eq!(host.ask(&json!({ "type": "open", "id": 7 })), opened(true, Value::Null));
+    *agent.answer.lock().unwrap() = Err(FaultCode::Failed);
+    assert_eq!(host.ask(&json!({ "type": "open", "id": 7 })), opened(false, json!("why not")));
+    assert_eq!(*agent.asked.lock().unwrap(), ["open"; 2]);
+    assert_eq!(host.end().0, 0);
+}
+
+#[test]
+fn open_starts_the_app_where_none_runs_and_where_an_agent_has_no_window() {
+    let world = tempfile::tempdir().unwrap();
+    let headless = tempfile::tempdir().unwrap();
+    let (_running, agent) = agent(headless.path());
+    *agent.answer.lock().unwrap() = Err(FaultCode::NoWindow);
+    for place in [world.path(), headless.path()] {
+        let mut host = Host::start_program(&installed(place, None), place, &["chrome-extension://abcdef/"]);
+        let answer = host.ask(&json!({ "type": "open", "id": 1 }));
+        assert_eq!((&answer["type"], &answer["accepted"]), (&json!("opened"), &json!(false)));
+        assert!(answer["reason"].as_str().unwrap().contains("not installed"), "{answer}");
+
+        installed(place, Some("exit 3"));
+        let answer = host.ask(&json!({ "type": "open", "id": 2 }));
+        assert_eq!((&answer["id"], &answer["accepted"]), (&json!(2), &json!(false)));
+        assert!(answer["reason"].as_str().unwrap().contains("ended at once"), "{answer}");
+
+        // A pipe, so that it is seen to run, and its end is the test's.
+        let (tells, lives) = (place.join("tells"), place.join("lives"));
+        for pipe in [&tells, &lives] {
+            assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        }
+        installed(place, Some(&format!("echo runs > '{}'; read x < '{}'", tells.display(), lives.display())));
+        let heard = std::thread::spawn(move || std::fs::read_to_string(tells).unwrap());
+        let answer = host.ask(&json!({ "type": "open", "id": 3 }));
+        assert_eq!((&answer["id"], &answer["accepted"]), (&json!(3), &json!(true)), "{answer}");
+        assert_eq!(answer["reason"], Value::Null);
+        assert_eq!(heard.join().unwrap(), "runs\n");
+        // It outlives the host.
+        assert_eq!(host.end().0, 0);
+        std::fs::write(lives, "end\n").unwrap();
+    }
+}
