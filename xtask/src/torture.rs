@@ -1,7 +1,8 @@
 //! `cargo xtask torture [SUITE]`: the suites of `cargo xtask test` that have a size, at the size that is meant
 //! to find what happens once in thousands of times. Hours, not minutes: it is no part of the ordinary tests.
 //!
-//! A suite takes its size from its own variables; every one sees `HEYHO_TORTURE=1` besides. What it prints
+//! A suite takes its size from its own variables; one that is set already is left as it is, so that
+//! `HEYHO_KILLS=500 cargo xtask torture kills` is a part of it. Every one sees `HEYHO_TORTURE=1` besides. What it prints
 //! as `figures: …` (or `skipped: …`) stands in the closing table. One that ends badly makes the whole end
 //! badly, after all the others have run.
 
@@ -201,7 +202,8 @@ fn one(suite: &Suite) -> Result<(bool, Vec<String>)> {
     if !suite.filter.is_empty() {
         cargo.arg(suite.filter);
     }
-    cargo.env("HEYHO_TORTURE", "1").envs(suite.env.iter().copied()).env("RUST_LIB_BACKTRACE", "0");
+    cargo.env("HEYHO_TORTURE", "1").env("RUST_LIB_BACKTRACE", "0");
+    cargo.envs(suite.env.iter().copied().filter(|(name, _)| std::env::var_os(name).is_none()));
     let (mut figures, mut tally) = (Vec::new(), Tally::default());
     let succeeded = shell::each_line(&mut cargo, |line| {
         println!("{line}");
