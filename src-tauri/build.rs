@@ -43,6 +43,7 @@ const COMMANDS: &[&str] = &[
     "erase",
     "discard_account",
     "diagnostics",
+    "recovery_seen",
 ];
 
 fn main() {

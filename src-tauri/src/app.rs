@@ -4,13 +4,13 @@
 //! shows; at the end the agent finishes the batch in flight before the process goes.
 
 use crate::args::Args;
-use crate::controller::{Agent, Controller};
+use crate::controller::{After, Agent, Controller};
 use crate::desktop::{Desktop, send};
 use crate::look::Look;
 use crate::memory::Memory;
 use crate::own::LastExport;
 use crate::shell::{Event, Shell};
-use crate::{no_start, panel, parts};
+use crate::{again, no_start, panel, parts};
 use heyho_agent::{StartOptions, start_and_stay};
 use heyho_local::clock;
 use heyho_local::config::{Config, ConfigError};
@@ -83,11 +83,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                     memory,
                     zone: jiff::tz::TimeZone::system(),
                 };
-                controller.run(events).await;
+                let after = controller.run(events, || started.shutdown()).await;
                 outside.abort();
                 theme.abort();
-                started.shutdown().await;
-                app.exit(0);
+                app.exit(if after == After::Again { again::AGAIN } else { 0 });
             });
         }
         // The last window was closed: the app stays in the tray.
@@ -96,6 +95,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         RunEvent::Reopen { .. } => send(&orders, Event::Open),
         _ => {}
     });
+    if code == again::AGAIN {
+        return again::start(Args::default());
+    }
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 

@@ -185,6 +185,12 @@ pub async fn diagnostics(agent: State<'_, Agent>) -> Answer<String> {
     ask(&*agent.0, Request::Diagnostics).await
 }
 
+/// What was saved of a damaged store was read by somebody: it need not be said any more.
+#[tauri::command]
+pub async fn recovery_seen(agent: State<'_, Agent>) -> Answer<()> {
+    tell(&agent, Request::RecoverySeen).await
+}
+
 /// Whatever is answered to an order is of no interest here; the next status says what came of it.
 async fn tell(agent: &Agent, request: Request) -> Answer<()> {
     agent.0.call(request).await.map(drop)

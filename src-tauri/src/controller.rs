@@ -1,5 +1,6 @@
 //! What happens when: statuses go to the window and the tray, alerts become notifications, menu entries go to the
-//! agent, and "quit" ends it.
+//! agent, and "quit" ends it. The end takes as long as the batch in flight; whoever starts the app meanwhile gets it
+//! again when that is over.
 //!
 //! It talks to the desktop only through [`Shell`] and to the agent only through [`Companion`], so that the tests
 //! below run it with a recording desktop. One task, no locks; a slow answer of the agent holds nothing up.
@@ -12,6 +13,7 @@ use heyho_local::clock::Clock;
 use heyho_local::vocabulary::{self, Companion, Fault, Notice, Request};
 use heyho_records::status::Status;
 use jiff::tz::TimeZone;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -43,9 +45,20 @@ impl std::fmt::Debug for Agent {
     }
 }
 
+/// What comes after the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    Nothing,
+    /// The app was asked for while it was ending.
+    Again,
+}
+
 impl<S: Shell> Controller<S> {
-    /// Runs until it is told to quit; the caller then ends the agent and the app.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+    /// Runs until it is told to quit, and then until `end`, which ends the agent, is through.
+    pub async fn run<E>(mut self, mut events: mpsc::Receiver<Event>, end: impl FnOnce() -> E + Send) -> After
+    where
+        E: Future<Output = ()> + Send,
+    {
         let mut statuses = self.companion.0.watch();
         let mut pushes = self.companion.0.events();
         let mut asked = JoinSet::new();
@@ -97,7 +110,33 @@ impl<S: Shell> Controller<S> {
                 () = stale => {}
             }
         }
-        self.show(&mut tray, Known::Quitting);
+        self.ending(tray, events, end()).await
+    }
+
+    /// The last order holds: to quit, or to be there again.
+    async fn ending(
+        self,
+        mut tray: Option<Tray>,
+        mut events: mpsc::Receiver<Event>,
+        end: impl Future<Output = ()>,
+    ) -> After {
+        let mut end = pin!(end);
+        let mut after = After::Nothing;
+        loop {
+            let known = match after {
+                After::Nothing => Known::Quitting,
+                After::Again => Known::Restarting,
+            };
+            self.show(&mut tray, known);
+            tokio::select! {
+                () = &mut end => return after,
+                Some(event) = events.recv() => match event {
+                    Event::Open => after = After::Again,
+                    Event::Quit => after = After::Nothing,
+                    Event::Closed | Event::Look(_) | Event::Menu(_) => {}
+                },
+            }
+        }
     }
 
     /// Shows the tray if it changed; how long what it says stays true.

@@ -7,6 +7,7 @@ use heyho_local::vocabulary::{Answering, Event as Push, FaultCode};
 use heyho_records::alert::Alert;
 use heyho_records::status::State;
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 /// What the desktop was told.
 #[derive(Debug, PartialEq)]
@@ -64,7 +65,9 @@ struct Bench {
     events: mpsc::Sender<Event>,
     statuses: Option<watch::Sender<Option<Status>>>,
     told: mpsc::UnboundedReceiver<Told>,
-    running: tokio::task::JoinHandle<()>,
+    running: tokio::task::JoinHandle<After>,
+    /// The agent has ended, once this is sent.
+    ended: Option<oneshot::Sender<()>>,
     pushes: broadcast::Sender<Push>,
     _state: tempfile::TempDir,
 }
@@ -86,8 +89,9 @@ impl Bench {
             memory: Memory::read(state.path()),
             zone: TimeZone::UTC,
         };
-        let running = tokio::spawn(controller.run(heard));
-        Bench { events, statuses: Some(statuses), told, running, pushes, _state: state }
+        let (ended, end) = oneshot::channel();
+        let running = tokio::spawn(controller.run(heard, || async { end.await.unwrap() }));
+        Bench { events, statuses: Some(statuses), told, running, ended: Some(ended), pushes, _state: state }
     }
 
     async fn told(&mut self) -> Told {
@@ -95,6 +99,12 @@ impl Bench {
             .await
             .expect("nothing was told")
             .unwrap()
+    }
+
+    /// Lets the agent end; what comes after.
+    async fn ends(mut self) -> After {
+        self.ended.take().unwrap().send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), self.running).await.expect("it goes on").unwrap()
     }
 
     async fn tell(&mut self, event: Event) {
@@ -152,8 +162,24 @@ async fn quit_ends_it_and_the_tray_says_what_is_waited_for() {
         bench.told().await;
         bench.tell(quit).await;
         assert_eq!(bench.told().await, line("Ending after the batch in flight"));
-        tokio::time::timeout(Duration::from_secs(10), bench.running).await.expect("it goes on").unwrap();
+        assert_eq!(bench.ends().await, After::Nothing);
     }
+}
+
+#[tokio::test]
+async fn a_start_while_it_is_ending_is_not_lost_and_a_later_quit_takes_it_back() {
+    let mut bench = Bench::new(None);
+    bench.told().await;
+    bench.told().await;
+    bench.tell(Event::Quit).await;
+    assert_eq!(bench.told().await, line("Ending after the batch in flight"));
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, line("Starting again after the batch in flight"));
+    bench.tell(Event::Quit).await;
+    assert_eq!(bench.told().await, line("Ending after the batch in flight"));
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, line("Starting again after the batch in flight"));
+    assert_eq!(bench.ends().await, After::Again);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! HeyHo Companion's desktop shell: the tray, the window, and the agent running behind them.
 //!
 //! - [`args`]: the command line; [`app`]: putting it together; [`parts`]: plugins and commands; [`logging`]: where the
-//!   log goes; [`no_start`]: what is left when the settings do not let it start;
+//!   log goes; [`no_start`]: what is left when the settings do not let it start; [`again`]: beginning anew;
 //! - [`controller`]: what happens when, against the trait [`shell::Shell`], so that it is tested without a desktop;
 //! - [`tray`]: the tray as a value computed from the status; [`words`]: its wording;
 //! - [`desktop`]: that trait on Tauri: the only part that touches windows, menus and icons; [`panel`]: light or dark;
@@ -21,6 +21,7 @@
 
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
+mod again;
 mod app;
 mod args;
 mod browsers;

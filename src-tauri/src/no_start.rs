@@ -9,15 +9,12 @@ use crate::look::Look;
 use crate::memory::Memory;
 use crate::own::LastExport;
 use crate::shell::{Event, Shell};
-use crate::{CONFIGURATION, parts};
+use crate::{CONFIGURATION, again, parts};
 use heyho_local::config::{ConfigError, LogLevel};
 use heyho_local::paths::Paths;
 use std::process::ExitCode;
 use tauri::{Manager, RunEvent};
 use tokio::sync::mpsc;
-
-/// How the event loop ends when the program is to begin anew.
-pub const AGAIN: i32 = 75;
 
 pub fn run(args: Args, paths: &Paths, error: ConfigError) -> anyhow::Result<ExitCode> {
     if args.quit || platform::display().is_err() {
@@ -50,29 +47,8 @@ pub fn run(args: Args, paths: &Paths, error: ConfigError) -> anyhow::Result<Exit
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
         _ => {}
     });
-    if code == AGAIN {
-        return again(args);
+    if code == again::AGAIN {
+        return again::start(args);
     }
     Ok(ExitCode::from(CONFIGURATION))
-}
-
-/// This process becomes the new one, where the system can do that: never two at once.
-#[cfg(unix)]
-fn again(args: Args) -> anyhow::Result<ExitCode> {
-    use std::os::unix::process::CommandExt;
-    Err(command(args)?.exec().into())
-}
-
-#[cfg(not(unix))]
-fn again(args: Args) -> anyhow::Result<ExitCode> {
-    command(args)?.spawn()?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn command(args: Args) -> anyhow::Result<std::process::Command> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
-    if args.hidden {
-        command.arg("--hidden");
-    }
-    Ok(command)
 }

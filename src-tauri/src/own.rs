@@ -127,7 +127,7 @@ pub async fn quit(events: State<'_, mpsc::Sender<Event>>) -> Answer<()> {
 pub async fn restart(app: AppHandle, paths: State<'_, Paths>) -> Answer<()> {
     Config::load(&paths.config_file())
         .map_err(|error| Fault::new(FaultCode::Configuration, error.to_string()))?;
-    app.exit(crate::no_start::AGAIN);
+    app.exit(crate::again::AGAIN);
     Ok(())
 }
 

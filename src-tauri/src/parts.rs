@@ -80,6 +80,7 @@ pub fn build(paths: &Paths, level: LogLevel, orders: &mpsc::Sender<Event>) -> an
             commands::erase,
             commands::discard_account,
             commands::diagnostics,
+            commands::recovery_seen,
         ])
         .build(tauri::generate_context!())
         .context("the desktop could not be reached")

@@ -97,6 +97,8 @@ pub enum Known<'a> {
     Gone,
     /// It is being ended.
     Quitting,
+    /// It is being ended, and begins anew.
+    Restarting,
 }
 
 impl View<'_> {
@@ -121,7 +123,7 @@ impl View<'_> {
     fn icon(&self) -> Icon {
         let status = match self.known {
             Known::Status(status) => status,
-            Known::Starting | Known::Quitting => return Icon::Calm,
+            Known::Starting | Known::Quitting | Known::Restarting => return Icon::Calm,
             Known::Gone => return Icon::Attention,
         };
         match status.state {
@@ -134,7 +136,7 @@ impl View<'_> {
     }
 
     fn menu(&self, line: String) -> Vec<Item> {
-        if matches!(self.known, Known::Quitting) {
+        if matches!(self.known, Known::Quitting | Known::Restarting) {
             return vec![Item::Line(line)];
         }
         let words = self.lang.words();
@@ -154,7 +156,7 @@ impl View<'_> {
                     menu.push(entry(Action::PauseTomorrow, words.pause_tomorrow));
                 }
             }
-            Known::Starting | Known::Gone | Known::Quitting => {
+            Known::Starting | Known::Gone | Known::Quitting | Known::Restarting => {
                 menu.push(Item::Entry { action: Action::SyncNow, label: words.sync_now, enabled: false });
             }
         }
@@ -171,6 +173,7 @@ impl View<'_> {
             Known::Starting => return words.starting.to_owned(),
             Known::Gone => return words.no_agent.to_owned(),
             Known::Quitting => return words.quitting.to_owned(),
+            Known::Restarting => return words.restarting.to_owned(),
         };
         let reason = self.lang.is_the_agents().then_some(status.reason.as_deref()).flatten();
         let waiting = status.backlog.records();

@@ -171,6 +171,7 @@ export class FakeCompanion implements Companion {
   showExport = () => this.#answer("showExport", [], () => null);
   openFolder = (folder: Folder) => this.#answer("openFolder", [folder], () => null);
   diagnostics = () => this.#answer("diagnostics", [], () => "companion 0.1.0");
+  recoverySeen = () => this.#answer("recoverySeen", [], () => null);
   startAtLogin = (on: boolean | null) => this.#answer("startAtLogin", [on], () => (this.atLogin = on ?? this.atLogin));
   welcome = () => this.#answer("welcome", [], () => null);
   restart = () => this.#answer("restart", [], () => null);

@@ -57,6 +57,18 @@ test("failed records do not hide that the backend is down", () => {
   expect(of("failed_and_down").reason).toBe("The backend does not answer: connection refused");
 });
 
+test("a damaged store that was put in order is said apart, in the reader's language, without a path", () => {
+  const said = { code: "recovered", args: { saved: 48, expected: 50, damaged: 1 }, text: "in /home/mia" };
+  const status = { ...all["up_to_date"]!, reason: said.text, reasonCode: said.code, reasonArgs: said.args };
+  const { reason, recovered } = head(status, now, en);
+  expect([reason, recovered]).toEqual([null, expect.stringMatching(/^48 of 50 records were saved\. 1 of them is no longer/)]);
+  const beside = { ...all["retrying"]!, also: [said] };
+  const de = head(beside, now, catalogues.de(new Format("de")));
+  expect(de.also).toEqual([]);
+  expect(de.recovered).toMatch(/^48 von 50 Einträgen sind gerettet\. 1 davon ist nicht mehr/);
+  expect(head({ ...beside, also: [{ ...said, args: { saved: 1 } }] }, now, en).recovered).toMatch(/^1 record was saved\. The/);
+});
+
 test("one record is one record", () => {
   const one = { ...all["waiting"]!, backlog: { ...all["waiting"]!.backlog, pageVisits: 1, tabAggregates: 0 } };
   expect(head(one, now, en).sentence).toBe("1 record waiting");

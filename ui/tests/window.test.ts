@@ -17,8 +17,16 @@ beforeEach(() => {
 });
 afterEach(() => {
   cleanup();
+  vi.unstubAllGlobals();
   vi.useRealTimers();
 });
+
+/** What is put on the clipboard, in a list. */
+function clipboard(): string[] {
+  const written: string[] = [];
+  vi.stubGlobal("navigator", { ...navigator, clipboard: { writeText: (text: string) => Promise.resolve(void written.push(text)) } });
+  return written;
+}
 
 /** Lets answers arrive and effects run: no time passes. */
 async function settle() {
@@ -409,6 +417,9 @@ test("failed records are chosen, also through to another, and dealt with togethe
   boxes()[2]?.dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
   await settle();
   expect(w.text("failed-chosen")).toContain("3 chosen");
+  const written = clipboard();
+  await w.press("chosen-copy");
+  expect(written[0]?.match(/"number": \d/g)).toEqual(['"number": 1', '"number": 2', '"number": 3']);
   await w.press("chosen-keep");
   expect(w.asked("failedKeep")).toEqual([[{ ids: [1, 2, 3] }]]);
   expect(w.find("failed-chosen")).toBeNull();
@@ -438,4 +449,62 @@ test("an address that has to be confirmed: the code, and another one", async () 
   await w.press("verify-submit");
   expect([w.asked("resendCode"), w.asked("verify")]).toEqual([[["mia@example.org"]], [["mia@example.org", "123456"]]]);
   expect(w.text("signin-said")).toContain("Confirmed");
+});
+
+test("what was saved of a damaged store is said until it is understood", async () => {
+  const said = { code: "recovered", args: { saved: 48, expected: 50, damaged: 0 }, text: "" };
+  const w = await open({ ...all["up_to_date"]!, also: [said] });
+  expect(w.text("recovered")).toContain("48 of 50 records were saved.");
+  await w.press("recovered-folder");
+  await w.press("understood");
+  expect([w.asked("openFolder"), w.asked("recoverySeen")]).toEqual([[["data"]], [[]]]);
+  w.companion.say(all["up_to_date"]!);
+  await settle();
+  expect(w.find("recovered")).toBeNull();
+});
+
+test("a forgotten password: the address is asked for, then a message is on its way", async () => {
+  const w = await open(all["signed_out"]!);
+  await w.press("signin-forgot");
+  expect([w.find("signin-error")?.dataset.field, w.asked("forgotPassword")]).toEqual(["email", []]);
+  (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
+  await w.press("signin-forgot");
+  expect(w.asked("forgotPassword")).toEqual([["mia@example.org"]]);
+  expect(w.text("signin-said")).toContain("If mia@example.org has an account there");
+});
+
+test("each folder has its button, and one that cannot be opened says so", async () => {
+  const w = await open(all["up_to_date"]!);
+  await w.press("tab-settings");
+  for (const folder of ["data", "settings", "logs"]) await w.press(`folder-${folder}`);
+  expect(w.asked("openFolder")).toEqual([["data"], ["settings"], ["logs"]]);
+  w.companion.refusals.set("openFolder", { code: "failed", text: "the folder cannot be opened" });
+  await w.press("folder-logs");
+  expect(w.container.textContent).toContain("the folder cannot be opened");
+});
+
+test("the diagnostics are copied as the agent says them", async () => {
+  const written = clipboard();
+  const w = await open(all["up_to_date"]!);
+  await w.press("tab-settings");
+  await w.press("diagnostics");
+  expect([written, w.text("diagnostics-said")]).toEqual([["companion 0.1.0"], "Diagnostics copied"]);
+});
+
+test("the last day: its sentence and its table say what the chart shows, the newest hour first", async () => {
+  const companion = new FakeCompanion(all["up_to_date"]!);
+  companion.points = [
+    { at: "2026-11-21T12:20:00Z", waiting: 40, sent: 0 },
+    { at: "2026-11-21T13:10:00Z", waiting: 12, sent: 30 },
+    { at: "2026-11-21T14:10:00Z", waiting: 0, sent: 12 },
+  ];
+  const w = await open(all["up_to_date"]!, companion);
+  expect(w.text("day")).toContain("42 records sent; at most 40 waiting at the end of an hour.");
+  const rows = Array.from(w.find("day")?.querySelectorAll("tbody tr") ?? [], (row) => Array.from(row.children, (cell) => cell.textContent));
+  expect(rows).toEqual([
+    ["14:00", "12", "0"],
+    ["13:00", "30", "12"],
+    ["12:00", "0", "40"],
+  ]);
+  expect(w.find("day")?.querySelector(".chart")?.getAttribute("aria-hidden")).toBe("true");
 });

@@ -125,10 +125,12 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
         None => buffer.recovery().await?.filter(|recovery| !recovery.seen),
     };
     if let Some(recovery) = &recovery {
-        let said = Said::new("recovered", recovered(recovery))
+        let mut said = Said::new("recovered", recovered(recovery))
             .with("saved", recovery.saved)
-            .with("expected", recovery.expected)
             .with("damaged", recovery.damaged);
+        if let Some(expected) = recovery.expected {
+            said = said.with("expected", expected);
+        }
         live.change(|live| live.recovered = Some(said));
     }
     let paused = buffer.meta(heyho_buffer::PAUSED_UNTIL).await?;

@@ -10,8 +10,12 @@ use heyho_records::status::{
 use heyho_records::time::timestamp;
 use std::time::Duration;
 
-/// Key in `meta`: when a batch, or a signed-in request with nothing to send, was last answered.
+/// Key in `meta`: when the backend last accounted for records.
 pub const LAST_CONFIRMED: &str = "last_confirmed_at";
+
+/// Key in `meta`: when a signed-in request with nothing to send was last answered. It keeps the truth fresh, and
+/// confirms nothing.
+pub const LAST_ANSWERED: &str = "last_answered_at";
 
 /// Key in `meta`: until when syncing is paused, in ms since the epoch; a word: until it is resumed.
 pub const PAUSED_UNTIL: &str = "paused_until";
@@ -37,6 +41,7 @@ impl Buffer {
             None => None,
         };
         let confirmed = self.meta(LAST_CONFIRMED).await?.and_then(|ms| ms.parse::<i64>().ok());
+        let answered = self.meta(LAST_ANSWERED).await?.and_then(|ms| ms.parse::<i64>().ok());
         let problem = self.problem().await?;
         let paused = self.meta(PAUSED_UNTIL).await?;
         let facts = Facts {
@@ -45,8 +50,10 @@ impl Buffer {
             signed_in: account.is_some(),
             failed_unkept: totals.failed > totals.failed_kept,
             waiting: totals.waiting() > 0,
-            confirmed_lately: confirmed
-                .is_some_and(|at| (0..=fresh_within_ms(interval)).contains(&now.saturating_sub(at))),
+            confirmed_lately: [confirmed, answered]
+                .into_iter()
+                .flatten()
+                .any(|at| (0..=fresh_within_ms(interval)).contains(&now.saturating_sub(at))),
             ..Facts::default()
         };
         let seen = self.sources().await?;
@@ -100,7 +107,11 @@ impl Buffer {
             metrics: None,
             short_session: false,
         };
-        let said = problem.map(|text| Said::new("buffer_problem", text)).into_iter().collect();
+        let said = problem.map(|text| match self.ballast_is_released() {
+            true => Said::new("disk_full", text),
+            false => Said::new("buffer_full", text),
+        });
+        let said = said.into_iter().collect();
         Ok(Known { status, facts, said, sources })
     }
 

@@ -65,6 +65,8 @@ pub enum Command {
         /// At the backend too, where it can.
         #[arg(long)]
         backend: bool,
+        #[command(flatten)]
+        sure: Sure,
     },
     /// Delete every record that is kept here, of everybody. Sign-in and settings stay.
     Erase(Sure),
@@ -83,6 +85,8 @@ pub enum Command {
     Config(Config),
     /// Look for what is wrong, and say what to do about it.
     Doctor,
+    /// Print what a report about a fault needs: no addresses, no e-mail, no passwords.
+    Diagnostics,
     /// Run the companion without a window, until it is stopped.
     Agent,
     /// Print the completions of a shell.

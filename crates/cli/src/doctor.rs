@@ -1,8 +1,9 @@
 //! `doctor`: looks at each part, says how it stands and what to do. Ends with 0 when all is well, else with 1.
+//! `diagnostics`: the facts for a report, as the window copies them.
 
 use crate::Context;
 use crate::browsers::{all, is_well, rows};
-use crate::link::running;
+use crate::link::{Link, running};
 use crate::sync::open;
 use heyho_agent::{check_backend, check_tokens, recovered};
 use heyho_buffer::{Buffer, LOG_ALARM};
@@ -27,6 +28,14 @@ pub async fn doctor(context: &Context) -> Result<ExitCode, Fault> {
     let all_good = findings.iter().all(|f| f.good);
     context.out.say(&findings, |findings| findings.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+pub async fn diagnostics(context: &Context) -> Result<ExitCode, Fault> {
+    let link = Link::join(context, false).await?;
+    let said = ask::<String>(link.companion.as_ref(), Request::Diagnostics).await;
+    link.end().await;
+    context.out.say(&said?, String::clone)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn line(finding: &Finding) -> String {
@@ -107,7 +116,7 @@ async fn database(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
 async fn recovery(buffer: &Buffer, agent: Option<&Client>) -> Option<Finding> {
     const PART: &str = "recovery";
     let recovery = buffer.recovery().await.ok().flatten()?;
-    let text = recovered(&recovery);
+    let text = format!("{} Their folder: {}", recovered(&recovery), recovery.set_aside.display());
     if recovery.seen {
         return Some(Finding::good(PART, text));
     }

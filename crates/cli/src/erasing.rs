@@ -10,7 +10,13 @@ use heyho_records::words::count;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-pub async fn forget(context: &Context, domain: String, backend: bool) -> Result<ExitCode, Fault> {
+pub async fn forget(context: &Context, domain: String, backend: bool, sure: Sure) -> Result<ExitCode, Fault> {
+    let lost = format!(
+        "All records of {domain} and its subdomains are deleted, waiting and failed ones{}. To keep everything \
+         first: heyho export FILE.",
+        if backend { ", here and at the backend" } else { "" }
+    );
+    context.out.sure(sure.yes, &lost)?;
     let link = Link::join(context, false).await?;
     let forgotten = ask::<Forgotten>(link.companion.as_ref(), Request::Forget { domain, backend }).await;
     link.end().await;

@@ -4,6 +4,9 @@ use heyho_local::vocabulary::{Fault, FaultCode};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
+/// Whatever is deleted for good would still be in copies of the whole store (docs/buffer.md): they go too.
+const COPIES: &str = "Old copies of the whole store that lie beside it are deleted too.";
+
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     pub json: bool,
@@ -31,7 +34,7 @@ impl Output {
         if yes || !std::io::stdin().is_terminal() {
             return Ok(());
         }
-        eprint!("{lost} This cannot be undone. Go on? [y/N] ");
+        eprint!("{lost}\n{COPIES} This cannot be undone. Go on? [y/N] ");
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         match (read, answer.trim().to_lowercase().as_str()) {

@@ -63,7 +63,7 @@ pub fn waiting(n: u64) -> String {
     }
 }
 
-/// The headings of a status, as the window has them too (ui/src/messages/en.ts; a test compares them).
+/// The headings of a status, as the window has them too (ui/src/messages/en/everyday.ts; a test compares them).
 pub const UP_TO_DATE: &str = "Up to date";
 pub const CHECKING: &str = "Checking with the backend";
 pub const NOTHING_WAITING: &str = "Nothing waiting, not confirmed lately";
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_window_says_the_same() {
-        let window = include_str!("../../../ui/src/messages/en.ts");
+        let window = include_str!("../../../ui/src/messages/en/everyday.ts");
         for said in [
             UP_TO_DATE,
             CHECKING,

@@ -81,6 +81,8 @@ export interface Companion {
   showExport(): Promise<null>;
   openFolder(folder: Folder): Promise<null>;
   diagnostics(): Promise<string>;
+  /** What was saved of a damaged store was read: it need not be said any more. */
+  recoverySeen(): Promise<null>;
   /** Whether the companion starts at login; with an argument, from now on. */
   startAtLogin(on: boolean | null): Promise<boolean>;
   /** The first question was answered with yes. */
@@ -137,6 +139,7 @@ export function tauriCompanion(): Companion {
     showExport: () => invoke("show_export"),
     openFolder: (folder) => invoke("open_folder", { folder }),
     diagnostics: () => invoke("diagnostics"),
+    recoverySeen: () => invoke("recovery_seen"),
     startAtLogin: (on) => invoke("start_at_login", { on }),
     welcome: () => invoke("welcome"),
     quit: () => invoke("quit"),

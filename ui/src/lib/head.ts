@@ -24,6 +24,8 @@ export interface Head {
   reason: string | null;
   /** What is true besides: records failed, and the backend is down too. */
   also: readonly string[];
+  /** What was saved of a damaged store; said until somebody has understood it. */
+  recovered: string | null;
   primary: Primary;
   canPause: boolean;
   failedToShow: boolean;
@@ -43,10 +45,20 @@ export function inWords(said: Said, m: Messages): string {
   return m.reasons[said.code]?.(said.args) ?? said.text;
 }
 
-/** Everything the agent says, but what the head's sentence says already. */
-function spoken(s: Status, m: Messages, already: readonly string[]): string[] {
+/** Everything the agent says, the sentence of the state first. */
+function everything(s: Status): Said[] {
   const first: Said[] = s.reason === null ? [] : [{ code: s.reasonCode ?? "", args: s.reasonArgs, text: s.reason }];
-  return [...first, ...s.also].filter((said) => !already.includes(said.code)).map((said) => inWords(said, m));
+  return [...first, ...s.also];
+}
+
+/** The agent's word for a damaged store that was put in order; it has a place and a button of its own. */
+const RECOVERED = "recovered";
+
+function recovered(s: Status, m: Messages): string | null {
+  const said = everything(s).find((said) => said.code === RECOVERED);
+  if (!said) return null;
+  const { saved = 0, expected, damaged = 0 } = said.args;
+  return m.head.recovered(Number(saved), typeof expected === "number" ? expected : null, Number(damaged));
 }
 
 export function head(heard: Status | null | undefined, now: Date, m: Messages): Head {
@@ -60,9 +72,10 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
   const n = waiting(s);
   const next = s.nextAttemptAt === null ? null : new Date(s.nextAttemptAt);
   // "3 records need you" and "Session expired" are said by the sentence.
-  const already = ["signed_out", "session_expired", ...(s.state === "needs_attention" && loud(s) > 0 ? ["failed_records"] : [])];
-  const [reason = null, ...also] = spoken(s, m, already);
-  const base = { state: s.state, reason, also, failedToShow: loud(s) > 0 };
+  const already = [RECOVERED, "signed_out", "session_expired", ...(s.state === "needs_attention" && loud(s) > 0 ? ["failed_records"] : [])];
+  const spoken = everything(s).filter((said) => !already.includes(said.code));
+  const [reason = null, ...also] = spoken.map((said) => inWords(said, m));
+  const base = { state: s.state, reason, also, recovered: recovered(s, m), failedToShow: loud(s) > 0 };
   switch (s.state) {
     case "up_to_date":
       return { ...base, tone: "good", icon: "done", sentence: m.head.upToDate, detail: null, primary: "sync", canPause: true };
@@ -176,7 +189,7 @@ export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; 
 }
 
 function still(state: HeadState, tone: Tone, icon: IconName, sentence: string, detail: string | null): Head {
-  return { state, tone, icon, sentence, detail, reason: null, also: [], primary: "none", canPause: false, failedToShow: false };
+  return { state, tone, icon, sentence, detail, reason: null, also: [], recovered: null, primary: "none", canPause: false, failedToShow: false };
 }
 
 function join(first: string | null, second: string | null): string | null {

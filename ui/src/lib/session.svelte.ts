@@ -67,6 +67,7 @@ export class Session {
     await this.#try(() => this.companion.quit());
     if (this.fault) this.quitting = false;
   };
+  understood = () => this.#try(() => this.companion.recoverySeen());
   restart = () => this.#try(() => this.companion.restart());
   open = (folder: Folder) => this.#try(() => this.companion.openFolder(folder));
 

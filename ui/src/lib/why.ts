@@ -6,7 +6,8 @@ import type { Messages } from "../messages";
 export function why(reason: Reason, m: Messages): string {
   switch (reason.code) {
     case "rejected_at_capture":
-      return m.failed.why.rejectedAtCapture(reason.message);
+      // The rule is one of ours, said in the reader's language; the message is the agent's own.
+      return m.failed.why.rejectedAtCapture(m.asTheAgent ? reason.message : (m.failed.rule[reason.rule] ?? reason.message));
     case "rejected_by_backend":
       return m.failed.why.rejectedByBackend(reason.message);
     case "too_large":

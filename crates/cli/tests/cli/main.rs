@@ -8,5 +8,6 @@ mod keeping;
 mod mistakes;
 mod pages;
 mod settings;
+mod terminal;
 mod whole;
 mod world;

@@ -3,17 +3,17 @@
  * English is the agent's own language: its sentences are shown as they come, also where a later agent says a word
  * that is not here. tests/messages.test.ts looks for the words in the Rust sources: one that is missing fails.
  */
-import type { BrowserState } from "../generated/BrowserState";
-import type { Said } from "../generated/Said";
-import type { Format } from "../lib/format";
+import type { BrowserState } from "../../generated/BrowserState";
+import type { Said } from "../../generated/Said";
+import type { Format } from "../../lib/format";
 
 export type Args = Said["args"];
 export type Sayings = Record<string, (args: Args) => string>;
 
 const n = (args: Args, name: string) => Number(args[name] ?? 0);
 const text = (args: Args, name: string) => String(args[name] ?? "");
-/** A detail in the agent's own words, where it has one. */
-const detail = (args: Args, name: string) => (args[name] === undefined ? "" : ` (${text(args, name)})`);
+/** Of a detail in the agent's English, the setting it names. */
+const setting = (args: Args) => /\b[a-z]+\.[a-z_]+\b/.exec(text(args, "problem"))?.[0];
 
 const STOPPED: Record<string, string> = {
   asked: "Angehalten wie gewünscht.",
@@ -63,11 +63,14 @@ export const reasons = (f: Format): Sayings => ({
   session_gone: () => `Die gespeicherte Sitzung ist weg: melden Sie sich neu an. ${KEPT}`,
   session_of_another: () => `Die gespeicherte Sitzung gehört einem anderen Konto: melden Sie sich neu an. ${KEPT}`,
   waiting_for_tokens: () => "Ihre Sitzung wird noch erwartet: der Schlüsselbund antwortet nicht.",
-  tokens_in_memory: (a) => `Sie bleiben nur angemeldet, bis dieses Programm endet: der Schlüsselbund ist nicht benutzbar${detail(a, "problem")}.`,
-  buffer_unusable: (a) => `Der Speicher auf diesem Rechner ist nicht benutzbar${detail(a, "problem")}. Was gesendet ist, ist nicht betroffen.`,
+  tokens_in_memory: () => `Sie bleiben nur angemeldet, bis dieses Programm endet: der Schlüsselbund ist nicht benutzbar.`,
+  buffer_unusable: () => `Der Speicher auf diesem Rechner ist nicht benutzbar. Was gesendet ist, ist nicht betroffen.`,
+  disk_full: () => "Der Datenträger ist voll. Was hier ist, wird weiter gesendet; Neues wird nicht angenommen: schaffen Sie Platz.",
+  buffer_full: () => "Der Speicher auf diesem Rechner ist voll. Neues wird nicht angenommen, bis Einträge übertragen sind.",
+  not_running: () => "Der Companion läuft nicht.",
+  not_running_waiting: () => "Der Companion läuft nicht. Was wartet, ist sicher und wird gesendet, wenn er startet.",
   buffer_damaged: () => "Der Speicher auf diesem Rechner ist beschädigt.",
-  recovered: () => "Der Speicher auf diesem Rechner war beschädigt. Was sich retten ließ, ist gerettet; die beschädigten Dateien sind aufgehoben.",
-  configuration: (a) => `Eine Einstellung wird nicht angenommen${detail(a, "problem")}. ${KEPT}`,
+  configuration: (a) => `${setting(a) === undefined ? "Eine Einstellung" : `Die Einstellung ${setting(a)}`} wird nicht angenommen. ${KEPT}`,
   metered: () => "Angehalten bei getakteter Verbindung, wie eingestellt. „Jetzt abgleichen“ sendet trotzdem.",
   on_battery: () => "Angehalten im Akkubetrieb, wie eingestellt. „Jetzt abgleichen“ sendet trotzdem.",
 });

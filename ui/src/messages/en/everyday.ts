@@ -1,12 +1,7 @@
-/** English, and the shape every other catalogue has. Sentences that hold numbers or times take them as arguments. */
-import type { BrowserState } from "../generated/BrowserState";
-import type { Format } from "../lib/format";
-import type { Sayings } from "./agent-de";
+/** What the window says day by day. */
+import type { Format } from "../../lib/format";
 
-export const en = (f: Format) => ({
-  format: f,
-  app: "HeyHo Companion",
-
+export const everyday = (f: Format) => ({
   head: {
     connecting: "Connecting to the companion",
     disconnected: "The companion is not answering",
@@ -38,6 +33,17 @@ export const en = (f: Format) => ({
     nextAttemptPaused: "after the pause",
     nextAttemptSignIn: "after signing in",
     due: "due now",
+    recoveredTitle: "The store on this computer was damaged",
+    recovered: (saved: number, expected: number | null, damaged: number) =>
+      [
+        expected === null
+          ? f.plural(saved, { one: "# record was saved.", other: "# records were saved." })
+          : `${f.number(saved)} of ${f.plural(expected, { one: "# record was saved.", other: "# records were saved." })}`,
+        ...(damaged > 0
+          ? [f.plural(damaged, { one: "# of them is no longer what was stored: it is among the failed.", other: "# of them are no longer what was stored: they are among the failed." })]
+          : []),
+        "The damaged files are kept beside it for thirty days. New records are stored as ever.",
+      ].join(" "),
     quitting: "Ending after the batch in flight",
     quittingDetail: "What is not sent yet stays safe on this computer.",
   },
@@ -56,6 +62,7 @@ export const en = (f: Format) => ({
     showFailed: "Show them",
     cancel: "Cancel",
     dismiss: "Dismiss",
+    understood: "Understood",
   },
 
   tab: {
@@ -111,6 +118,7 @@ export const en = (f: Format) => ({
     discardOf: (name: string) => `Delete ${name}`,
     discardTitle: "Delete before it is sent?",
     discardText: "This record was not delivered. Deleting it deletes the only copy; it cannot be brought back.",
+    copies: "Old copies of the whole store that lie beside it are deleted too.",
     discarded: (n: number) => f.plural(n, { one: "# record deleted", other: "# records deleted" }),
   },
 
@@ -164,6 +172,19 @@ export const en = (f: Format) => ({
       tooLarge: (bytes: string, limit: string) => `It has ${bytes}; one request may carry ${limit}.`,
       notConfirmed: (attempts: string) => `The backend did not confirm it in ${attempts}.`,
       damaged: (message: string) => `Its stored copy is damaged: ${message}`,
+    },
+    rule: {
+      missing_id: "it has no id",
+      missing_url: "it has no address",
+      invalid_url: "its address is no web address",
+      missing_time: "it has no time",
+      invalid_time: "its time is none",
+      missing_tab: "it names no tab",
+      invalid_duration: "its duration is none",
+      metadata_too_large: "its metadata are over 50 KB",
+      record_too_large: "it is over 256 KB",
+      not_an_object: "it is no record",
+      invalid_json: "it cannot be read",
     },
     field: "Field",
     httpStatus: "HTTP status",
@@ -224,206 +245,6 @@ export const en = (f: Format) => ({
     running: "Running",
   },
 
-  signIn: {
-    title: "Sign in",
-    registerTitle: "Create an account",
-    email: "E-mail",
-    password: "Password",
-    passwordNew: "Password, at least 8 characters",
-    backend: "Backend address",
-    backendHint: "Where your records are sent.",
-    server: "Server",
-    submit: "Sign in",
-    submitRegister: "Create account and sign in",
-    working: "Signing in",
-    modeSignIn: "I have an account",
-    modeRegister: "New account",
-    mode: "Account",
-    claim: (n: number) =>
-      f.plural(n, { one: "Also send the # record captured while nobody was signed in", other: "Also send the # records captured while nobody was signed in" }),
-    firstName: "First name, if the backend asks for it",
-    lastName: "Last name, if the backend asks for it",
-    keepPassword: "Keep the password in the keyring and sign in again by itself: this backend's sessions end each hour",
-    code: "Code from the e-mail",
-    codeTitle: "Confirm your e-mail address",
-    codeText: (email: string) => `A code was sent to ${email}.`,
-    confirm: "Confirm",
-    resend: "Send another code",
-    resent: "Another code is on its way, if the address is known.",
-    confirmed: "Confirmed. Sign in now.",
-    forgot: "Forgotten password",
-    forgotSent: (email: string) => `If ${email} has an account there, a message with a way to a new password is on its way.`,
-    emailMissing: "Enter the e-mail address of your account.",
-    emailBad: "This is not an e-mail address. It looks like name@example.org.",
-    passwordMissing: "Enter the password.",
-    passwordShort: "The password needs at least 8 characters.",
-    backendBad: "This is not a web address. It starts with https:// or http://.",
-  },
-
-  settings: {
-    account: "Account",
-    signedInAs: "Signed in as",
-    backend: "Backend",
-    noAccount: "Not signed in",
-    signOut: "Sign out",
-    signOutTitle: "Sign out?",
-    signOutUnsent: (n: number) =>
-      f.plural(n, {
-        one: "# record has not been delivered. It stays safe on this computer and is sent when you sign in to this account again.",
-        other: "# records have not been delivered. They stay safe on this computer and are sent when you sign in to this account again.",
-      }),
-    signOutClean: "Everything was delivered. New records are kept on this computer until somebody signs in.",
-    backendTitle: "Use another backend?",
-    backendUse: "Use it",
-    backendUnsent: (n: number) =>
-      f.plural(n, {
-        one: "# record has not been delivered. It stays safe on this computer for this account, and is never sent to the other backend. You sign in there anew.",
-        other: "# records have not been delivered. They stay safe on this computer for this account, and are never sent to the other backend. You sign in there anew.",
-      }),
-    backendClean: "Everything was delivered. You sign in at the other backend anew.",
-    test: "Test",
-    testAndUse: "Test and use",
-    testing: "Testing",
-    testGood: "It answers, and is a backend.",
-    testBad: "This address cannot be used.",
-    sync: "Syncing",
-    interval: "Sync every",
-    hold: "Hold before sending",
-    holdHint: "So long you can still delete what was captured.",
-    holdNone: "Not at all",
-    metered: "Pause on a metered connection",
-    battery: "Pause on battery",
-    startAtLogin: "Start when I log in",
-    startAtLoginHint: "In the tray, without a window.",
-    notifications: "Notifications",
-    notificationsHint: "Only where you must do something, and once each.",
-    unknown: (keys: string) => `In config.toml, but unknown and without effect: ${keys}. Misspelt?`,
-    look: "Look and language",
-    appearance: "Appearance",
-    asTheSystem: "As the system",
-    light: "Light",
-    dark: "Dark",
-    language: "Language",
-    app: "Companion",
-    version: "Version",
-    quit: "Quit",
-    quitHint: "Browsers keep handing records over; they are sent when the companion runs again.",
-  },
-
-  privacy: {
-    title: "Privacy",
-    intro: "What these match is stored nowhere, or without its query. They hold before anything is written.",
-    rule: (match: "host" | "url", action: "drop" | "strip") =>
-      `${match === "host" ? "Site" : "Address"}: ${action === "drop" ? "never stored" : "stored without query and fragment"}`,
-    pattern: "Pattern; * stands for anything",
-    match: "What the pattern is about",
-    host: "Site",
-    url: "Address",
-    action: "What happens",
-    drop: "Never store",
-    strip: "Strip the query",
-    add: "Add",
-    removeOf: (pattern: string) => `Remove the rule for ${pattern}`,
-    forget: "Forget a site and everything under it",
-    forgetAction: "Forget",
-    forgetTitle: (site: string) => `Forget ${site}?`,
-    forgetText: "Its records on this computer are deleted, waiting and failed ones, and those in the browsers. They cannot be brought back.",
-    forgetBackend: "Delete it at the backend too",
-    forgotten: (n: number, changed: number, backend: number | null) =>
-      [
-        f.plural(n, { one: "# record deleted here", other: "# records deleted here" }),
-        ...(changed > 0 ? [f.plural(changed, { one: "# record no longer mentions it", other: "# records no longer mention it" })] : []),
-        backend === null ? "the backend was not asked, or did not do it" : f.plural(backend, { one: "# deleted at the backend", other: "# deleted at the backend" }),
-      ].join(", "),
-  },
-
-  data: {
-    title: "Your data",
-    export: "Export",
-    exportHint: "Everything that is kept here, a record a line, into your Downloads folder.",
-    folders: "Folders",
-    folder: { data: "Records", settings: "Settings", logs: "Logs" },
-    erase: "Delete everything here",
-    eraseHint: "Sign-in and settings stay.",
-    eraseAction: "Delete everything",
-    eraseTitle: "Delete everything on this computer?",
-    eraseText: (n: number) =>
-      n === 0
-        ? "Nothing waits and nothing failed: only what is remembered of past runs is deleted. What the backend has stays there."
-        : f.plural(n, {
-            one: "# record was never delivered: the only copy is deleted and cannot be brought back. What the backend has stays there.",
-            other: "# records were never delivered: the only copies are deleted and cannot be brought back. What the backend has stays there.",
-          }),
-    erased: (n: number) => f.plural(n, { one: "# record deleted", other: "# records deleted" }),
-  },
-
-  about: {
-    report: "Diagnostics",
-    reportHint: "For a report: no addresses, no e-mail, no passwords.",
-    copy: "Copy diagnostics",
-    copied: "Diagnostics copied",
-    copyFailed: "The diagnostics could not be copied.",
-  },
-
-  problem: {
-    title: "A setting is not accepted",
-    noStart: "The companion cannot start",
-    safe: "Nothing is lost: browsers keep handing records over, and they are sent once it runs.",
-    folder: "Open its folder",
-    again: "Try again",
-  },
-
-  first: {
-    step: (n: number, of: number) => `Step ${f.number(n)} of ${f.number(of)}`,
-    what: "Welcome. This is what the companion does",
-    captured: "What is captured",
-    capturedText: "The addresses and titles of the pages you visit, when, and how long your tabs live. No page contents, nothing you type, nothing in private windows.",
-    lies: "Where it lies",
-    liesText: "First on this computer, in a folder only you can read.",
-    goes: "Where it goes",
-    goesText: (backend: string | null) =>
-      backend === null ? "To the backend you sign in to, and nowhere else." : `To the backend you sign in to (now set: ${backend}), and nowhere else.`,
-    choice: "Your choice",
-    choiceText: "Nothing is sent before you sign in. You can leave sites out, hold records back, and delete everything, at any time.",
-    decline: "No, quit",
-    agree: "Agree and continue",
-    browsers: "Connect your browsers",
-    browsersText: "The companion takes records from the HeyHo extension in these browsers.",
-    next: "Continue",
-    account: "Sign in, or do it later",
-    accountText: "Records go to your account at the backend. Without one they are kept here until you sign in.",
-    skip: "Keep records here for now",
-    done: "All set",
-    doneText: "Browse as ever. Records that arrive are counted here while you watch, and sent by themselves.",
-    doneKept: "Browse as ever. Records that arrive are counted here while you watch, and kept until you sign in.",
-    live: (n: number) => f.plural(n, { one: "record is safe on this computer", other: "records are safe on this computer" }),
-    finish: "Done",
-  },
-
-  /** What happened, what is safe, what to do; by the fault's code. The agent's own sentence follows as detail. */
-  fault: {
-    failed: "That did not work. Nothing was lost.",
-    unknown_command: "The running companion is of another version. Restart it.",
-    usage: "The request was not understood.",
-    bad_data: "The entry was not accepted.",
-    not_found: "It is no longer there.",
-    backend_unreachable: "The backend cannot be reached. Check the address and the connection; your records are safe here.",
-    try_later: "Not now: the backend asked to wait. It is tried again by itself.",
-    sign_in_needed: "Sign in first.",
-    wrong_credentials: "E-mail or password is wrong.",
-    unverified: "Confirm your e-mail address first: enter the code that was sent to it.",
-    email_taken: "There is already an account with this e-mail. Sign in instead.",
-    configuration: "A setting needs a change before this works.",
-    no_window: "The running companion has no window.",
-    agent_not_running: "The companion is not running. Start it again; your records are safe here.",
-  },
-
-  /** The agent's own sentences (`reason`, `why`) are in this language: they are shown as they come. */
-  asTheAgent: true as boolean,
-  /** In other languages, by the agent's words (messages/agent-de.ts). */
-  reasons: {} as Sayings,
-  browserStates: null as Record<BrowserState, (days: number) => string> | null,
-
   /** How a run ends, by the agent's word (docs/sync.md); a word that is not listed is shown as it is. */
   outcome: {
     emptied: "All delivered",
@@ -450,5 +271,3 @@ export const en = (f: Format) => ({
     internal: "A fault of the companion",
   },
 });
-
-export type Messages = ReturnType<typeof en>;

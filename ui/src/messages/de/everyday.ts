@@ -1,12 +1,8 @@
-/** German. */
-import type { Format } from "../lib/format";
-import { browsers, reasons } from "./agent-de";
-import type { Messages } from "./en";
+/** German, day by day. */
+import type { Format } from "../../lib/format";
+import type { everyday as english } from "../en/everyday";
 
-export const de = (f: Format): Messages => ({
-  format: f,
-  app: "HeyHo Companion",
-
+export const everyday = (f: Format): ReturnType<typeof english> => ({
   head: {
     connecting: "Verbindung zum Companion wird aufgebaut",
     disconnected: "Der Companion antwortet nicht",
@@ -38,6 +34,17 @@ export const de = (f: Format): Messages => ({
     nextAttemptPaused: "nach der Pause",
     nextAttemptSignIn: "nach der Anmeldung",
     due: "jetzt fällig",
+    recoveredTitle: "Der Speicher auf diesem Rechner war beschädigt",
+    recovered: (saved, expected, damaged) =>
+      [
+        expected === null
+          ? f.plural(saved, { one: "# Eintrag ist gerettet.", other: "# Einträge sind gerettet." })
+          : f.plural(expected, { one: `${f.number(saved)} von # Eintrag ist gerettet.`, other: `${f.number(saved)} von # Einträgen sind gerettet.` }),
+        ...(damaged > 0
+          ? [f.plural(damaged, { one: "# davon ist nicht mehr, was gespeichert war, und steht unter „Fehler“.", other: "# davon sind nicht mehr, was gespeichert war, und stehen unter „Fehler“." })]
+          : []),
+        "Die beschädigten Dateien liegen noch dreißig Tage daneben. Neue Einträge werden gespeichert wie immer.",
+      ].join(" "),
     quitting: "Endet nach der laufenden Sendung",
     quittingDetail: "Was noch nicht gesendet ist, bleibt sicher auf diesem Rechner.",
   },
@@ -56,6 +63,7 @@ export const de = (f: Format): Messages => ({
     showFailed: "Anzeigen",
     cancel: "Abbrechen",
     dismiss: "Schließen",
+    understood: "Verstanden",
   },
 
   tab: {
@@ -111,6 +119,7 @@ export const de = (f: Format): Messages => ({
     discardOf: (name) => `${name} löschen`,
     discardTitle: "Vor dem Senden löschen?",
     discardText: "Dieser Eintrag ist nicht übertragen. Löschen löscht die einzige Kopie; sie lässt sich nicht zurückholen.",
+    copies: "Alte Kopien des ganzen Speichers, die daneben liegen, werden mit gelöscht.",
     discarded: (n) => f.plural(n, { one: "# Eintrag gelöscht", other: "# Einträge gelöscht" }),
   },
 
@@ -164,6 +173,19 @@ export const de = (f: Format): Messages => ({
       tooLarge: (bytes, limit) => `Der Eintrag hat ${bytes}; eine Anfrage trägt höchstens ${limit}.`,
       notConfirmed: (attempts) => `Vom Server nicht bestätigt, nach ${attempts}.`,
       damaged: (message) => `Die gespeicherte Kopie ist beschädigt: ${message}`,
+    },
+    rule: {
+      missing_id: "ohne Kennung",
+      missing_url: "ohne Adresse",
+      invalid_url: "die Adresse ist keine Web-Adresse",
+      missing_time: "ohne Zeitpunkt",
+      invalid_time: "der Zeitpunkt ist keiner",
+      missing_tab: "ohne Tab",
+      invalid_duration: "die Dauer ist keine",
+      metadata_too_large: "die Metadaten haben über 50 KB",
+      record_too_large: "über 256 KB groß",
+      not_an_object: "kein Eintrag",
+      invalid_json: "nicht lesbar",
     },
     field: "Feld",
     httpStatus: "HTTP-Status",
@@ -223,203 +245,6 @@ export const de = (f: Format): Messages => ({
     took: (duration) => `Dauer ${duration}`,
     running: "Läuft",
   },
-
-  signIn: {
-    title: "Anmelden",
-    registerTitle: "Konto anlegen",
-    email: "E-Mail",
-    password: "Passwort",
-    passwordNew: "Passwort, mindestens 8 Zeichen",
-    backend: "Adresse des Servers",
-    backendHint: "Dorthin werden Ihre Einträge gesendet.",
-    server: "Server",
-    submit: "Anmelden",
-    submitRegister: "Konto anlegen und anmelden",
-    working: "Anmeldung läuft",
-    modeSignIn: "Ich habe ein Konto",
-    modeRegister: "Neues Konto",
-    mode: "Konto",
-    claim: (n) =>
-      f.plural(n, { one: "Auch den # Eintrag senden, der ohne Anmeldung erfasst wurde", other: "Auch die # Einträge senden, die ohne Anmeldung erfasst wurden" }),
-    firstName: "Vorname, falls der Server danach fragt",
-    lastName: "Nachname, falls der Server danach fragt",
-    keepPassword: "Passwort im Schlüsselbund behalten und von selbst neu anmelden: die Sitzungen dieses Servers enden jede Stunde",
-    code: "Code aus der E-Mail",
-    codeTitle: "E-Mail-Adresse bestätigen",
-    codeText: (email) => `Ein Code ging an ${email}.`,
-    confirm: "Bestätigen",
-    resend: "Neuen Code senden",
-    resent: "Ein neuer Code ist unterwegs, falls die Adresse bekannt ist.",
-    confirmed: "Bestätigt. Melden Sie sich jetzt an.",
-    forgot: "Passwort vergessen",
-    forgotSent: (email) => `Hat ${email} dort ein Konto, ist eine Nachricht mit dem Weg zu einem neuen Passwort unterwegs.`,
-    emailMissing: "Geben Sie die E-Mail-Adresse Ihres Kontos ein.",
-    emailBad: "Das ist keine E-Mail-Adresse. Sie sieht aus wie name@example.org.",
-    passwordMissing: "Geben Sie das Passwort ein.",
-    passwordShort: "Das Passwort braucht mindestens 8 Zeichen.",
-    backendBad: "Das ist keine Web-Adresse. Sie beginnt mit https:// oder http://.",
-  },
-
-  settings: {
-    account: "Konto",
-    signedInAs: "Angemeldet als",
-    backend: "Server",
-    noAccount: "Nicht angemeldet",
-    signOut: "Abmelden",
-    signOutTitle: "Abmelden?",
-    signOutUnsent: (n) =>
-      f.plural(n, {
-        one: "# Eintrag ist noch nicht übertragen. Er bleibt sicher auf diesem Rechner und wird gesendet, sobald Sie sich wieder mit diesem Konto anmelden.",
-        other: "# Einträge sind noch nicht übertragen. Sie bleiben sicher auf diesem Rechner und werden gesendet, sobald Sie sich wieder mit diesem Konto anmelden.",
-      }),
-    signOutClean: "Alles ist übertragen. Neue Einträge bleiben auf diesem Rechner, bis sich jemand anmeldet.",
-    backendTitle: "Anderen Server verwenden?",
-    backendUse: "Verwenden",
-    backendUnsent: (n) =>
-      f.plural(n, {
-        one: "# Eintrag ist noch nicht übertragen. Er bleibt für dieses Konto sicher auf diesem Rechner und wird nie an den anderen Server gesendet. Dort melden Sie sich neu an.",
-        other: "# Einträge sind noch nicht übertragen. Sie bleiben für dieses Konto sicher auf diesem Rechner und werden nie an den anderen Server gesendet. Dort melden Sie sich neu an.",
-      }),
-    backendClean: "Alles ist übertragen. Am anderen Server melden Sie sich neu an.",
-    test: "Prüfen",
-    testAndUse: "Prüfen und verwenden",
-    testing: "Prüfung läuft",
-    testGood: "Sie antwortet und ist ein Server für Einträge.",
-    testBad: "Diese Adresse ist nicht brauchbar.",
-    sync: "Abgleich",
-    interval: "Abgleichen alle",
-    hold: "Vor dem Senden zurückhalten",
-    holdHint: "So lange können Sie Erfasstes noch löschen.",
-    holdNone: "Gar nicht",
-    metered: "Bei getakteter Verbindung anhalten",
-    battery: "Im Akkubetrieb anhalten",
-    startAtLogin: "Bei der Anmeldung am Rechner starten",
-    startAtLoginHint: "Im Infobereich, ohne Fenster.",
-    notifications: "Mitteilungen",
-    notificationsHint: "Nur wenn Sie etwas tun müssen, und je einmal.",
-    unknown: (keys) => `In config.toml, aber unbekannt und ohne Wirkung: ${keys}. Verschrieben?`,
-    look: "Aussehen und Sprache",
-    appearance: "Aussehen",
-    asTheSystem: "Wie das System",
-    light: "Hell",
-    dark: "Dunkel",
-    language: "Sprache",
-    app: "Companion",
-    version: "Version",
-    quit: "Beenden",
-    quitHint: "Browser geben weiter Einträge ab; gesendet werden sie, wenn der Companion wieder läuft.",
-  },
-
-  privacy: {
-    title: "Privatsphäre",
-    intro: "Was hierauf passt, wird nirgends gespeichert oder ohne seine Abfrage. Es gilt, bevor etwas geschrieben wird.",
-    rule: (match, action) =>
-      `${match === "host" ? "Website" : "Adresse"}: ${action === "drop" ? "nie speichern" : "ohne Abfrage und Sprungziel speichern"}`,
-    pattern: "Muster; * steht für alles",
-    match: "Worauf sich das Muster bezieht",
-    host: "Website",
-    url: "Adresse",
-    action: "Was geschieht",
-    drop: "Nie speichern",
-    strip: "Abfrage entfernen",
-    add: "Hinzufügen",
-    removeOf: (pattern) => `Die Regel für ${pattern} entfernen`,
-    forget: "Eine Website und alles darunter vergessen",
-    forgetAction: "Vergessen",
-    forgetTitle: (site) => `${site} vergessen?`,
-    forgetText: "Ihre Einträge auf diesem Rechner werden gelöscht, wartende und fehlgeschlagene, auch die in den Browsern. Sie lassen sich nicht zurückholen.",
-    forgetBackend: "Auch am Server löschen",
-    forgotten: (n, changed, backend) =>
-      [
-        f.plural(n, { one: "# Eintrag hier gelöscht", other: "# Einträge hier gelöscht" }),
-        ...(changed > 0 ? [f.plural(changed, { one: "# Eintrag nennt sie nicht mehr", other: "# Einträge nennen sie nicht mehr" })] : []),
-        backend === null ? "der Server wurde nicht gefragt oder tat es nicht" : f.plural(backend, { one: "# am Server gelöscht", other: "# am Server gelöscht" }),
-      ].join(", "),
-  },
-
-  data: {
-    title: "Ihre Daten",
-    export: "Export",
-    exportHint: "Alles, was hier liegt, ein Eintrag je Zeile, in den Ordner Downloads.",
-    folders: "Ordner",
-    folder: { data: "Einträge", settings: "Einstellungen", logs: "Protokolle" },
-    erase: "Alles hier löschen",
-    eraseHint: "Anmeldung und Einstellungen bleiben.",
-    eraseAction: "Alles löschen",
-    eraseTitle: "Alles auf diesem Rechner löschen?",
-    eraseText: (n) =>
-      n === 0
-        ? "Nichts wartet, nichts ist fehlgeschlagen: nur was von früheren Läufen gemerkt ist, wird gelöscht. Was am Server liegt, bleibt dort."
-        : f.plural(n, {
-            one: "# Eintrag wurde nie übertragen: die einzige Kopie wird gelöscht und lässt sich nicht zurückholen. Was am Server liegt, bleibt dort.",
-            other: "# Einträge wurden nie übertragen: die einzigen Kopien werden gelöscht und lassen sich nicht zurückholen. Was am Server liegt, bleibt dort.",
-          }),
-    erased: (n) => f.plural(n, { one: "# Eintrag gelöscht", other: "# Einträge gelöscht" }),
-  },
-
-  about: {
-    report: "Diagnose",
-    reportHint: "Für einen Bericht: keine Adressen, keine E-Mail, keine Passwörter.",
-    copy: "Diagnose kopieren",
-    copied: "Diagnose kopiert",
-    copyFailed: "Die Diagnose konnte nicht kopiert werden.",
-  },
-
-  problem: {
-    title: "Eine Einstellung wird nicht angenommen",
-    noStart: "Der Companion kann nicht starten",
-    safe: "Nichts geht verloren: Browser geben weiter Einträge ab; gesendet werden sie, sobald er läuft.",
-    folder: "Ihren Ordner öffnen",
-    again: "Noch einmal versuchen",
-  },
-
-  first: {
-    step: (n, of) => `Schritt ${f.number(n)} von ${f.number(of)}`,
-    what: "Willkommen. Das tut der Companion",
-    captured: "Was erfasst wird",
-    capturedText: "Adressen und Titel der Seiten, die Sie besuchen, wann, und wie lange Ihre Tabs leben. Keine Inhalte, keine Eingaben, nichts aus privaten Fenstern.",
-    lies: "Wo es liegt",
-    liesText: "Zuerst auf diesem Rechner, in einem Ordner, den nur Sie lesen können.",
-    goes: "Wohin es geht",
-    goesText: (backend) =>
-      backend === null ? "An den Server, an dem Sie sich anmelden, und sonst nirgendwohin." : `An den Server, an dem Sie sich anmelden (eingestellt: ${backend}), und sonst nirgendwohin.`,
-    choice: "Ihre Wahl",
-    choiceText: "Vor der Anmeldung wird nichts gesendet. Sie können jederzeit Websites ausnehmen, Einträge zurückhalten und alles löschen.",
-    decline: "Nein, beenden",
-    agree: "Zustimmen und weiter",
-    browsers: "Browser verbinden",
-    browsersText: "Der Companion nimmt Einträge von der HeyHo-Erweiterung in diesen Browsern entgegen.",
-    next: "Weiter",
-    account: "Anmelden, jetzt oder später",
-    accountText: "Einträge gehen an Ihr Konto am Server. Ohne Konto bleiben sie hier, bis Sie sich anmelden.",
-    skip: "Einträge vorerst hier behalten",
-    done: "Alles bereit",
-    doneText: "Surfen Sie wie immer. Einträge, die ankommen, werden hier gezählt, während Sie zusehen, und von selbst gesendet.",
-    doneKept: "Surfen Sie wie immer. Einträge, die ankommen, werden hier gezählt, während Sie zusehen, und bleiben hier, bis Sie sich anmelden.",
-    live: (n) => f.plural(n, { one: "Eintrag ist auf diesem Rechner sicher", other: "Einträge sind auf diesem Rechner sicher" }),
-    finish: "Fertig",
-  },
-
-  fault: {
-    failed: "Das hat nicht geklappt. Es ging nichts verloren.",
-    unknown_command: "Der laufende Companion hat eine andere Version. Starten Sie ihn neu.",
-    usage: "Die Anfrage wurde nicht verstanden.",
-    bad_data: "Die Eingabe wurde nicht angenommen.",
-    not_found: "Das gibt es nicht mehr.",
-    backend_unreachable: "Der Server ist nicht erreichbar. Prüfen Sie Adresse und Verbindung; Ihre Einträge sind hier sicher.",
-    try_later: "Nicht jetzt: der Server bittet zu warten. Es wird von selbst erneut versucht.",
-    sign_in_needed: "Melden Sie sich zuerst an.",
-    wrong_credentials: "E-Mail oder Passwort ist falsch.",
-    unverified: "Bestätigen Sie zuerst Ihre E-Mail-Adresse: geben Sie den Code ein, der an sie ging.",
-    email_taken: "Zu dieser E-Mail gibt es schon ein Konto. Melden Sie sich damit an.",
-    configuration: "Vorher muss eine Einstellung geändert werden.",
-    no_window: "Der laufende Companion hat kein Fenster.",
-    agent_not_running: "Der Companion läuft nicht. Starten Sie ihn neu; Ihre Einträge sind hier sicher.",
-  },
-
-  asTheAgent: false,
-  reasons: reasons(f),
-  browserStates: browsers,
 
   outcome: {
     emptied: "Alles übertragen",
