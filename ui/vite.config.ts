@@ -17,6 +17,8 @@ export default defineConfig(({ mode }) => ({
   resolve: mode === "test" ? { conditions: ["browser"] } : {},
   test: {
     environment: "happy-dom",
+    // A bound, not a measurement.
+    testTimeout: 60_000,
     include: ["tests/**/*.test.ts"],
     // Times are formatted in the reader's zone; the tests name one.
     env: { TZ: "UTC" },

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// For what our own programs do in well under a second. Wide, because a bound is not a measurement.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -33,9 +34,11 @@ pub async fn eventually<T>(
     let mut ticks = tokio::time::interval(PAUSE);
     loop {
         ticks.tick().await;
-        let saw = match probe().await {
-            Ok(value) => return Ok(value),
-            Err(saw) => saw,
+        // A probe that hangs (a driver whose browser has died) hangs no longer than anything may take.
+        let saw = match timeout(bound + BOOT, probe()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(saw)) => saw,
+            Err(_) => bail!("{what}: the question for it got no answer"),
         };
         if saw.is::<Never>() {
             return Err(saw.context(format!("{what}: never")));

@@ -10,7 +10,7 @@ use crate::pages::Pages;
 use crate::rows::{Acknowledged, Rows};
 use crate::window::Window;
 use crate::world::World;
-use crate::{BOOT, desktop, eventually};
+use crate::{BOOT, SOON, desktop, eventually, process};
 use anyhow::{Result, ensure};
 use std::fmt;
 use std::path::PathBuf;
@@ -100,6 +100,16 @@ pub async fn run(world: &mut World, say: impl Fn(&str)) -> Result<Summary> {
     let visited = pages.visited();
     everything_acknowledged(world, &visited).await?;
     chromium.quit().await?;
+    // What the browser said last is committed when its hosts have ended.
+    eventually(SOON, "the end of the hosts", async || {
+        let running = process::command_lines(world.dir())?;
+        ensure!(
+            !running.iter().any(|(_, line)| line.windows(10).any(|part| part == b"heyho-host")),
+            "one runs"
+        );
+        Ok(())
+    })
+    .await?;
 
     say("Sync now, until nothing waits");
     window.click("sync-now").await?;

@@ -1,10 +1,10 @@
 //! Everything a person does in a browser, in both browsers: the visits at the backend are exactly what was done.
 
-use crate::surfing::{Around, Chance, all_arrived, around, look, number, surfer};
+use crate::surfing::{Around, Chance, all_arrived, around, delivered, look, number, surfer};
 use anyhow::{Context, Result, ensure};
 use e2e::browser::{Browser, Kind, Start};
 use e2e::stays::Surfer;
-use e2e::{SOON, World, eventually};
+use e2e::{BOOT, SOON, World, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -165,6 +165,14 @@ async fn restarted(world: &World, surfer: Surfer, around: &Around, kind: Kind) -
     surfer.go(&page("next-day")).await?;
     look(2_000).await;
     surfer.go_away().await?;
+    // Its end is written down before the browser ends: one that dies sooner leaves it to the next start.
+    eventually(BOOT, "the end of the last page", async || {
+        let visits = delivered(world).await?;
+        let last = visits.iter().find(|visit| visit["url"] == page("next-day").as_str());
+        ensure!(last.is_some_and(|visit| visit["isActive"] == false), "{last:?}");
+        Ok(())
+    })
+    .await?;
     let log = surfer.quit().await?;
     // What came back ended with the browser; the next start says so.
     let browser = Browser::start(world, &Start::new(kind)).await?;

@@ -20,7 +20,14 @@ pub async fn headless(world: &World) -> Result<Headless> {
     companion::configure(world, &backend.url(), Tokens::File)?;
     let agent = companion::start_agent(world).await?;
     companion::register(world).await?;
+    first_run(world).await?;
     Ok(Headless { backend, agent })
+}
+
+/// The run that a sign-in begins: it learns what the backend can do, and would take what comes meanwhile.
+pub async fn first_run(world: &World) -> Result<()> {
+    let over = |status: &Value| status["state"] == "up_to_date";
+    companion::status_when(world, "the first run is over", over).await.map(drop)
 }
 
 /// The host, as the extension that is shipped starts it, after the greeting.

@@ -26,9 +26,10 @@ async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<(
     ensure!(!tray.entry("Sync now").await?.enabled, "nobody is signed in");
 
     companion::register(&world).await?;
+    first_line(&tray, "the run that a sign-in begins is over", |line| line.starts_with("Up to date")).await?;
     let mut host = greeted_host(&world).await?;
     hand_over(&mut host, &visits(0..3)).await?;
-    first_line(&tray, "the menu counts what waits", |line| line.contains('3')).await?;
+    first_line(&tray, "the menu counts what waits", |line| line.starts_with("3 waiting")).await?;
     tray.choose("Sync now").await?;
     first_line(&tray, "the menu says that all is delivered", |line| line.starts_with("Up to date")).await?;
     tray.choose("Quit").await?;

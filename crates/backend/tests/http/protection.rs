@@ -156,7 +156,7 @@ async fn a_body_that_says_it_is_too_large_is_refused_at_once(backend: Backend) {
 
 /// What a large body becomes on its way into the database is no smaller than itself.
 async fn large_bodies_count_as_such_until_they_are_saved(mut backend: Backend) {
-    backend.reconfigure(|c| c.limits.body_deadline = Duration::from_secs(3)).await;
+    backend.reconfigure(|c| c.limits.body_deadline = Duration::from_secs(6)).await;
     let ada = backend.register("ada@example.org").await;
     let held = backend.hold_writes().await;
     let body = json!({"pageVisits": [visit("v1")], "ignored": " ".repeat(LARGE_BODY)}).to_string();

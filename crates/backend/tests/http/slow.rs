@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 const CONNECTIONS: usize = 500;
 const DEADLINE: Duration = Duration::from_secs(8);
 /// By then a connection is closed, or never.
-const NEVER: Duration = Duration::from_secs(30);
+const NEVER: Duration = Duration::from_secs(120);
 
 /// What a client is slow with.
 #[derive(Debug, Clone, Copy)]

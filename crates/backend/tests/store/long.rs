@@ -13,14 +13,14 @@ const ROWS: usize = 8 * SLICE;
 
 const A_MOMENT_EACH: &str = "
     CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_sleep(0.0004); RETURN OLD; END $$;
+        $$ BEGIN PERFORM pg_sleep(0.001); RETURN OLD; END $$;
     CREATE TRIGGER dawdle BEFORE DELETE ON page_visits FOR EACH ROW EXECUTE FUNCTION dawdle();
     CREATE TRIGGER dawdle BEFORE DELETE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION dawdle();";
 
 /// Somebody with so many visits, so many answers to replay, and the store; beside it a plain connection.
 async fn much() -> Option<(Asked, UserId, PgConnection)> {
     let url = crate::postgres::new_database().await?;
-    let limits = Limits { statement_timeout: Duration::from_secs(3), ..limits() };
+    let limits = Limits { statement_timeout: Duration::from_secs(6), ..limits() };
     let asked = Asked::of(Box::new(PostgresStore::open(&url, &limits).await.unwrap()));
     let user = asked.user().await;
     let mut beside = PgConnection::connect(&url).await.unwrap();
