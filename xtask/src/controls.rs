@@ -81,6 +81,13 @@ const CONTROLS: &[Control] = &[
         env: &[],
     },
     Control {
+        package: "heyho-buffer",
+        fault: "writes-any-schema",
+        wrong: "a newer file is written to although it says that older programs would break it",
+        tests: &["--test", "upgrade"],
+        env: &[],
+    },
+    Control {
         package: "heyho-records",
         fault: "nul-kept",
         wrong: "U+0000 stays in what is stored",
@@ -99,6 +106,13 @@ const CONTROLS: &[Control] = &[
         fault: "early-ack",
         wrong: "an acknowledgement comes before the commit",
         tests: &["--test", "durability", "writes::"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-host",
+        fault: "half-a-frame",
+        wrong: "what came out of the pipe at once is taken for the frame",
+        tests: &["--test", "durability", "frames::"],
         env: &[],
     },
     Control {

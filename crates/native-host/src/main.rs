@@ -7,6 +7,7 @@ mod agent_link;
 mod answers;
 mod frames;
 mod launch;
+mod parent;
 mod push;
 mod reading;
 mod session;

@@ -47,6 +47,15 @@ pub struct Session {
     pusher: Option<AbortHandle>,
 }
 
+/// A browser's own name, where the extension in it knows only that of its family: the browser is what started this
+/// host.
+fn named(client: Client) -> Client {
+    let program = crate::parent::program();
+    let says = client.browser.as_deref().unwrap_or_default();
+    let name = program.and_then(|program| heyho_local::browsers::by_program(says, &program));
+    Client { browser: name.map(str::to_owned).or(client.browser), ..client }
+}
+
 impl Session {
     pub fn new(
         paths: Paths,
@@ -240,7 +249,7 @@ impl Session {
             });
             return;
         }
-        self.client = client;
+        self.client = named(client);
         let (agent, source) = (self.agent.clone(), self.source().name);
         self.tasks.spawn(async move {
             agent.introduce(source).await;

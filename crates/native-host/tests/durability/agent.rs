@@ -11,6 +11,8 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+const TRIES: usize = 3;
+
 /// A batch that may be at the backend.
 #[derive(Debug)]
 pub struct Sent {
@@ -103,12 +105,11 @@ fn an_agent_that_will_be_killed() {
     let Some(path) = std::env::var_os("HEYHO_TEST_BUFFER").map(PathBuf::from) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        // So often it finds nothing to do, or meets trouble, before it ends.
-        let rounds = number("HEYHO_TEST_ROUNDS").unwrap_or(200);
-        for _ in 0..rounds {
-            let Err(trouble) = carry(&path, rounds).await else { break };
+        // It gives up when nothing was written for so long, or it has met trouble so often.
+        let patience = Duration::from_millis(number("HEYHO_TEST_PATIENCE_MS").unwrap_or(1_000));
+        for _ in 0..TRIES {
+            let Err(trouble) = carry(&path, patience).await else { break };
             say(&format!("trouble\t{trouble}"));
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
 }
@@ -124,7 +125,7 @@ fn now() -> i64 {
 }
 
 /// Until there has been nothing to do for a while, or something goes wrong.
-async fn carry(path: &std::path::Path, most: u64) -> Result<(), BufferError> {
+async fn carry(path: &std::path::Path, patience: Duration) -> Result<(), BufferError> {
     let (buffer, recovery) = Buffer::open_or_recover(path, now()).await?;
     if let Some(recovery) = recovery {
         say(&format!("damaged\t{recovery:?}"));
@@ -136,21 +137,23 @@ async fn carry(path: &std::path::Path, most: u64) -> Result<(), BufferError> {
         claim_others: true,
     };
     let account = buffer.sign_in(&who, now()).await?.0.id;
-    let (mut idle, mut rounds) = (0, 0);
-    while idle < most {
+    let mut watch = buffer.watch().await?;
+    let (mut tidied, mut rounds) = (false, 0);
+    loop {
         match one(&buffer, account).await {
             Err(BufferError::DiskFull) => {
                 buffer.release_ballast()?;
                 return Err(BufferError::DiskFull);
             }
             Err(error) => return Err(error),
-            Ok(true) => idle = 0,
+            Ok(true) => tidied = false,
             Ok(false) => {
-                if idle == 0 {
+                if !std::mem::replace(&mut tidied, true) {
                     buffer.tidy().await?;
                 }
-                idle += 1;
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                if tokio::time::timeout(patience, watch.written()).await.is_err() {
+                    break;
+                }
             }
         }
         rounds += 1;

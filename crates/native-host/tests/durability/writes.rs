@@ -102,8 +102,8 @@ impl Session {
     /// The same script asks for the same records.
     fn run(script: u64, failure: &Failure, at: u64) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
-        // Few rounds: the agent's side gives up soon.
-        let world = World::new(folder.path()).with("HEYHO_TEST_ROUNDS", "3");
+        // The agent's side waits for nobody.
+        let world = World::new(folder.path()).with("HEYHO_TEST_PATIENCE_MS", "0");
         let (world, disk) = Disk::under(world, 0);
         let ledger = Ledger::default();
         let mut session = Session {
