@@ -21,6 +21,8 @@ const LARGEST_CAP: u64 = 2_000_000_000;
 pub const LOG_ALARM: u64 = 64 << 20;
 /// A few batches' worth of deleting and the checkpoint behind it.
 const BALLAST: u64 = 8 << 20;
+/// Less than a few frames of the largest records need: the next arrival may not be taken.
+const NO_ROOM: u64 = 512 << 10;
 /// Pages given back in one short transaction: others write in between.
 const PAGES_AT_ONCE: i64 = 500;
 /// Emptying the log keeps writers waiting for as long as it waits for a reader.
@@ -83,7 +85,7 @@ impl Buffer {
 
     /// What the user should know of the file, as a sentence.
     pub async fn problem(&self) -> Result<Option<String>> {
-        if self.ballast_is_released() {
+        if self.disk_is_full() {
             return Ok(Some(
                 "The disk is full. What is here is still sent, nothing new is taken: free some space."
                     .to_owned(),
@@ -141,6 +143,12 @@ impl Buffer {
 
     pub fn log_bytes(&self) -> u64 {
         std::fs::metadata(self.path.with_extension("db-wal")).map_or(0, |m| m.len())
+    }
+
+    /// Seen before anything of ours fails: with nothing to drain, only arrivals would be refused, and elsewhere.
+    pub(crate) fn disk_is_full(&self) -> bool {
+        let no_room = || platform::free_bytes(&self.path).is_some_and(|free| free < NO_ROOM);
+        self.ballast_is_released() || no_room()
     }
 
     /// An empty ballast stands for one that was let go.

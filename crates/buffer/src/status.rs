@@ -107,7 +107,7 @@ impl Buffer {
             metrics: None,
             short_session: false,
         };
-        let said = problem.map(|text| match self.ballast_is_released() {
+        let said = problem.map(|text| match self.disk_is_full() {
             true => Said::new("disk_full", text),
             false => Said::new("buffer_full", text),
         });

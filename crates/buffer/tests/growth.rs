@@ -136,6 +136,10 @@ async fn on_a_full_disk_the_ballast_lets_draining_go_on_and_is_made_anew() {
     // Somebody else takes what is left, to the last byte.
     let filler = disk.0.join("filler");
     let _ = std::fs::write(&filler, vec![1u8; 40 << 20]);
+    assert!(
+        buffer.problem().await.unwrap().unwrap().contains("disk is full"),
+        "before anything of ours fails"
+    );
     // As many as a batch has of this size; overwriting what is deleted needs as much room again.
     let mut rows = oldest(&buffer, &account).await;
     rows.truncate(50);
