@@ -18,7 +18,7 @@ mod survey;
 
 use crate::config::Config;
 
-pub use places::{Form, Registration, Roots, System, for_all_users, registrations};
+pub use places::{Form, Registration, Roots, System, by_program, for_all_users, registrations};
 pub use register::{Standing, register, repair, standing, unregister};
 pub use survey::{BrowserProfile, BrowserRow, BrowserState, survey};
 

@@ -311,6 +311,15 @@ pub fn for_all_users(host: &Path) -> Vec<(PathBuf, String)> {
     shipped
 }
 
+/// What a browser is that says it is Firefox, by the program that started the host: LibreWolf and Zen call themselves
+/// Firefox. Nothing where the program tells no more, as in a sandbox.
+pub fn by_program(says: &str, program: &Path) -> Option<&'static str> {
+    let name = program.file_name()?.to_str()?.trim_end_matches("-bin");
+    let all = MAKERS.iter().filter(|maker| maker.family == Family::Firefox && says == "Firefox");
+    let named = |maker: &&Maker| maker.linux.as_ref().is_some_and(|linux| linux.programs.contains(&name));
+    all.into_iter().find(named).map(|maker| maker.says)
+}
+
 fn file() -> String {
     format!("{HOST_NAME}.json")
 }

@@ -142,6 +142,20 @@ fn every_system_has_its_own_places() {
 }
 
 #[test]
+fn a_browser_that_calls_itself_firefox_is_known_by_its_program() {
+    for (says, program, is) in [
+        ("Firefox", "/usr/lib/firefox-esr/firefox-esr", Some("Firefox")),
+        ("Firefox", "/usr/lib/firefox/firefox-bin", Some("Firefox")),
+        ("Firefox", "/opt/zen/zen-bin", Some("Zen")),
+        ("Firefox", "/usr/share/librewolf/librewolf", Some("LibreWolf")),
+        ("Firefox", "/usr/libexec/flatpak-session-helper", None),
+        ("Chromium", "/opt/zen/zen", None),
+    ] {
+        assert_eq!(by_program(says, Path::new(program)), is, "{says} {program}");
+    }
+}
+
+#[test]
 fn a_package_ships_one_manifest_for_each_place_and_it_serves_every_user() {
     let made = Made::new();
     let shipped = for_all_users(Path::new(made.host));
