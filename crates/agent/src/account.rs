@@ -9,6 +9,7 @@ use crate::tokens::{KeptLogin, StoreError, Stored, TokenStore};
 use heyho_buffer::{Account, Buffer, SignedIn};
 use heyho_local::clock::Clock;
 use heyho_local::vocabulary::{Fault, FaultCode, Login};
+use heyho_records::fault::planted;
 use heyho_records::status::Said;
 use heyho_sync::auth_http::{AuthError, Registered, Registration, Session};
 use heyho_sync::driver::Driver;
@@ -93,17 +94,27 @@ impl Keeper {
         self.kept.lock().await.clone()
     }
 
-    /// New tokens of the same session. Where another account has signed in meanwhile, or nobody is signed in
-    /// any more, they are dropped: tokens never come back.
-    pub async fn renew(&self, stored: Stored) {
+    /// New tokens in place of those they were made from, and gives what the account has now. Where somebody has
+    /// signed in meanwhile, the same account too, or nobody is signed in any more, they are dropped: tokens
+    /// never come back.
+    pub async fn renew(&self, before: &Stored, stored: Stored) -> Stored {
+        let (before, renewed) = (before.clone(), stored.clone());
         self.write(move |kept| {
-            let same = kept.as_ref().is_some_and(|kept| kept.account_ref == stored.account_ref);
+            let same = kept.as_ref().is_some_and(|kept| {
+                kept.account_ref == before.account_ref
+                    // The fault: the account alone says whose session it is.
+                    && (planted("late-renewal-wins")
+                        || (&kept.access_token, &kept.refresh_token)
+                            == (&before.access_token, &before.refresh_token))
+            });
             if same {
-                *kept = Some(stored);
+                *kept = Some(renewed);
             }
             same
         })
         .await;
+        let kept = self.kept().await;
+        kept.filter(|kept| kept.account_ref == stored.account_ref).unwrap_or(stored)
     }
 
     /// Empties the store where nobody has signed in since the start.
@@ -194,7 +205,7 @@ pub fn fault(error: &AuthError) -> Fault {
         AuthError::NotHere => FaultCode::NotFound,
         AuthError::NamesNeeded => FaultCode::Usage,
         AuthError::Invalid { .. } => FaultCode::BadData,
-        AuthError::NotNow(why) => return Fault::new(why_code(why), why.sentence()),
+        AuthError::NotNow(why, _) => return Fault::new(why_code(why), why.sentence()),
     };
     Fault::new(code, error.to_string())
 }
@@ -253,6 +264,33 @@ pub(crate) fn ends_at(now: i64, length: std::time::Duration) -> i64 {
 mod tests {
     use super::*;
     use crate::tokens::FileStore;
+
+    #[tokio::test]
+    async fn a_renewal_that_comes_late_does_not_replace_a_new_sign_in_of_the_same_account() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path().join("tokens.json"));
+        let of = |access: &str, refresh: &str| Stored {
+            account_ref: "r".into(),
+            access_token: Secret::new(access),
+            refresh_token: Some(Secret::new(refresh)),
+            expires_at: None,
+            kept_login: None,
+        };
+        let keeper = Keeper::new(Arc::new(FileStore::new(dir.path().join("tokens.json"))));
+        let (first, renewed, again) = (of("1", "a"), of("2", "b"), of("3", "c"));
+        keeper.save(first.clone()).await;
+        // It is asked for with the first one's; before its answer is here, somebody signs in.
+        keeper.save(again.clone()).await;
+        assert_eq!(keeper.renew(&first, renewed).await, again);
+        assert_eq!((keeper.kept().await, store.load().unwrap()), (Some(again.clone()), Some(again.clone())));
+        let renewed = of("4", "d");
+        assert_eq!(keeper.renew(&again, renewed.clone()).await, renewed);
+        assert_eq!(store.load().unwrap(), Some(renewed.clone()));
+        // Signed out meanwhile: nothing comes back.
+        keeper.clear().await;
+        keeper.renew(&renewed, of("5", "e")).await;
+        assert_eq!((keeper.kept().await, store.load().unwrap()), (None, None));
+    }
 
     #[tokio::test]
     async fn a_session_moves_into_another_store_and_out_of_the_old_one() {

@@ -8,7 +8,9 @@ use crate::extras::{extras, one_source};
 use crate::live::{DELIVERED, Live};
 use crate::monotonic::Monotonic;
 use crate::tokenholder::{Refresh, Tokenholder};
-use heyho_buffer::{AccountId, Anchor, Buffer, BufferError, Fate, LAST_CONFIRMED, NewBatch, Waiting};
+use heyho_buffer::{
+    AccountId, Anchor, Buffer, BufferError, Fate, LAST_ANSWERED, LAST_CONFIRMED, NewBatch, Waiting,
+};
 use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
 use heyho_local::vocabulary::Delivered;
@@ -26,8 +28,11 @@ use heyho_sync::task::{
 };
 use heyho_sync::why::Stop;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// So many visits, each opened by the one before, are brought to the front at once; what is deeper waits its turn.
+const OPENERS_DEEP: usize = 20;
 
 #[derive(Debug)]
 pub struct Carrier {
@@ -116,7 +121,7 @@ impl Carrier {
             Task::RefreshToken => Outcome::Refreshed(match self.tokens.refresh(&self.driver).await {
                 Refresh::Done => Refreshed::Yes,
                 Refresh::SessionOver => Refreshed::SessionOver,
-                Refresh::NotNow(why) => Refreshed::NotNow(why),
+                Refresh::NotNow(why, floor) => Refreshed::NotNow(why, floor),
             }),
             Task::Check => {
                 let token = self.tokens.access(&self.driver).await;
@@ -167,7 +172,8 @@ impl Carrier {
             self.flight = Some(flight);
             return Ok(Taken { batch: Some(batch), unsendable: Vec::new() });
         }
-        let rows = self.candidates(limits).await?;
+        let mut rows = self.candidates(limits).await?;
+        let openers = self.openers(limits, &mut rows).await?;
         let (intact, damaged): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.intact);
         let mut unsendable: Vec<Unsendable> = damaged
             .iter()
@@ -184,7 +190,8 @@ impl Carrier {
         let envelope = Envelope { batch_id: batch_id.clone(), device_id: self.device_id.clone(), extras };
         let anchors = self.anchors(limits.mode, &intact).await?;
         let lives: Vec<String> = intact.iter().map(life).collect();
-        let candidates = intact.iter().zip(&lives).map(|(row, life)| candidate(row, life, &anchors));
+        let rows = intact.iter().zip(&lives);
+        let candidates = rows.map(|(row, life)| candidate(row, life, openers.get(&row.seq), &anchors));
         let planned = plan(&envelope, limits, candidates);
         unsendable.extend(planned.unsendable);
         if planned.items.is_empty() {
@@ -216,6 +223,48 @@ impl Carrier {
         numbers.sort_unstable();
         numbers.dedup();
         self.buffer.anchors(&numbers).await
+    }
+
+    /// Puts visits that opened others in front of them, from beyond what was read too; and gives, for each row, the
+    /// visit that opened it, where that waits.
+    async fn openers(
+        &self,
+        limits: &BatchLimits,
+        rows: &mut Vec<Waiting>,
+    ) -> Result<BTreeMap<i64, String>, BufferError> {
+        let mut opened = BTreeMap::new();
+        if limits.mode == Mode::Full {
+            return Ok(opened);
+        }
+        let mut from = 0..rows.len();
+        for _ in 0..OPENERS_DEEP {
+            let new = rows.get(from.clone()).unwrap_or_default();
+            let named: Vec<(i64, (String, String))> =
+                new.iter().filter_map(|row| Some((row.seq, (row.source.clone(), opener_of(row)?)))).collect();
+            let waiting = self
+                .buffer
+                .waiting_visits(self.account, &named.iter().map(|it| it.1.clone()).collect())
+                .await?;
+            let mut missing = BTreeSet::new();
+            for (seq, visit) in named {
+                let Some(opener) = waiting.get(&visit).filter(|opener| **opener != seq) else { continue };
+                opened.insert(seq, visit.1);
+                missing.insert(*opener);
+            }
+            let Pick::Oldest { skip } = &limits.pick else { break };
+            missing.retain(|seq| {
+                !rows.iter().any(|row| row.seq == *seq) && !skip.iter().any(|row| row.seq == *seq)
+            });
+            let missing: Vec<i64> = missing.into_iter().collect();
+            let now = self.clock.now_ms();
+            let found = self.buffer.sendable(self.account, &missing, now).await?;
+            if found.is_empty() {
+                break;
+            }
+            from = 0..found.len();
+            rows.splice(0..0, found);
+        }
+        Ok(opened)
     }
 
     async fn candidates(&self, limits: &BatchLimits) -> Result<Vec<Waiting>, BufferError> {
@@ -334,9 +383,14 @@ impl Carrier {
             .collect())
     }
 
-    /// The backend accounted for something, or answered a signed-in request: the truth is fresh.
-    pub async fn confirmed_now(&self) -> Result<(), BufferError> {
+    /// The backend accounted for something.
+    async fn confirmed_now(&self) -> Result<(), BufferError> {
         self.buffer.set_meta(LAST_CONFIRMED, &self.clock.now_ms().to_string()).await
+    }
+
+    /// A signed-in request was answered with nothing to send.
+    pub async fn answered_now(&self) -> Result<(), BufferError> {
+        self.buffer.set_meta(LAST_ANSWERED, &self.clock.now_ms().to_string()).await
     }
 }
 
@@ -348,12 +402,27 @@ fn row(row: RowRef) -> Row {
     Row { seq: row.seq, revision: row.revision, kind: row.kind }
 }
 
+/// The visit that opened this one, as HeyHo's extension says it.
+fn opener_of(row: &Waiting) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Opened {
+        source_page_visit_id: Option<String>,
+    }
+    let may = row.kind == Kind::PageVisit && row.text.contains("source_page_visit_id");
+    serde_json::from_str::<Opened>(&row.text).ok().filter(|_| may)?.source_page_visit_id
+}
+
 /// Tells apart two tabs of the same id: of two browser profiles, or before and after a restart.
 fn life(row: &Waiting) -> String {
     format!("{}/{}", row.source, row.life.unwrap_or_default())
 }
 
-fn candidate<'a>(row: &'a Waiting, life: &'a str, anchors: &'a [Anchor]) -> Candidate<'a> {
+fn candidate<'a>(
+    row: &'a Waiting,
+    life: &'a str,
+    opener: Option<&'a String>,
+    anchors: &'a [Anchor],
+) -> Candidate<'a> {
     let anchor = row.anchor.and_then(|number| anchors.iter().find(|anchor| anchor.anchor == number));
     Candidate {
         row: row_ref(row),
@@ -364,6 +433,7 @@ fn candidate<'a>(row: &'a Waiting, life: &'a str, anchors: &'a [Anchor]) -> Cand
         attempts: row.attempts,
         text: &row.text,
         tab: row.tab.as_deref().map(|tab| Tab { id: tab, life }),
+        opener: opener.map(String::as_str),
         anchor: anchor.map(|anchor| PlanAnchor {
             row: RowRef { kind: Kind::PageVisit, seq: -anchor.anchor, revision: 0 },
             source: &anchor.source,

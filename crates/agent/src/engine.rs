@@ -2,6 +2,7 @@
 //!
 //! - [`running`]: one run, and listening meanwhile;
 //! - [`ended`]: what follows a run: the history, those who wait for it, the next one;
+//! - [`floor`]: what the backend asked for outlives the program;
 //! - [`resume`]: the session of the last start;
 //! - [`settings`]: settings that change while it runs;
 //! - [`telling`]: the figures of the day, and what somebody should be told.
@@ -14,6 +15,7 @@
 //! Nothing here is lost with the process: what to do next is decided anew from the buffer at each start.
 
 mod ended;
+mod floor;
 mod resume;
 mod running;
 mod settings;
@@ -29,22 +31,16 @@ use heyho_buffer::{Account, Buffer, Watch};
 use heyho_local::clock::{self, Clock};
 use heyho_local::config::Config;
 use heyho_local::vocabulary::RunSummary;
+use heyho_records::fault::planted;
 use heyho_sync::core::Core;
 use heyho_sync::driver::Driver;
+use heyho_sync::policy::{BACKLOG, SUSPENDED, TICK};
 use heyho_sync::surroundings::{Surroundings, network_returned, run_after_return};
 use heyho_sync::task::Trigger;
 use std::sync::Arc;
 use std::time::Duration;
 use telling::Telling;
 use tokio::sync::{mpsc, oneshot};
-
-/// So many waiting records begin a run by themselves (issue: "when 100 records wait").
-const BACKLOG: u64 = 100;
-/// A timer does not count while the machine sleeps: the clock is looked at this often at least. Each look wakes the
-/// processor, so not oftener.
-const TICK: Duration = Duration::from_secs(5);
-/// A jump of the schedule's clock between two looks by more than this was a suspend.
-const SUSPENDED_MS: i64 = 90_000;
 
 pub enum Command {
     Sync {
@@ -113,6 +109,8 @@ pub struct Engine {
     ending: Option<oneshot::Sender<()>>,
     upkeep: Upkeep,
     telling: Telling,
+    /// Until when (on the wall) the backend asked to be left alone, as it is kept.
+    kept_floor: Option<i64>,
     /// Failed records when the buffer was last looked at: one more is somebody's business at once.
     failed: u64,
 }
@@ -146,6 +144,7 @@ impl Engine {
             waiters: Vec::new(),
             ending: None,
             telling: Telling::default(),
+            kept_floor: None,
             failed: 0,
         };
         engine.hold_back();
@@ -161,7 +160,7 @@ impl Engine {
                 return;
             }
             let now = self.monotonic.now_ms();
-            let suspended = now - looked_at > SUSPENDED_MS;
+            let suspended = now - looked_at > ms(SUSPENDED);
             if self.resume_at.is_some_and(|at| at <= now) {
                 self.resume_session().await;
             }
@@ -175,7 +174,7 @@ impl Engine {
             looked_at = now;
             self.tell_now_and_then().await;
             // What is due and may not run (a pause, a metered connection) waits for a change, not in a circle.
-            let until_due = match self.next_at.filter(|_| self.may_run()) {
+            let until_due = match self.next_at.filter(|_| self.may_run() || planted("spins-when-paused")) {
                 Some(at) => Duration::from_millis((at - now).max(0) as u64),
                 None => TICK,
             };
@@ -246,10 +245,13 @@ impl Engine {
     }
 
     fn switch(&mut self, signed: Option<Signed>) {
-        self.core.forget_backend();
         self.resume_at = None;
-        if let Some(signed) = &signed {
-            self.config.backend.url = signed.driver.base_url().clone();
+        match &signed {
+            Some(signed) if *signed.driver.base_url() != self.config.backend.url => {
+                self.core.forget_backend();
+                self.config.backend.url = signed.driver.base_url().clone();
+            }
+            _ => self.core.forget_session(),
         }
         let session = if signed.is_some() { SessionState::SignedIn } else { SessionState::SignedOut };
         let note = signed.as_ref().and_then(|_| self.keeper.note());
@@ -298,6 +300,10 @@ impl Engine {
             self.next_at = Some(now);
         }
     }
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// For a nudge that was lost: until the buffer may have been written to, or for so long.

@@ -24,6 +24,8 @@ mod crash_tests;
 mod engine;
 pub mod export;
 mod extras;
+#[cfg(test)]
+mod heyho_tests;
 mod live;
 mod lock;
 mod monotonic;

@@ -1,7 +1,9 @@
 //! The tokens of one account during a run: refreshed when it is time, by one caller at a time.
 //!
-//! A refresh token is spent by its use. If we die before the new one is stored, the backend's grace for the
-//! immediately previous one lets the next start refresh again.
+//! A refresh token is spent by its use. So once asked for, a renewal goes on to its end in a task of its own, also
+//! when the run that asked for it is over; what it brings is stored only in place of the very tokens that it was
+//! made from, never over those of a new sign-in. If we die before the new one is stored, the backend's grace for
+//! the immediately previous one lets the next start refresh again.
 //!
 //! Where the backend cannot renew a session (HeyHo's service ends each after an hour), the user may have asked
 //! to keep the password: then it is signed in again silently, as the same user or not at all.
@@ -10,14 +12,14 @@ use crate::account::{Keeper, ends_at};
 use crate::tokens::Stored;
 use heyho_buffer::SignedIn;
 use heyho_local::clock::Clock;
+use heyho_records::fault::planted;
 use heyho_sync::auth_http::{AuthError, Tokens};
 use heyho_sync::driver::Driver;
+use heyho_sync::policy::REFRESH_EARLY;
 use heyho_sync::secret::Secret;
 use heyho_sync::why::Why;
 use std::sync::Arc;
-
-/// Before an access token ends it is refreshed this much earlier, so that it does not end on the way.
-const REFRESH_EARLY_MS: i64 = 30_000;
+use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Tokenholder {
@@ -25,6 +27,8 @@ pub struct Tokenholder {
     clock: Arc<dyn Clock>,
     stored: Stored,
     short_session: bool,
+    /// The backend asked to be left alone when tokens were renewed before their end: not asked again in this breath.
+    asked_to_wait: Option<(Why, Duration)>,
 }
 
 /// What a refresh came to.
@@ -32,46 +36,51 @@ pub struct Tokenholder {
 pub enum Refresh {
     Done,
     SessionOver,
-    NotNow(Why),
+    NotNow(Why, Option<Duration>),
 }
 
 impl Tokenholder {
     pub fn new(keeper: Keeper, clock: Arc<dyn Clock>, stored: Stored) -> Tokenholder {
-        Tokenholder { keeper, clock, stored, short_session: false }
+        Tokenholder { keeper, clock, stored, short_session: false, asked_to_wait: None }
     }
 
     /// The access token, refreshed before it ends. Where that fails the old one is given: the backend's
     /// answer to it decides.
     pub async fn access(&mut self, driver: &Driver) -> Secret {
-        let ends_soon = self.stored.expires_at.is_some_and(|at| at - REFRESH_EARLY_MS <= self.clock.now_ms());
-        if ends_soon && (self.stored.refresh_token.is_some() || self.stored.kept_login.is_some()) {
-            self.refresh(driver).await;
+        let early = i64::try_from(REFRESH_EARLY.as_millis()).unwrap_or(i64::MAX);
+        let ends_soon = self.stored.expires_at.is_some_and(|at| at - early <= self.clock.now_ms());
+        if ends_soon
+            && self.asked_to_wait.is_none()
+            && (self.stored.refresh_token.is_some() || self.stored.kept_login.is_some())
+            && let Refresh::NotNow(why, Some(floor)) = self.refresh(driver).await
+        {
+            self.asked_to_wait = Some((why, floor));
         }
         self.stored.access_token.clone()
     }
 
     pub async fn refresh(&mut self, driver: &Driver) -> Refresh {
-        let _one = self.keeper.renewing().await;
-        // Somebody else (a request beside the run) has renewed it meanwhile: our refresh token is spent.
-        if let Some(kept) = self.keeper.kept().await
-            && kept.account_ref == self.stored.account_ref
-            && kept.access_token != self.stored.access_token
-        {
-            self.stored = kept;
-            return Refresh::Done;
+        if let Some((why, floor)) = self.asked_to_wait.take() {
+            return Refresh::NotNow(why, Some(floor));
         }
-        let renewed = match self.stored.refresh_token.clone() {
-            Some(token) => driver.refresh(&token).await,
-            None => Err(AuthError::NotRenewable),
+        let renewal = Renewal {
+            keeper: self.keeper.clone(),
+            clock: self.clock.clone(),
+            driver: driver.clone(),
+            before: self.stored.clone(),
         };
-        match renewed {
-            Ok(tokens) => self.renew(tokens).await,
-            Err(AuthError::NotNow(why)) => Refresh::NotNow(why),
-            Err(error) => {
-                self.short_session |= error == AuthError::NotRenewable;
-                self.sign_in_again(driver).await
-            }
-        }
+        // The fault: the renewal ends with whoever waits for it.
+        let renewed = match planted("drops-renewal") {
+            true => renewal.renew().await,
+            false => tokio::spawn(renewal.renew()).await.unwrap_or_else(|_| Renewed {
+                refresh: Refresh::NotNow(Why::Internal, None),
+                stored: self.stored.clone(),
+                short_session: false,
+            }),
+        };
+        self.stored = renewed.stored;
+        self.short_session |= renewed.short_session;
+        renewed.refresh
     }
 
     /// The backend has no way to renew a session.
@@ -82,33 +91,81 @@ impl Tokenholder {
     pub fn stored(&self) -> &Stored {
         &self.stored
     }
+}
 
-    async fn renew(&mut self, tokens: Tokens) -> Refresh {
-        let Tokens { access_token, refresh_token, expires_in } = tokens;
-        self.stored.access_token = access_token;
-        self.stored.refresh_token = refresh_token.or(self.stored.refresh_token.take());
-        self.stored.expires_at = expires_in.map(|length| ends_at(self.clock.now_ms(), length));
-        self.keeper.renew(self.stored.clone()).await;
-        Refresh::Done
+/// One renewal, from the tokens that were there before.
+struct Renewal {
+    keeper: Keeper,
+    clock: Arc<dyn Clock>,
+    driver: Driver,
+    before: Stored,
+}
+
+struct Renewed {
+    refresh: Refresh,
+    stored: Stored,
+    short_session: bool,
+}
+
+impl Renewal {
+    async fn renew(self) -> Renewed {
+        let _one = self.keeper.renewing().await;
+        // Somebody else (a request beside the run, a new sign-in) has renewed it meanwhile: ours are spent.
+        if let Some(kept) = self.keeper.kept().await
+            && kept.account_ref == self.before.account_ref
+            && kept.access_token != self.before.access_token
+        {
+            return Renewed { refresh: Refresh::Done, stored: kept, short_session: false };
+        }
+        let renewed = match &self.before.refresh_token {
+            Some(token) => self.driver.refresh(token).await,
+            None => Err(AuthError::NotRenewable),
+        };
+        match renewed {
+            Ok(tokens) => self.with(tokens).await,
+            Err(AuthError::NotNow(why, floor)) => self.not_renewed(Refresh::NotNow(why, floor)),
+            Err(error) => {
+                let renewed = self.sign_in_again().await;
+                Renewed { short_session: error == AuthError::NotRenewable, ..renewed }
+            }
+        }
     }
 
-    async fn sign_in_again(&mut self, driver: &Driver) -> Refresh {
-        let Some(kept) = self.stored.kept_login.clone() else { return Refresh::SessionOver };
-        let session = match driver.login(&kept.email, &kept.password).await {
+    fn not_renewed(&self, refresh: Refresh) -> Renewed {
+        Renewed { refresh, stored: self.before.clone(), short_session: false }
+    }
+
+    async fn with(&self, tokens: Tokens) -> Renewed {
+        let Tokens { access_token, refresh_token, expires_in } = tokens;
+        let stored = Stored {
+            access_token,
+            refresh_token: refresh_token.or_else(|| self.before.refresh_token.clone()),
+            expires_at: expires_in.map(|length| ends_at(self.clock.now_ms(), length)),
+            ..self.before.clone()
+        };
+        let stored = self.keeper.renew(&self.before, stored).await;
+        Renewed { refresh: Refresh::Done, stored, short_session: false }
+    }
+
+    async fn sign_in_again(&self) -> Renewed {
+        let Some(kept) = self.before.kept_login.clone() else {
+            return self.not_renewed(Refresh::SessionOver);
+        };
+        let session = match self.driver.login(&kept.email, &kept.password).await {
             Ok(session) => session,
-            Err(AuthError::NotNow(why)) => return Refresh::NotNow(why),
+            Err(AuthError::NotNow(why, floor)) => return self.not_renewed(Refresh::NotNow(why, floor)),
             Err(error) => {
                 tracing::info!("the kept password does not sign in any more: {error}");
                 return self.forget_login().await;
             }
         };
         let who = SignedIn {
-            backend: driver.base_url().as_str().to_owned(),
+            backend: self.driver.base_url().as_str().to_owned(),
             user_id: session.user.id,
             email: kept.email,
             claim_others: false,
         };
-        if who.account_ref() != self.stored.account_ref {
+        if who.account_ref() != self.before.account_ref {
             tracing::warn!("the kept password signs in another user: it is not used");
             return self.forget_login().await;
         }
@@ -117,12 +174,17 @@ impl Tokenholder {
             refresh_token: session.refresh_token,
             expires_in: session.expires_in,
         };
-        self.renew(tokens).await
+        self.with(tokens).await
     }
 
-    async fn forget_login(&mut self) -> Refresh {
-        self.stored.kept_login = None;
-        self.keeper.renew(self.stored.clone()).await;
-        Refresh::SessionOver
+    async fn forget_login(&self) -> Renewed {
+        let without = Stored { kept_login: None, ..self.before.clone() };
+        let stored = self.keeper.renew(&self.before, without).await;
+        let refresh = match stored.access_token == self.before.access_token {
+            true => Refresh::SessionOver,
+            // Somebody has signed in meanwhile.
+            false => Refresh::Done,
+        };
+        Renewed { refresh, stored, short_session: false }
     }
 }

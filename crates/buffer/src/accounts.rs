@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::open::Buffer;
-use crate::status::LAST_CONFIRMED;
+use crate::status::{LAST_ANSWERED, LAST_CONFIRMED};
 use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection};
 
@@ -115,7 +115,9 @@ impl Buffer {
         let asked = if who.claim_others { claim(&mut tx, id).await? } else { 0 };
         if before.last_ref.as_ref() != Some(&r#ref) {
             // Another account's confirmation says nothing about this one.
-            sqlx::query("DELETE FROM meta WHERE key = ?").bind(LAST_CONFIRMED).execute(&mut *tx).await?;
+            for key in [LAST_CONFIRMED, LAST_ANSWERED] {
+                sqlx::query("DELETE FROM meta WHERE key = ?").bind(key).execute(&mut *tx).await?;
+            }
         }
         for key in ["signed_in", "last_signed_in"] {
             sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")

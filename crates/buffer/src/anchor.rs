@@ -6,6 +6,7 @@ use crate::TAB_VISIT_FOR_MS;
 use crate::batch::BatchItem;
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::rows::intact;
 use heyho_records::Kind;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
@@ -24,11 +25,13 @@ pub struct Anchor {
 }
 
 impl Buffer {
+    /// Those of these numbers that are what was stored. A damaged one is forgotten: the visit is at the backend, and
+    /// what is no longer that visit must not be written over it.
     pub async fn anchors(&self, numbers: &[i64]) -> Result<Vec<Anchor>> {
-        let mut found = Vec::new();
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         for chunk in numbers.chunks(200) {
             let mut query = QueryBuilder::<Sqlite>::new(
-                "SELECT a.anchor, s.name, a.id, a.text FROM anchor a JOIN source s USING (source) \
+                "SELECT a.anchor, s.name, a.id, CAST(a.text AS BLOB), a.checksum FROM anchor a JOIN source s USING (source) \
                  WHERE a.anchor IN (",
             );
             let mut list = query.separated(", ");
@@ -37,13 +40,27 @@ impl Buffer {
             }
             query.push(")");
             for row in query.build().fetch_all(&self.pool).await? {
-                found.push(Anchor {
-                    anchor: row.try_get(0)?,
-                    source: row.try_get(1)?,
-                    id: row.try_get(2)?,
-                    text: row.try_get(3)?,
-                });
+                let (number, bytes): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(3)?);
+                let whole = row.try_get::<Option<i64>, _>(4)?.is_none_or(|stored| intact(&bytes, stored));
+                match String::from_utf8(bytes).ok().filter(|_| whole) {
+                    Some(text) => found.push(Anchor {
+                        anchor: number,
+                        source: row.try_get(1)?,
+                        id: row.try_get(2)?,
+                        text,
+                    }),
+                    None => damaged.push(number),
+                }
             }
+        }
+        if !damaged.is_empty() {
+            tracing::error!(
+                anchors = damaged.len(),
+                "kept visits are not what was stored: they are forgotten"
+            );
+            let mut tx = self.write().await?;
+            forget(&mut tx, &damaged).await?;
+            tx.commit().await?;
         }
         Ok(found)
     }
@@ -55,8 +72,8 @@ pub(crate) async fn keep(tx: &mut SqliteConnection, confirmed: &[BatchItem], now
     let visits = of(Kind::PageVisit);
     if !visits.is_empty() {
         let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT OR REPLACE INTO anchor (account, source, tab, visited_at, id, text, kept_at) \
-             SELECT r.account, r.source, r.tab, v.visited_at, r.id, r.text, ",
+            "INSERT OR REPLACE INTO anchor (account, source, tab, visited_at, id, text, checksum, kept_at) \
+             SELECT r.account, r.source, r.tab, v.visited_at, r.id, r.text, r.checksum, ",
         );
         query.push_bind(now).push(
             " FROM record r JOIN tab_visit v ON v.source = r.source AND +v.tab = r.tab AND v.id = r.id \

@@ -8,6 +8,7 @@ use crate::rows::{CHUNK, intact, kind};
 use heyho_records::Kind;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How much may be read for one batch. The bytes are of the records alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +136,51 @@ impl Buffer {
         }
         rows.sort_by_key(|row| row.seq);
         Ok(rows)
+    }
+
+    /// Of these rows those that may be sent now, in the order of the queue.
+    pub async fn sendable(&self, account: AccountId, seqs: &[i64], now: i64) -> Result<Vec<Waiting>> {
+        let mut rows = self.waiting(account, seqs).await?;
+        if rows.is_empty() {
+            return Ok(rows);
+        }
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE held_until > ");
+        query.push_bind(now).push(" AND seq IN (");
+        let mut list = query.separated(", ");
+        for row in &rows {
+            list.push_bind(row.seq);
+        }
+        query.push(")");
+        let held: Vec<i64> = query.build_query_scalar().fetch_all(&self.pool).await?;
+        rows.retain(|row| !held.contains(&row.seq));
+        Ok(rows)
+    }
+
+    /// Which of these visits (source and id) wait, held ones too; and under which number.
+    pub async fn waiting_visits(
+        &self,
+        account: AccountId,
+        visits: &BTreeSet<(String, String)>,
+    ) -> Result<BTreeMap<(String, String), i64>> {
+        let mut found = BTreeMap::new();
+        let ids: Vec<&String> = visits.iter().map(|(_, id)| id).collect();
+        for chunk in ids.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT s.name, r.id, r.seq FROM source s CROSS JOIN record r ON r.source = s.source AND r.kind = 1 \
+                 WHERE r.state = 1 AND r.account = ",
+            );
+            query.push_bind(account.0).push(" AND r.id IN (");
+            let mut list = query.separated(", ");
+            for id in chunk {
+                list.push_bind(*id);
+            }
+            query.push(")");
+            for row in query.build().fetch_all(&self.pool).await? {
+                found.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+            }
+        }
+        found.retain(|visit, _| visits.contains(visit));
+        Ok(found)
     }
 
     /// Reads until so many bytes are together; always at least one row. `true`: there are more.

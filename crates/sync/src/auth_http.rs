@@ -91,9 +91,10 @@ pub enum AuthError {
     WrongCode,
     #[error("This backend does that on its own pages only.")]
     NotHere,
-    /// Nothing was decided: the network, a fault of the backend, a wrong address.
+    /// Nothing was decided: the network, a fault of the backend, a wrong address; and how long it asked to be left
+    /// alone, if it did.
     #[error("{}", .0.sentence())]
-    NotNow(Why),
+    NotNow(Why, Option<Duration>),
 }
 
 impl Driver {
@@ -133,6 +134,10 @@ impl Driver {
     pub async fn refresh(&self, refresh_token: &Secret) -> Result<Tokens, AuthError> {
         let reply = self.post(REFRESH, &json!({"refresh_token": refresh_token.reveal()}), None).await;
         match &reply {
+            // What a network puts in front of the backend has no say in whether a session is over.
+            Ok(answer) if matches!(answer.status, 400 | 401 | 403 | 404 | 422) && !is_refusal(answer) => {
+                Err(unreadable(answer))
+            }
             Ok(answer) if answer.status == 404 => Err(AuthError::NotRenewable),
             Ok(answer) if matches!(answer.status, 400 | 401 | 403 | 422) => Err(AuthError::SessionOver),
             _ => {
@@ -212,9 +217,10 @@ pub(crate) fn accepted(reply: Reply) -> Result<Answer, AuthError> {
     }
     Err(match classify_check(&reply) {
         CheckVerdict::SignedOut => AuthError::WrongCredentials,
-        CheckVerdict::Configuration(why) | CheckVerdict::Later { why, .. } => AuthError::NotNow(why),
+        CheckVerdict::Configuration(why) => AuthError::NotNow(why, None),
+        CheckVerdict::Later { why, floor } => AuthError::NotNow(why, floor),
         // Unreachable: a good check is a 200, which was taken above.
-        CheckVerdict::Good => AuthError::NotNow(Why::NotProof { answer: NotProof::NotAnObject }),
+        CheckVerdict::Good => AuthError::NotNow(Why::NotProof { answer: NotProof::NotAnObject }, None),
     })
 }
 
@@ -252,12 +258,22 @@ fn invalid(body: &Body) -> AuthError {
 
 /// A success that says nothing of what was asked.
 fn unreadable(answer: &Answer) -> AuthError {
-    AuthError::NotNow(match Body::read(&answer.body) {
+    let why = match Body::read(&answer.body) {
         Body::Html => Why::Portal,
         Body::Empty => Why::NotProof { answer: NotProof::Empty },
         Body::NotJson => Why::NotProof { answer: NotProof::NotJson },
         Body::NotAnObject | Body::Object(_) => Why::NotProof { answer: NotProof::NotAnObject },
-    })
+    };
+    AuthError::NotNow(why, None)
+}
+
+/// A program that has no such route, or an error in its own words; not a page.
+fn is_refusal(answer: &Answer) -> bool {
+    match Body::read(&answer.body) {
+        Body::Object(object) => answer.status == 404 || object.says_no() || object.message().is_some(),
+        Body::Empty => answer.status == 404,
+        Body::Html | Body::NotJson | Body::NotAnObject => false,
+    }
 }
 
 fn wants_verification(answer: &Answer) -> bool {

@@ -86,9 +86,10 @@ impl Object {
         self.0.get("code")?.as_str()
     }
 
-    /// Not a success in its own words.
+    /// Not a success in its own words. A word that is not known to mean success does not.
     pub fn says_no(&self) -> bool {
-        let success = self.0.get("success").is_some_and(|value| *value != Value::Bool(true));
+        let success = self.0.get("success").is_some_and(|value| *value != Value::Bool(true))
+            || ["status", "code"].iter().any(|name| self.0.get(*name).is_some_and(|word| !is_success(word)));
         let error = ["error", "errors", "failed_records"]
             .iter()
             .any(|name| self.0.get(*name).is_some_and(says_something));
@@ -127,13 +128,12 @@ impl Object {
         usize::try_from(self.find("max_bytes")?.as_u64()?).ok()
     }
 
-    /// The entries of the lists in which backends name records.
-    pub fn entries(&self) -> impl Iterator<Item = &Map<String, Value>> {
+    /// The entries of the lists in which backends name records, whatever they are.
+    pub fn entries(&self) -> impl Iterator<Item = &Value> {
         ["failed_records", "validation_errors", "errors"]
             .into_iter()
             .filter_map(|name| self.find(name)?.as_array())
             .flatten()
-            .filter_map(Value::as_object)
     }
 
     /// Describes a signed-in user, in any of the known shapes.
@@ -172,6 +172,18 @@ pub fn seconds(seconds: f64) -> Option<Duration> {
         return None;
     }
     Duration::try_from_secs_f64(seconds.clamp(0.0, policy::RETRY_AFTER_MOST.as_secs_f64())).ok()
+}
+
+/// `"status":"success"`, `"code":200` and their like.
+fn is_success(word: &Value) -> bool {
+    const WORDS: [&str; 9] =
+        ["ok", "success", "succeeded", "saved", "synced", "done", "complete", "completed", "200"];
+    match word {
+        Value::Null | Value::Bool(true) => true,
+        Value::Number(number) => number.as_u64().is_some_and(|number| number == 0 || number == 200),
+        Value::String(text) => WORDS.iter().any(|it| text.eq_ignore_ascii_case(it)),
+        _ => false,
+    }
 }
 
 /// Some encoders write every number with a point.

@@ -8,7 +8,7 @@
 
 use crate::answer::{Answer, Redirect, Reply};
 use crate::body::{Body, Counts};
-use crate::names::{Named, named_in};
+use crate::names::{Named, named_in, names_another};
 use crate::policy;
 use crate::task::{BatchItem, Role};
 use crate::why::{NotProof, Why};
@@ -71,6 +71,8 @@ pub fn classify(reply: &Reply, sent: Sent<'_>) -> Verdict {
     match answer.status {
         200 => judge_success(answer, &body, sent),
         400 | 422 => refusal(answer, &body, sent),
+        // The backend's own 401 is no page.
+        401 if body == Body::Html => later(Why::Portal),
         401 => Verdict::SignedOut,
         408 | 425 => {
             after(answer, &body, Why::NoAnswer { error: crate::answer::TransportError::AnswerTimeout })
@@ -136,7 +138,12 @@ fn judge_success(answer: &Answer, body: &Body, sent: Sent<'_>) -> Verdict {
     if object.batch_id().is_some_and(|id| id != sent.batch_id) {
         return not_proof(NotProof::OtherBatch);
     }
-    Verdict::Accounted(account(object.counts(), named_in(object, sent.items), sent.items))
+    let mut accounted = account(object.counts(), named_in(object, sent.items), sent.items);
+    if names_another(object, sent.items) && !planted("confirms-uncounted") {
+        accounted.short.append(&mut accounted.confirmed);
+        accounted.short.sort_unstable();
+    }
+    Verdict::Accounted(accounted)
 }
 
 /// Which items the counts prove.

@@ -89,10 +89,20 @@ fn a_200_confirms_what_its_counts_account_for() {
         ),
         // S0: nothing is counted, nothing is wrong.
         (200, r#"{"success":true}"#, "confirm [0,1,2] refuse [] short []"),
+        (200, r#"{"success":true,"status":"Success","code":200}"#, "confirm [0,1,2] refuse [] short []"),
+        // Refusals of records that were not sent, or that nobody can read: nobody knows what was saved.
+        (200, r#"{"validation_errors":[{"record_id":"other"}]}"#, "confirm [] refuse [] short [0,1,2]"),
+        (200, r#"{"data":{"validation_errors":["one is bad"]}}"#, "confirm [] refuse [] short [0,1,2]"),
+        (
+            200,
+            r#"{"success":true,"data":{"page_visits_synced":2,"tab_aggregates_synced":1,"rejected_records_count":0,
+                "validation_errors":[{"record_id":"other","message":"x"}]}}"#,
+            "confirm [] refuse [] short [0,1,2]",
+        ),
         (200, "{}", "confirm [0,1,2] refuse [] short []"),
         (
             200,
-            r#"{"error":null,"errors":[],"message":"ok","code":"FINE"}"#,
+            r#"{"error":null,"errors":[],"message":"ok","code":"OK"}"#,
             "confirm [0,1,2] refuse [] short []",
         ),
         // An unknown success message with unknown fields.
@@ -184,7 +194,7 @@ fn records_named_in_a_200_are_refused_and_the_others_confirmed_if_the_counts_add
         (
             200,
             r#"{"data":{"page_visits_synced":2,"tab_aggregates_synced":1,"validation_errors":[{"record_id":"zz"}]}}"#,
-            "confirm [0,1,2] refuse [] short []",
+            "confirm [] refuse [] short [0,1,2]",
         ),
     ]);
 }
@@ -209,6 +219,10 @@ fn a_200_that_is_not_a_proof_deletes_nothing() {
             "later: not_proof SaysNo, its own fault",
         ),
         (200, r#"{"success":true,"batchId":"another"}"#, "later: not_proof OtherBatch"),
+        (200, r#"{"status":"error"}"#, "later: not_proof SaysNo, its own fault"),
+        (200, r#"{"success":true,"status":"queued"}"#, "later: not_proof SaysNo, its own fault"),
+        (200, r#"{"success":true,"code":"MAINTENANCE"}"#, "later: not_proof SaysNo, its own fault"),
+        (200, r#"{"code":17}"#, "later: not_proof SaysNo, its own fault"),
         (201, r#"{"success":true}"#, "later: not_proof OtherStatus(201)"),
         (202, r#"{"success":true}"#, "later: not_proof OtherStatus(202)"),
         (204, "", "later: not_proof OtherStatus(204)"),
@@ -276,6 +290,7 @@ fn every_other_status_has_one_action() {
     table(&[
         (401, r#"{"success":false,"message":"Unauthorized"}"#, "signed out"),
         (401, "", "signed out"),
+        (401, "<html>", "later: portal"),
         (403, "{}", "stop: forbidden"),
         (404, "<html>", "stop: not_found"),
         (410, "", "stop: not_found"),

@@ -164,6 +164,22 @@ impl Core {
         *self = Core { policy: self.policy.clone(), run: self.run.take(), ..Core::new(Policy::default()) };
     }
 
+    /// Another session at the same backend: what it asked for holds.
+    pub fn forget_session(&mut self) {
+        let floor_until = self.floor_until;
+        self.forget_backend();
+        self.floor_until = floor_until;
+    }
+
+    /// Before this the backend does not want to be asked; it outlives the program ([`Core::ask_not_before`]).
+    pub fn not_before(&self) -> Option<i64> {
+        self.floor_until
+    }
+
+    pub fn ask_not_before(&mut self, until_ms: i64) {
+        self.floor_until = Some(until_ms);
+    }
+
     /// Begins a run. It may be over at once: when the backend asked to be left alone.
     pub fn begin(&mut self, trigger: Trigger, now: i64, jitter: f64) -> Task {
         let totals = Totals { started_ms: now, ..Totals::default() };
@@ -256,12 +272,12 @@ impl Core {
             (Step::Refreshing(again), Outcome::Refreshed(refreshed)) => match refreshed {
                 Refreshed::Yes => self.again(again, now, jitter),
                 Refreshed::SessionOver => self.finish(Why::SessionExpired, now, jitter),
-                Refreshed::NotNow(why) => {
+                Refreshed::NotNow(why, floor) => {
                     // It was not refreshed: the next refusal is no proof that the session is over.
                     if let Some(run) = &mut self.run {
                         run.refreshed = false;
                     }
-                    self.later(why, None, false, again, now, jitter)
+                    self.later(why, floor, false, again, now, jitter)
                 }
             },
             (Step::Checking, Outcome::Reply(reply)) => self.checked(&reply, now, jitter),

@@ -211,6 +211,8 @@ impl Driver {
                 }
                 Ok(Some(chunk)) => answer.body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(answer),
+                // The fault: what came until the connection broke is the answer.
+                Err(_) if planted("reads-cut-answers") => return Ok(answer),
                 Err(error) => return Err(transport::describe_body(&error)),
             }
         }

@@ -22,7 +22,7 @@ pub struct Named {
 /// Every item that is named, once, in the order of the items.
 pub fn named_in(object: &Object, items: &[BatchItem]) -> Vec<Named> {
     let mut found = BTreeMap::new();
-    for entry in object.entries() {
+    for entry in object.entries().filter_map(Value::as_object) {
         let Some(index) = find(entry, items) else { continue };
         found.entry(index).or_insert_with(|| Named {
             index,
@@ -33,6 +33,11 @@ pub fn named_in(object: &Object, items: &[BatchItem]) -> Vec<Named> {
         });
     }
     found.into_values().collect()
+}
+
+/// Something is refused that none of these items is: an answer to something else, or one nobody understands.
+pub fn names_another(object: &Object, items: &[BatchItem]) -> bool {
+    object.entries().any(|entry| entry.as_object().is_none_or(|entry| find(entry, items).is_none()))
 }
 
 fn find(entry: &Map<String, Value>, items: &[BatchItem]) -> Option<usize> {

@@ -10,13 +10,15 @@
 //!   limit; beyond that it is reported as unsendable, so that it can be set aside instead of going in circles.
 //! - Baseline mode (HeyHo's service ties an aggregate to the first visit of the same tabId in the request):
 //!   an aggregate brings its anchor visit along, one tabId of two tab lives never shares a request, and no
-//!   record overtakes another, so that an aggregate never comes before its visit.
+//!   record overtakes another, so that an aggregate never comes before its visit. A visit that another one opened
+//!   never comes before that one, in no earlier request and not in front of it; what belongs to its tab waits with it.
 
 use crate::task::{BatchItem, BatchLimits, Mode, Role, RowRef, Unsendable};
 use crate::wire;
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use heyho_records::reason::Reason;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A waiting record, as the buffer has it.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,8 @@ pub struct Candidate<'a> {
     pub text: &'a str,
     /// The tab it belongs to; only used in baseline mode.
     pub tab: Option<Tab<'a>>,
+    /// The waiting visit of the same source that opened this one (`source_page_visit_id`); only used in baseline mode.
+    pub opener: Option<&'a str>,
     /// The visit to send along in baseline mode when this aggregate's visit was delivered before.
     pub anchor: Option<Anchor<'a>>,
 }
@@ -82,7 +86,9 @@ pub fn plan<'a>(
 ) -> Plan {
     let mut draft = Draft::new(envelope, limits);
     let mut unsendable = Vec::new();
-    for candidate in candidates {
+    let mut candidates: VecDeque<Candidate<'a>> = candidates.into_iter().collect();
+    let mut behind = Behind::new(limits.mode, &candidates);
+    while let Some(candidate) = candidates.pop_front() {
         if draft.is_full() {
             break;
         }
@@ -92,14 +98,69 @@ pub fn plan<'a>(
                 Mode::Baseline => break,
             }
         }
+        if behind.must_wait(&candidate) {
+            continue;
+        }
         match draft.add(&candidate) {
-            Ok(Added::Yes | Added::NotInThisRequest) => {}
+            Ok(Added::Yes) => {
+                behind.came(&candidate).into_iter().rev().for_each(|it| candidates.push_front(it))
+            }
+            Ok(Added::NotInThisRequest) => {}
             Ok(Added::NoRoom) => break,
             Err(reason) => unsendable.push(Unsendable { row: candidate.row, reason }),
         }
     }
     let (body, items) = draft.finish();
     Plan { body, items, unsendable }
+}
+
+/// What waits for the visit that opened it.
+struct Behind<'a> {
+    waiting: Vec<Candidate<'a>>,
+    came: BTreeSet<(&'a str, &'a str)>,
+    /// Openers that open each other in a circle: nobody is first, so nobody waits.
+    circles: BTreeSet<(&'a str, &'a str)>,
+}
+
+impl<'a> Behind<'a> {
+    fn new(mode: Mode, candidates: &VecDeque<Candidate<'a>>) -> Behind<'a> {
+        let mut behind = Behind { waiting: Vec::new(), came: BTreeSet::new(), circles: BTreeSet::new() };
+        let opened: BTreeMap<(&str, &str), &str> =
+            candidates.iter().filter_map(|it| Some(((it.source, it.id), it.opener?))).collect();
+        if mode == Mode::Full || opened.is_empty() {
+            behind.circles.extend(opened.keys());
+            return behind;
+        }
+        for start in opened.keys() {
+            let openers = std::iter::successors(Some(*start), |it| Some((it.0, *opened.get(it)?)));
+            if openers.skip(1).take(opened.len()).any(|it| it == *start) {
+                behind.circles.insert(*start);
+            }
+        }
+        behind
+    }
+
+    fn must_wait(&mut self, candidate: &Candidate<'a>) -> bool {
+        let opener = candidate.opener.map(|id| (candidate.source, id));
+        let opener_waits = opener.is_some_and(|it| !self.came.contains(&it))
+            && !self.circles.contains(&(candidate.source, candidate.id));
+        let life = candidate.tab.map(|tab| tab.life);
+        let tab_waits = life.is_some() && self.waiting.iter().any(|it| it.tab.map(|tab| tab.life) == life);
+        if opener_waits || tab_waits {
+            self.waiting.push(*candidate);
+        }
+        opener_waits || tab_waits
+    }
+
+    /// This visit is in the request: what waited may come now, in its old order.
+    fn came(&mut self, candidate: &Candidate<'a>) -> Vec<Candidate<'a>> {
+        if candidate.row.kind == Kind::PageVisit {
+            self.came.insert((candidate.source, candidate.id));
+        }
+        let freed =
+            self.waiting.iter().any(|it| it.source == candidate.source && it.opener == Some(candidate.id));
+        if freed { std::mem::take(&mut self.waiting) } else { Vec::new() }
+    }
 }
 
 enum Added {
@@ -178,6 +239,8 @@ impl<'a, 'l> Draft<'a, 'l> {
         if self.limits.mode == Mode::Baseline {
             if let Some(tab) = candidate.tab
                 && self.lives.get(tab.id).is_some_and(|life| *life != tab.life)
+                // The fault: two tabs of one id share a request.
+                && !planted("mixes-tabs")
             {
                 return Ok(Added::NotInThisRequest);
             }
@@ -214,6 +277,7 @@ impl<'a, 'l> Draft<'a, 'l> {
             attempts: 0,
             text: anchor.text,
             tab: None,
+            opener: None,
             anchor: None,
         };
         let text =
@@ -236,7 +300,8 @@ impl<'a, 'l> Draft<'a, 'l> {
         let list = place(item.row.kind);
         let bytes = self.bytes + text.len() + usize::from(!self.lists[list].is_empty());
         let has_own = self.items.iter().flatten().any(|item| item.role == Role::Own);
-        if bytes > self.limits.max_bytes && has_own {
+        // The fault: what is over the limit of bytes goes along.
+        if bytes > self.limits.max_bytes && has_own && !planted("ignores-bytes") {
             return false;
         }
         self.bytes = bytes;

@@ -31,6 +31,7 @@ fn candidate<'a>(kind: Kind, seq: i64, id: &'a str, text: &'a str) -> Candidate<
         attempts: 0,
         text,
         tab: None,
+        opener: None,
         anchor: None,
     }
 }
@@ -216,4 +217,24 @@ proptest! {
         prop_assert!(seqs(&plan).iter().all(|seq| !unsendable.contains(seq)));
         prop_assert!(texts.is_empty() || !plan.items.is_empty() || plan.unsendable.len() == texts.len());
     }
+}
+
+#[test]
+fn a_visit_never_comes_before_the_one_that_opened_it() {
+    let baseline = BatchLimits { mode: Mode::Baseline, ..limits() };
+    let opened = |seq, id, opener| Candidate { opener: Some(opener), ..visit(seq, id, "{}") };
+    let in_tab = |candidate, id: &'static str| Candidate { tab: Some(Tab { id, life: id }), ..candidate };
+    let of = |candidates: Vec<Candidate<'_>>| seqs(&plan(&envelope(), &baseline, candidates));
+    // The one that opened it stands further back, or two further back.
+    assert_eq!(of(vec![opened(1, "c", "b"), visit(2, "x", "{}"), visit(3, "b", "{}")]), [2, 3, 1]);
+    assert_eq!(of(vec![opened(1, "c", "b"), opened(2, "b", "a"), visit(3, "a", "{}")]), [3, 2, 1]);
+    // It is not in this request at all: then neither is what it opened, nor what belongs to its tab.
+    let behind = vec![
+        in_tab(opened(1, "c", "b"), "7"),
+        visit(2, "x", "{}"),
+        in_tab(aggregate(3, "agg_1_7", r#"{"tabId":7}"#), "7"),
+    ];
+    assert_eq!(of(behind), [2]);
+    // In a circle nobody is first.
+    assert_eq!(of(vec![opened(1, "a", "b"), opened(2, "b", "a"), opened(3, "c", "a")]), [1, 2, 3]);
 }

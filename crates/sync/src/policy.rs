@@ -95,6 +95,30 @@ pub const NETWORK_SETTLES: Duration = Duration::from_secs(5);
 /// A loose cable comes back every few seconds: not each time is worth a run.
 pub const NETWORK_FLAPS: Duration = Duration::from_secs(15);
 
+/// So many records that wait begin a run before its time: a full batch of visits.
+pub const BACKLOG: u64 = 100;
+
+/// A timer does not count while the machine sleeps: the clock is looked at this often at least, so that what waits is
+/// on its way within 35 s after a suspend. Each look wakes the processor, so not oftener.
+pub const TICK: Duration = Duration::from_secs(5);
+
+/// A jump of the schedule's clock between two looks by more than this was a suspend; a busy machine jumps by less.
+pub const SUSPENDED: Duration = Duration::from_secs(90);
+
+/// Before an access token ends it is renewed this much earlier, so that it does not end on the way.
+pub const REFRESH_EARLY: Duration = Duration::from_secs(30);
+
+/// A keyring that was not there at the start (it may come up after us) is looked for again after this.
+pub const RESUME_AGAIN: Duration = Duration::from_secs(30);
+
+/// How long a sign-out waits for the backend to hear of it: somebody looks at it, and it has happened here already.
+pub const LOGOUT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Between two looks at the day's figures without a run in between; and no more runs than these are counted (one
+/// each 86 seconds, all day).
+pub const FIGURES_EVERY: Duration = Duration::from_secs(60);
+pub const FIGURES_RUNS: u32 = 1_000;
+
 /// S2's alerts: a failure rate of the last day over this …
 pub const ALERT_FAILURE_RATE: f64 = 0.05;
 /// … once there were enough runs for a rate to mean something,

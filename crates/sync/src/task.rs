@@ -7,6 +7,7 @@ use crate::answer::Reply;
 use crate::why::{Stop, Why};
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
+use std::time::Duration;
 
 /// One version of one row of the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -184,8 +185,8 @@ pub enum Refreshed {
     Yes,
     /// The session is over: the user has to sign in.
     SessionOver,
-    /// Nobody could be asked.
-    NotNow(Why),
+    /// Nobody could be asked; and how long the backend asked to be left alone, if it did.
+    NotNow(Why, Option<Duration>),
 }
 
 /// Why a run is begun.

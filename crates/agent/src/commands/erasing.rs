@@ -26,8 +26,23 @@ impl Service {
             failed: erased.failed,
             changed: erased.changed,
             backend: there.as_ref().ok().copied(),
-            text: told(&site, &erased, there),
+            text: told(&site, &erased, there, &self.closed_browsers().await),
         })
+    }
+
+    /// Browsers that have handed records over and could not be told: what they still hold comes with them.
+    async fn closed_browsers(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .status()
+            .await
+            .browsers
+            .into_iter()
+            .filter(|one| !one.connected)
+            .map(|one| one.name)
+            .collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// How many were deleted there, or in a sentence why none were.
@@ -88,7 +103,7 @@ fn site(domain: &str) -> Result<String, Fault> {
         .ok_or_else(|| Fault::new(FaultCode::Usage, format!("{domain:?} is no domain; such as example.com")))
 }
 
-fn told(site: &str, erased: &Erased, backend: Result<u64, String>) -> String {
+fn told(site: &str, erased: &Erased, backend: Result<u64, String>, closed: &[String]) -> String {
     let mut text = match erased.records() {
         0 => format!("Nothing about {site} was kept here."),
         n => format!("{} about {site} deleted here.", count(n, "record")),
@@ -110,6 +125,13 @@ fn told(site: &str, erased: &Erased, backend: Result<u64, String>) -> String {
         Ok(n) => text.push_str(&format!(" {} deleted at the backend.", count(n, "record"))),
         Err(why) if why.is_empty() => {}
         Err(why) => text.push_str(&format!(" {why}")),
+    }
+    if !closed.is_empty() {
+        text.push_str(&format!(
+            " Not reached: {}. What a closed browser still holds of {site} comes when it is started; forget the \
+             site again then.",
+            closed.join(", ")
+        ));
     }
     text
 }

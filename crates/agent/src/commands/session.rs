@@ -8,11 +8,9 @@ use heyho_local::vocabulary::{BackendTest, Count, Fault, FaultCode, Login, Signe
 use heyho_records::status::Account;
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
+use heyho_sync::policy::LOGOUT_PATIENCE;
 use heyho_sync::secret::Secret;
 use serde_json::Value;
-
-/// How long a sign-out waits for the backend to hear of it.
-const LOGOUT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 impl Service {
     pub(super) async fn login(&self, login: Login) -> Result<SignedIn, Fault> {

@@ -1,6 +1,6 @@
 //! What follows a run: the history, those who waited for it, and when the next one comes.
 
-use super::Engine;
+use super::{Engine, ms};
 use crate::account::why_code;
 use crate::live::SessionState;
 use heyho_buffer::{AccountId, RunRecord};
@@ -9,7 +9,6 @@ use heyho_records::status::Said;
 use heyho_records::time::timestamp;
 use heyho_sync::task::RunEnd;
 use heyho_sync::why::{Outlook, Stop, Why};
-use std::time::Duration;
 
 impl Engine {
     pub(super) async fn ended(&mut self, account: AccountId, started_at: i64, end: RunEnd) {
@@ -17,7 +16,7 @@ impl Engine {
         self.last_end_at = Some(self.monotonic.now_ms());
         self.stopped = end.why == Why::Stopped { by: Stop::Asked };
         let now_ms = self.monotonic.now_ms();
-        let regular = now_ms.saturating_add(interval_ms(self.config.sync.interval));
+        let regular = now_ms.saturating_add(ms(self.config.sync.interval));
         self.next_at = end.next_at_ms.or(match end.why {
             // A disk may have room again, a file may be mended.
             Why::Stopped { by: Stop::Asked | Stop::BufferProblem } => Some(regular),
@@ -26,7 +25,13 @@ impl Engine {
             _ => None,
         });
         let next = self.next_at.map(|at| timestamp(now.saturating_add(at - self.monotonic.now_ms())));
-        let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend);
+        self.keep_floor().await;
+        // A look with nothing to send is no run of the history, whatever came of it: the rates are about delivering.
+        let totals = self.buffer.totals(Some(account), now).await;
+        let had_work = end.totals.requests > 0
+            || end.totals.set_aside > 0
+            || !totals.is_ok_and(|totals| totals.waiting() <= totals.held);
+        let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend) || !had_work;
         if !quiet {
             tracing::info!(
                 outcome = end.why.code(),
@@ -114,8 +119,4 @@ impl Engine {
             fault: Some(FaultCode::SignInNeeded),
         });
     }
-}
-
-pub(super) fn interval_ms(interval: Duration) -> i64 {
-    i64::try_from(interval.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,14 +1,12 @@
 //! The session that was there when the program ended.
 
-use super::{Engine, Signed};
+use super::{Engine, Signed, ms};
 use crate::commands::driver;
 use crate::live::{Live, SessionState};
 use heyho_buffer::BufferError;
 use heyho_local::vocabulary::Fault;
 use heyho_records::status::Said;
-
-/// A keyring that was not there is looked for again after this.
-const RESUME_AGAIN_MS: i64 = 30_000;
+use heyho_sync::policy::RESUME_AGAIN;
 
 impl Engine {
     /// The session that was there when the program ended, if its tokens are still here and are its own.
@@ -43,7 +41,7 @@ impl Engine {
             }
             Err(error) => {
                 tracing::warn!("{error}; it is looked at again in a while");
-                self.resume_at = Some(self.monotonic.now_ms() + RESUME_AGAIN_MS);
+                self.resume_at = Some(self.monotonic.now_ms() + ms(RESUME_AGAIN));
                 let text = format!("Waiting for your session: {error}.");
                 let note = Said::new("waiting_for_tokens", text);
                 return self.live.change(|live| live.note = Some(note));
@@ -58,6 +56,7 @@ impl Engine {
         }
         match driver(&self.config, &self.device_id) {
             Ok(driver) => {
+                self.remember_floor().await;
                 self.signed = Some(Signed { account, stored, driver });
                 self.next_at = self.first_run.then(|| self.monotonic.now_ms());
                 self.live.change(|live| {

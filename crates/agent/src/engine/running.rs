@@ -3,7 +3,7 @@
 //! Dying at any await here: before `begin_batch` nothing has happened; after it the batch is persisted with
 //! bytes and key and the next agent sends just that; a settlement is one transaction.
 
-use super::{Command, Engine, SUSPENDED_MS, Signed};
+use super::{Command, Engine, Signed, ms};
 use crate::carry::Carrier;
 use crate::live::{Running, SessionState};
 use crate::tokenholder::Tokenholder;
@@ -12,13 +12,10 @@ use heyho_local::clock;
 use heyho_local::config::Config;
 use heyho_records::fault::planted;
 use heyho_sync::answer::TransportError;
+use heyho_sync::policy::{SUSPENDED, TICK};
 use heyho_sync::task::{Outcome, Task, Trigger};
 use heyho_sync::why::{Outlook, Stop};
-use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// A machine that slept in the middle of a request: how often that is looked for.
-const SLEPT_CHECK: Duration = Duration::from_secs(5);
 
 /// What came in while a run was under way and has to wait for its end.
 pub(super) enum After {
@@ -81,7 +78,7 @@ impl Engine {
             self.live.change(|live| live.short_session = true);
         }
         if end.why.outlook() == Outlook::Good && end.totals.confirmed == 0 && end.totals.checked {
-            let _ = carrier.confirmed_now().await;
+            let _ = carrier.answered_now().await;
         }
         drop(carrier);
         self.ended(account, started_at, end).await;
@@ -113,10 +110,10 @@ impl Engine {
         loop {
             tokio::select! {
                 outcome = &mut work => return outcome,
-                () = tokio::time::sleep(SLEPT_CHECK), if asks_backend => {
+                () = tokio::time::sleep(TICK), if asks_backend => {
                     let now = self.monotonic.now_ms();
                     // The other end has long forgotten this connection: the same bytes and key are sent anew.
-                    if now - looked_at > SUSPENDED_MS && !planted("sleeps-through") {
+                    if now - looked_at > ms(SUSPENDED) && !planted("sleeps-through") {
                         return Outcome::Reply(Err(TransportError::ConnectionLost));
                     }
                     looked_at = now;

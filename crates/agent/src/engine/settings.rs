@@ -1,7 +1,6 @@
 //! Settings that change while it runs: in force at once, without losing what is under way.
 
-use super::Engine;
-use super::ended::interval_ms;
+use super::{Engine, ms};
 use crate::live::SessionState;
 use heyho_local::config::Config;
 use heyho_records::time::timestamp;
@@ -15,12 +14,12 @@ impl Engine {
         self.core.set_policy(policy(&self.config));
         let now = self.monotonic.now_ms();
         if before.backend != self.config.backend {
-            self.backend_changed();
+            self.backend_changed(before.backend.url != self.config.backend.url);
         }
         if before.sync.interval != self.config.sync.interval
             && let Some(next) = self.next_at
         {
-            let next = next.min(now.saturating_add(interval_ms(self.config.sync.interval)));
+            let next = next.min(now.saturating_add(ms(self.config.sync.interval)));
             self.next_at = Some(next);
             // What is shown is what holds.
             let shown = timestamp(self.clock.now_ms().saturating_add(next - now));
@@ -34,13 +33,13 @@ impl Engine {
     }
 
     /// The session is looked at anew: it goes on where it belongs to this backend, and is over where not.
-    fn backend_changed(&mut self) {
+    fn backend_changed(&mut self, elsewhere: bool) {
+        if elsewhere {
+            self.core.forget_backend();
+        }
         let live = self.live.read();
         if live.session == SessionState::SignedOut {
             return self.live.change(|live| live.configuration = None);
-        }
-        if self.signed.as_ref().is_some_and(|it| it.account.backend != self.config.backend.url.as_str()) {
-            self.core.forget_backend();
         }
         self.signed = None;
         self.next_at = None;

@@ -3,21 +3,18 @@
 //! What stands is kept in the buffer's `meta`, written before the event goes out: dying in between means one
 //! notice too few, which the status says anyway, and never the same one at each start.
 
-use super::Engine;
+use super::{Engine, ms};
 use crate::live::{LiveState, SessionState};
 use heyho_buffer::RunRecord;
 use heyho_local::vocabulary::{Event as Push, Notice};
+use heyho_records::fault::planted;
 use heyho_records::status::Metrics;
 use heyho_sync::alerts::{Alert, Alerts, Event, Facts, Figures, RunFact};
-use heyho_sync::policy::FIGURES_OF;
+use heyho_sync::policy::{FIGURES_EVERY, FIGURES_OF, FIGURES_RUNS};
 use std::time::Duration;
 
 /// Key in `meta`.
 const STANDING: &str = "alerts_standing";
-/// Between two looks without a run in between.
-const EVERY_MS: i64 = 60_000;
-/// More runs a day than this are not counted.
-const RUNS: u32 = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Telling {
@@ -40,7 +37,7 @@ impl Engine {
         if now < self.telling.next_at || self.live.read().session == SessionState::Starting {
             return;
         }
-        self.telling.next_at = now.saturating_add(EVERY_MS);
+        self.telling.next_at = now.saturating_add(ms(FIGURES_EVERY));
         if let Err(error) = self.tell().await {
             tracing::warn!("the figures of the day could not be read: {error}");
         }
@@ -51,7 +48,7 @@ impl Engine {
         let live = self.live.read();
         let account = self.buffer.signed_in().await?.map(|account| account.id);
         let runs = match account {
-            Some(account) => self.buffer.runs(account, RUNS).await?,
+            Some(account) => self.buffer.runs(account, FIGURES_RUNS).await?,
             None => Vec::new(),
         };
         let totals = self.buffer.totals(account, now).await?;
@@ -82,7 +79,8 @@ impl Engine {
         let mut alerts = match self.telling.alerts.take() {
             Some(alerts) => alerts,
             None => {
-                let kept = self.buffer.meta(STANDING).await?;
+                // The fault: what stood when the program ended is told again.
+                let kept = self.buffer.meta(STANDING).await?.filter(|_| !planted("tells-again"));
                 let stood: Vec<Alert> =
                     kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
                 Alerts::standing_before(stood)

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -26,6 +26,8 @@ pub enum Mood {
     Hangs,
     /// Saves it when it is let go.
     Slow,
+    /// Asks to be left alone for ten minutes.
+    Busy,
 }
 
 pub struct Backend {
@@ -38,6 +40,8 @@ pub struct Backend {
     /// How often tokens were asked for anew, and whether that takes until it is let go.
     pub refreshed: AtomicUsize,
     pub slow_refresh: AtomicBool,
+    /// Refresh tokens that were used: each is good once.
+    pub spent: Mutex<BTreeSet<String>>,
     pub refresh_asked: Notify,
     pub let_go: Notify,
     /// Sessions cannot be renewed, as with HeyHo's service.
@@ -69,6 +73,7 @@ pub async fn backend() -> (Arc<Backend>, String) {
         received: Notify::new(),
         refreshed: AtomicUsize::new(0),
         slow_refresh: AtomicBool::new(false),
+        spent: Mutex::default(),
         refresh_asked: Notify::new(),
         let_go: Notify::new(),
         never_renews: AtomicBool::new(false),
@@ -133,12 +138,13 @@ async fn refresh(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>)
     if backend.never_renews.load(Ordering::SeqCst) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    if backend.slow_refresh.load(Ordering::SeqCst) {
+    let token = body["refresh_token"].as_str().unwrap();
+    if backend.slow_refresh.load(Ordering::SeqCst) && backend.spent.lock().unwrap().insert(token.to_owned()) {
         backend.refresh_asked.notify_one();
         backend.let_go.notified().await;
-        let user = body["refresh_token"].as_str().unwrap().trim_start_matches("refresh of ").to_owned();
+        let user = token.trim_start_matches("refresh of ").trim_end_matches('+');
         return Json(json!({ "success": true, "data": { "access_token": user,
-            "refresh_token": body["refresh_token"], "token_type": "Bearer", "expires_in": 900 } }))
+            "refresh_token": format!("{token}+"), "token_type": "Bearer", "expires_in": 900 } }))
         .into_response();
     }
     unauthorized()
@@ -177,6 +183,10 @@ async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: B
         Mood::Empty => return StatusCode::OK.into_response(),
         Mood::Expired => return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
         Mood::Hangs => std::future::pending().await,
+        Mood::Busy => {
+            let error = Json(json!({ "success": false, "code": "RATE_LIMITED", "error": "busy" }));
+            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "600")], error).into_response();
+        }
         Mood::Slow => backend.let_go.notified().await,
         Mood::Picky => {
             let failed: Vec<Value> = visits

@@ -142,6 +142,24 @@ async fn where_it_is_asked_for_a_metered_connection_holds_runs_back_but_not_sync
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_in_a_pause_is_waited_for_and_not_asked_after_in_a_circle() {
+    let (_backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let agent = calm(&world, &clock).await;
+    agent.companion.call(Request::Pause { seconds: None }).await.unwrap();
+    agent.until("paused", |s| s.state == State::Paused).await;
+    clock.pass(HOUR);
+    // Whatever is written wakes the engine: from here on it knows that a run is due.
+    world.append(&["a"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    let before = clock.looks.load(Ordering::SeqCst);
+    let _ = tokio::time::timeout(Duration::from_secs(2), std::future::pending::<()>()).await;
+    let looks = clock.looks.load(Ordering::SeqCst) - before;
+    assert!(looks < 100, "the clock was looked at {looks} times in two seconds");
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_until_a_time_ends_by_itself_and_resuming_forgets_the_backoff() {
     let (backend, url) = backend().await;
     let (world, clock) = (World::new(&url), Played::new());

@@ -2,7 +2,7 @@
 
 use crate::backend::{Mood, backend};
 use crate::world::{World, login};
-use heyho_local::vocabulary::{FaultCode, Login, Request, ask};
+use heyho_local::vocabulary::{FaultCode, Login, Request, RunSummary, ask};
 use heyho_records::status::{Account, State};
 use std::sync::atomic::Ordering;
 
@@ -44,5 +44,59 @@ async fn a_session_that_cannot_be_renewed_is_over_and_the_password_may_be_kept_f
     // Asked after the run of the sign-in has found out, or before.
     let fault = agent.sync().await.map_or_else(|fault| Some(fault.code), |summary| summary.fault);
     assert_eq!(fault, Some(FaultCode::SignInNeeded));
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_was_asked_for_is_kept_though_the_run_ends_meanwhile() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    std::fs::create_dir_all(&world.paths().config).unwrap();
+    let settings = format!("[backend]\nurl = \"{url}\"\n[tokens]\nstore = \"file\"\n");
+    std::fs::write(world.paths().config_file(), settings).unwrap();
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.slow_refresh.store(true, Ordering::SeqCst);
+    backend.dead_before.store(1, Ordering::SeqCst);
+    world.append(&["a"]).await;
+    let companion = agent.companion.clone();
+    let run = tokio::spawn(async move {
+        ask::<RunSummary>(companion.as_ref(), Request::Sync { wait: true }).await.unwrap()
+    });
+    backend.refresh_asked.notified().await;
+    // The settings of the connection change: the run is dropped where it stands.
+    let set = Request::ConfigSet { key: "backend.allow_http".to_owned(), value: true.into() };
+    agent.companion.call(set).await.unwrap();
+    assert_eq!(run.await.unwrap().outcome, "stopped");
+    backend.let_go.notify_one();
+    agent.until("delivered", |s| s.state == State::UpToDate && s.last_confirmed_at.is_some()).await;
+    assert_eq!((backend.ids("u@x"), backend.refreshed.load(Ordering::SeqCst)), (vec!["a".to_owned()], 1));
+    let stored = std::fs::read_to_string(world.paths().token_file()).unwrap();
+    assert!(stored.contains("refresh of u@x+"), "{stored}");
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_asks_to_be_left_alone_is_also_after_a_start_and_a_sign_in() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate && s.last_confirmed_at.is_none()).await;
+    backend.feel(Mood::Busy);
+    world.append(&["a"]).await;
+    assert_eq!(agent.sync().await.unwrap().outcome, "rate_limited");
+    backend.feel(Mood::Well);
+    let asked = backend.asked.load(Ordering::SeqCst);
+    agent.agent.shutdown().await;
+
+    let agent = world.start().await;
+    agent.until("there", |s| s.backlog.records() == 1 && s.state == State::Retrying).await;
+    let summary = agent.sync().await.unwrap();
+    assert_eq!((summary.outcome.as_str(), summary.fault), ("asked_to_wait", Some(FaultCode::TryLater)));
+    agent.login("u@x", "right password").await.unwrap();
+    assert_eq!(agent.sync().await.unwrap().outcome, "asked_to_wait");
+    assert_eq!(backend.asked.load(Ordering::SeqCst), asked);
     agent.agent.shutdown().await;
 }

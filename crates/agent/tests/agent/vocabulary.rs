@@ -69,6 +69,7 @@ async fn what_is_on_its_way_when_a_site_is_forgotten_is_nowhere_afterwards() {
     running.companion.call(Request::Sync { wait: false }).await.unwrap();
     backend.received.notified().await;
 
+    running.until("seen", |status| status.backlog.records() == 1).await;
     let companion = running.companion.clone();
     let forgotten = tokio::spawn(async move {
         let request = Request::Forget { domain: "a".to_owned(), backend: true };

@@ -16,12 +16,18 @@ use std::time::Duration;
 pub struct Played {
     wall: AtomicI64,
     boot: AtomicI64,
+    /// How often the schedule's clock was looked at.
+    pub looks: AtomicI64,
 }
 
 impl Played {
     pub fn new() -> Arc<Played> {
         let wall = clock::system().now_ms();
-        Arc::new(Played { wall: AtomicI64::new(wall), boot: AtomicI64::new(1_000_000) })
+        Arc::new(Played {
+            wall: AtomicI64::new(wall),
+            boot: AtomicI64::new(1_000_000),
+            looks: AtomicI64::new(0),
+        })
     }
 
     /// Both clocks, as when time passes; so the machine may have slept.
@@ -42,6 +48,7 @@ impl clock::Clock for Played {
     }
 
     fn boot_ms(&self) -> Option<i64> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
         Some(self.boot.load(Ordering::SeqCst))
     }
 }

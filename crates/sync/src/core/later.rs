@@ -20,7 +20,7 @@ impl Core {
         now: i64,
         jitter: f64,
     ) -> Task {
-        self.not_before(floor, now);
+        self.leave_alone(floor, now);
         let away = self.away;
         let Some(run) = &mut self.run else { return self.lost() };
         // Pressed while the request was under way: no other one is waited for.
@@ -77,7 +77,7 @@ impl Core {
     }
 
     /// The backend asked not to be disturbed for so long.
-    pub(super) fn not_before(&mut self, floor: Option<Duration>, now: i64) {
+    pub(super) fn leave_alone(&mut self, floor: Option<Duration>, now: i64) {
         if let Some(floor) = floor {
             self.floor_until = Some(now.saturating_add(millis(floor)));
         }

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 impl Core {
     pub(super) fn learnt(&mut self, reply: Reply, now: i64, jitter: f64) -> Task {
+        if let CheckVerdict::Later { why, floor: Some(floor) } = classify_check(&reply) {
+            return self.later(why, Some(floor), false, Again::Learn, now, jitter);
+        }
         match reply {
             Ok(answer) => {
                 // A fault says nothing: what was known before holds, and is asked for again in the next run.

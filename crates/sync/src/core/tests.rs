@@ -27,6 +27,9 @@ struct Queue {
     known_good: BTreeMap<Kind, BatchItem>,
     /// So many refreshes cannot be answered.
     not_now: u32,
+    /// … and so long it is to be left alone then.
+    not_before: Option<Duration>,
+    capabilities: Answer,
 }
 
 fn item(seq: i64) -> BatchItem {
@@ -47,6 +50,8 @@ impl Queue {
             check: Ok(answer(200, r#"{"success":true,"data":{"user":{"id":"1"}}}"#)),
             known_good: BTreeMap::new(),
             not_now: 0,
+            not_before: None,
+            capabilities: answer(404, ""),
         }
     }
 
@@ -145,7 +150,7 @@ fn run_until(
                 assert!(!core.is_running());
                 return Some(end);
             }
-            Task::LearnCapabilities => Outcome::Reply(Ok(answer(404, ""))),
+            Task::LearnCapabilities => Outcome::Reply(Ok(queue.capabilities.clone())),
             Task::TakeBatch(limits) => Outcome::Taken(queue.take(&limits)),
             Task::Send { .. } => {
                 let batch = queue.in_flight.clone().expect("a batch is in flight when it is sent");
@@ -157,7 +162,7 @@ fn run_until(
             }
             Task::RefreshToken if queue.not_now > 0 => {
                 queue.not_now -= 1;
-                Outcome::Refreshed(Refreshed::NotNow(Why::ServerError { status: 503 }))
+                Outcome::Refreshed(Refreshed::NotNow(Why::ServerError { status: 503 }, queue.not_before))
             }
             Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
             Task::Check => Outcome::Reply(queue.check.clone()),

@@ -26,7 +26,7 @@ impl Core {
             Some(Verdict::SignedOut) => return self.refresh(Again::Vouch(doubt), now, jitter),
             Some(Verdict::Configuration(why)) => return self.finish(why, now, jitter),
             Some(Verdict::Later { why, floor, .. }) => {
-                self.not_before(floor, now);
+                self.leave_alone(floor, now);
                 return self.finish(why, now, jitter);
             }
             _ => {}

@@ -7,7 +7,7 @@ use heyho_sync::auth_http::{AuthError, Registered, Registration};
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, DriverError, ProxySetting, Timeouts};
 use heyho_sync::secret::Secret;
-use heyho_sync::why::Why;
+use heyho_sync::why::{NotProof, Why};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -273,10 +273,10 @@ async fn a_sign_in_that_fails_says_why() {
             r#"{"success":false,"code":"VALIDATION_ERROR","error":"too short","field":"password"}"#,
             AuthError::Invalid { field: Some("password".into()), message: "too short".into() },
         ),
-        (404, "", AuthError::NotNow(Why::NotFound)),
-        (500, "{}", AuthError::NotNow(Why::ServerError { status: 500 })),
-        (429, "{}", AuthError::NotNow(Why::RateLimited)),
-        (200, "<html>", AuthError::NotNow(Why::Portal)),
+        (404, "", AuthError::NotNow(Why::NotFound, None)),
+        (500, "{}", AuthError::NotNow(Why::ServerError { status: 500 }, None)),
+        (429, "{}", AuthError::NotNow(Why::RateLimited, None)),
+        (200, "<html>", AuthError::NotNow(Why::Portal, None)),
     ] {
         let server = Server::start(vec![json(code, body)]).await;
         let error = patient(&server.url).login("me@x", &Secret::new("p")).await.unwrap_err();
@@ -316,7 +316,7 @@ async fn refreshing_gives_new_tokens_or_ends_the_session_or_waits() {
     assert_eq!(tokens.refresh_token, Some(Secret::new("r2")));
     assert_eq!(server.request(0).body, br#"{"refresh_token":"r1"}"#);
     for (code, over) in [(401, true), (404, true), (400, true), (500, false), (429, false), (302, false)] {
-        let server = Server::start(vec![json(code, "{}")]).await;
+        let server = Server::start(vec![json(code, r#"{"success":false,"error":"no"}"#)]).await;
         let error = patient(&server.url).refresh(&Secret::new("r1")).await.unwrap_err();
         let is_over = matches!(error, AuthError::SessionOver | AuthError::NotRenewable);
         assert_eq!(is_over, over, "{code}: {error:?}");
@@ -358,7 +358,7 @@ async fn an_address_is_confirmed_and_a_password_set_anew_by_code() {
     }
     let server = Server::start(vec![json(500, "{}")]).await;
     let error = patient(&server.url).verify_email("a@b", &code).await.unwrap_err();
-    assert!(matches!(error, AuthError::NotNow(_)), "{error:?}");
+    assert!(matches!(error, AuthError::NotNow(..)), "{error:?}");
 }
 
 #[tokio::test]
@@ -374,4 +374,30 @@ async fn signing_out_twice_is_signing_out() {
 fn an_answer_is_shown_without_its_body() {
     let answer = Answer { status: 200, body: b"secret".to_vec(), ..Answer::default() };
     assert!(!format!("{answer:?}").contains("115") && format!("{answer:?}").contains("body_bytes: 6"));
+}
+
+#[tokio::test]
+async fn only_the_backend_itself_ends_a_session() {
+    let html = "<html><h1>Sign in to the network</h1>";
+    let portal = AuthError::NotNow(Why::Portal, None);
+    for (code, body, expected) in [
+        (400, html, portal.clone()),
+        (401, html, portal.clone()),
+        (403, html, portal.clone()),
+        (404, html, portal.clone()),
+        (422, html, portal),
+        (401, "", AuthError::NotNow(Why::NotProof { answer: NotProof::Empty }, None)),
+        (403, "blocked", AuthError::NotNow(Why::NotProof { answer: NotProof::NotJson }, None)),
+        (401, "{}", AuthError::NotNow(Why::NotProof { answer: NotProof::NotAnObject }, None)),
+        (401, r#"{"success":false,"code":"UNAUTHORIZED","error":"spent"}"#, AuthError::SessionOver),
+        (401, r#"{"success":false,"message":"Unauthorized"}"#, AuthError::SessionOver),
+        (422, r#"{"error":"no"}"#, AuthError::SessionOver),
+        (404, "", AuthError::NotRenewable),
+        (404, r#"{"status":404,"error":"Not Found"}"#, AuthError::NotRenewable),
+        (429, r#"{"retry_after":90}"#, AuthError::NotNow(Why::RateLimited, Some(Duration::from_secs(90)))),
+    ] {
+        let server = Server::start(vec![json(code, body)]).await;
+        let error = patient(&server.url).refresh(&Secret::new("r")).await.unwrap_err();
+        assert_eq!(error, expected, "{code} {body}");
+    }
 }

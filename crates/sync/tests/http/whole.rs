@@ -1,16 +1,18 @@
-//! Core, planner and driver together against a backend that fails once in every possible way: each record ends
-//! at the backend, none is confirmed that it does not hold, and none is blamed.
+//! Core, planner and driver together against a backend that fails in every possible way, once or as long as a run
+//! lasts: each record ends at the backend, none is confirmed that it does not hold, none is blamed, none is saved
+//! under two keys but where an answer proved nothing, and what is said is what is so.
 
 use crate::server::{Request, read_request};
 use heyho_records::Kind;
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::core::Core;
 use heyho_sync::driver::{Driver, DriverConfig, ProxySetting, Timeouts};
+use heyho_sync::known_good::KnownGood;
 use heyho_sync::plan::{Candidate, Envelope, plan};
 use heyho_sync::policy::Policy;
 use heyho_sync::secret::Secret;
 use heyho_sync::task::{
-    Batch, BatchFate, Outcome, Pick, Refreshed, RowRef, RunEnd, Settlement, Taken, Task, Trigger,
+    Batch, BatchFate, Outcome, Pick, Refreshed, RowRef, RunEnd, Settlement, Taken, Task, Trigger, Vouched,
 };
 use heyho_sync::why::Outlook;
 use serde_json::Value;
@@ -31,12 +33,15 @@ struct Fault {
     commits: bool,
     /// One byte at a time, too slowly for anyone to wait for the end.
     slow: bool,
+    /// It stays until it is taken away.
+    stays: bool,
 }
 
 #[derive(Default)]
 struct State {
     fault: Option<Fault>,
-    held: BTreeSet<String>,
+    /// What is saved, and under which keys it was: one key is one effect, its repetitions are replays.
+    held: BTreeMap<String, BTreeSet<String>>,
     /// Key and batch of every request, to see that a retry is the same.
     keys: Vec<(String, Vec<u8>)>,
 }
@@ -84,12 +89,18 @@ impl Backend {
             return (whole(404, ""), false);
         }
         let mut state = self.0.lock().unwrap();
-        state.keys.push((request.header("idempotency-key").unwrap(), request.body.clone()));
+        let key = request.header("idempotency-key").unwrap();
+        state.keys.push((key.clone(), request.body.clone()));
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         let visits = body["pageVisits"].as_array().unwrap();
         let fault = state.fault.take();
+        if fault.as_ref().is_some_and(|fault| fault.stays) {
+            state.fault.clone_from(&fault);
+        }
         if fault.as_ref().is_none_or(|fault| fault.commits) {
-            state.held.extend(visits.iter().map(|visit| visit["id"].as_str().unwrap().to_owned()));
+            for visit in visits {
+                state.held.entry(visit["id"].as_str().unwrap().to_owned()).or_default().insert(key.clone());
+            }
         }
         match fault {
             None => {
@@ -122,13 +133,15 @@ struct Store {
     in_flight: Option<(Batch, Vec<u8>, String)>,
     confirmed: BTreeSet<String>,
     set_aside: usize,
+    known_good: KnownGood,
     keys: u32,
 }
 
 impl Store {
     fn of(count: i64) -> Store {
         let waiting = (0..count).map(|seq| (seq, format!(r#"{{"id":"v{seq}"}}"#))).collect();
-        Store { waiting, in_flight: None, confirmed: BTreeSet::new(), set_aside: 0, keys: 0 }
+        let known_good = KnownGood::default();
+        Store { waiting, in_flight: None, confirmed: BTreeSet::new(), set_aside: 0, known_good, keys: 0 }
     }
 
     fn new_key(&mut self) -> String {
@@ -149,6 +162,7 @@ impl Store {
                 attempts: 0,
                 text,
                 tab: None,
+                opener: None,
                 anchor: None,
             });
             let picked = |candidate: &Candidate<'_>| match &limits.pick {
@@ -168,6 +182,9 @@ impl Store {
     }
 
     fn settle(&mut self, settlement: &Settlement) {
+        if let Some((batch, body, _)) = &self.in_flight {
+            self.known_good.learn(batch, body, &settlement.confirm);
+        }
         for row in &settlement.confirm {
             self.waiting.remove(&row.seq).unwrap();
             self.confirmed.insert(format!("v{}", row.seq));
@@ -203,6 +220,13 @@ async fn run(core: &mut Core, store: &mut Store, driver: &Driver, now: &mut i64)
             }
             Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
             Task::Check => Outcome::Reply(driver.check(&token).await),
+            Task::Vouch { kind } => match store.known_good.request(kind, "vouch", "d") {
+                Some((batch, body)) => {
+                    let reply = driver.sync(body, "vouch", &token, false).await;
+                    Outcome::Vouched(Some(Vouched { batch, reply }))
+                }
+                None => Outcome::Vouched(None),
+            },
             Task::Wait { until_ms, .. } => {
                 *now = until_ms;
                 Outcome::Woken
@@ -232,20 +256,13 @@ const BODIES: [&str; 9] = [
 #[tokio::test]
 async fn whatever_goes_wrong_once_every_record_arrives_and_none_is_confirmed_that_did_not() {
     let backend = Backend::default();
-    let driver = Driver::new(&DriverConfig {
-        base_url: BaseUrl::parse(&backend.start().await, false).unwrap(),
-        ca_file: None,
-        proxy: ProxySetting::Off,
-        device_id: "d".into(),
-        user_agent: "t".into(),
-    })
-    .unwrap();
+    let driver = driver(&backend).await;
     let mut tried = 0;
     for status in STATUSES {
         for body in BODIES {
             for sent in [0, 10, 60, 99, 100] {
                 for commits in [false, true] {
-                    let fault = Fault { status, body, sent, commits, slow: false };
+                    let fault = Fault { status, body, sent, commits, slow: false, stays: false };
                     one_fault(&backend, &driver, &fault).await;
                     tried += 1;
                 }
@@ -253,6 +270,100 @@ async fn whatever_goes_wrong_once_every_record_arrives_and_none_is_confirmed_tha
         }
     }
     assert_eq!(tried, 31 * 9 * 5 * 2);
+}
+
+#[tokio::test]
+async fn whatever_stays_wrong_for_a_run_is_said_in_its_own_sentence_and_costs_nothing() {
+    let backend = Backend::default();
+    let driver = driver(&backend).await;
+    for status in STATUSES {
+        for body in BODIES {
+            for sent in [0, 60, 100] {
+                let fault = Fault { status, body, sent, commits: sent == 60, slow: false, stays: true };
+                *backend.0.lock().unwrap() = State { fault: Some(fault.clone()), ..State::default() };
+                let (mut core, mut store, mut now) = (Core::new(Policy::default()), Store::of(3), 0);
+                let end = run(&mut core, &mut store, &driver, &mut now).await;
+                assert_eq!(end.why.sentence(), sentence(&fault), "{fault:?}");
+                assert_eq!((store.waiting.len(), store.set_aside), (3, 0), "{fault:?}");
+                assert!(end.totals.requests <= 12, "{fault:?}: {} requests", end.totals.requests);
+                now = end.next_at_ms.unwrap_or(now);
+                backend.0.lock().unwrap().fault = None;
+                let end = run(&mut core, &mut store, &driver, &mut now).await;
+                assert_eq!(
+                    (end.why.outlook(), store.waiting.len()),
+                    (Outlook::Good, 0),
+                    "{fault:?}: {end:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The sentences of docs/sync.md, written here once more from its table.
+fn sentence(fault: &Fault) -> String {
+    let Fault { status, body, sent, .. } = fault;
+    // A 204 has no body that could be cut.
+    let head = whole(*status, body).len() - body.len();
+    if *sent < 100 && (*status != 204 || whole(*status, body).len() * sent / 100 < head) {
+        return "The connection broke before the answer was complete.".to_owned();
+    }
+    let fault_of_its_own =
+        format!("The backend has a fault of its own (status {status}). Your records are kept.");
+    if body.contains("SYNC_FAILED") && *status != 204 {
+        return fault_of_its_own;
+    }
+    let portal = "A web page answered instead of the backend: this network may want a sign-in of its own (as in hotels and cafés), or the backend's address is wrong. Nothing counts as delivered.";
+    match status {
+        200 if body.contains(r#""page_visits_synced":0"#) => {
+            "The backend takes page visits and confirms none of them. They are kept.".to_owned()
+        }
+        200 if body.contains("false") => {
+            "The backend answered, and did not say that it saved the records.".to_owned()
+        }
+        200 if body.contains("another") => {
+            "The answer belongs to another request. Nothing counts as delivered.".to_owned()
+        }
+        200 | 401 if body.starts_with('<') => portal.to_owned(),
+        200 if body.is_empty() => "The backend's answer was empty. Nothing counts as delivered.".to_owned(),
+        200 if *body == "[1]" => {
+            "The backend's answer was not in the expected form. Nothing counts as delivered.".to_owned()
+        }
+        200 => "The backend's answer could not be read. Nothing counts as delivered.".to_owned(),
+        201 | 202 | 204 => {
+            format!("The backend answered with status {status}, which confirms nothing.")
+        }
+        301 => {
+            "The backend says it has moved to http://portal.invalid: check the backend's address.".to_owned()
+        }
+        302 | 307 | 511 => portal.to_owned(),
+        400 | 413 | 422 => format!(
+            "The backend refuses everything it is sent (status {status}). Nothing was set aside: the records are likely good."
+        ),
+        401 => "The session has ended: sign in again to go on sending.".to_owned(),
+        403 => "The backend does not let this account send records (403).".to_owned(),
+        404 | 410 => {
+            "There is no HeyHo backend at this address (404): check the backend's address.".to_owned()
+        }
+        405 | 501 => "The program at the backend's address does not take records (405).".to_owned(),
+        407 => "The proxy wants a sign-in (407): check the setting backend.proxy.".to_owned(),
+        408 | 425 => "The backend took too long to answer.".to_owned(),
+        409 => "The backend is still at work on what was sent last.".to_owned(),
+        426 => "The backend wants a newer version of HeyHo Companion (426).".to_owned(),
+        429 => "The backend asks for fewer requests for a while.".to_owned(),
+        500..=599 => fault_of_its_own,
+        _ => format!("The backend answered with status {status}, which no HeyHo backend uses here."),
+    }
+}
+
+async fn driver(backend: &Backend) -> Driver {
+    Driver::new(&DriverConfig {
+        base_url: BaseUrl::parse(&backend.start().await, false).unwrap(),
+        ca_file: None,
+        proxy: ProxySetting::Off,
+        device_id: "d".into(),
+        user_agent: "t".into(),
+    })
+    .unwrap()
 }
 
 /// At one byte a second a whole answer takes minutes: here a byte takes 100 ms, and two seconds are waited for.
@@ -265,7 +376,14 @@ async fn an_answer_that_comes_a_byte_at_a_time_is_no_answer_and_loses_nothing() 
     let mut tasks = tokio::task::JoinSet::new();
     for (number, status) in [200, 302, 400, 401, 413, 422, 429, 503].into_iter().enumerate() {
         for (place, body) in BODIES.into_iter().enumerate() {
-            let fault = Fault { status, body, sent: 100, commits: (number + place) % 2 == 0, slow: true };
+            let fault = Fault {
+                status,
+                body,
+                sent: 100,
+                commits: (number + place) % 2 == 0,
+                slow: true,
+                stays: false,
+            };
             tasks.spawn(async move {
                 let backend = Backend::default();
                 let config = DriverConfig {
@@ -296,7 +414,12 @@ async fn one_fault(backend: &Backend, driver: &Driver, fault: &Fault) {
         now = end.next_at_ms.unwrap();
     }
     let state = backend.0.lock().unwrap();
-    assert_eq!((store.confirmed.len(), &store.confirmed), (3, &state.held), "{fault:?}");
+    let held: BTreeSet<String> = state.held.keys().cloned().collect();
+    assert_eq!((store.confirmed.len(), &store.confirmed), (3, &held), "{fault:?}");
+    // A refusal is answered with other requests, and no proof, at last, with a new key; all else with the same.
+    let may_divide = matches!(fault.status, 200 | 400 | 413 | 422);
+    let effects = state.held.values().map(BTreeSet::len).max();
+    assert!(may_divide || effects == Some(1), "{fault:?}: {:?}", state.held);
     assert_eq!(store.set_aside, 0, "{fault:?}");
     assert!(state.keys.len() <= 12, "{fault:?}: {} requests", state.keys.len());
     // One key never stands for two bodies.

@@ -341,3 +341,29 @@ fn the_limits_are_the_least_of_settings_and_capabilities() {
     let taken = Taken { batch: Some(batch), unsendable: Vec::new() };
     assert_eq!(core.told(Outcome::Taken(taken), 0, 0.5), Task::Send { gzip: true });
 }
+
+#[test]
+fn whichever_answer_asks_to_be_left_alone_is_heeded_whoever_signs_in_there() {
+    let hour = Some(Duration::from_secs(3_600));
+    // The document of what it can do.
+    let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(3), 0);
+    queue.capabilities = Answer { status: 503, retry_after: Some("3600".into()), ..Answer::default() };
+    let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SyncNow, &mut now);
+    assert_eq!((&end.why, end.totals.requests), (&Why::ServerError { status: 503 }, 0));
+    // The renewal of a session.
+    let (mut other, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(3), 0);
+    (queue.not_now, queue.not_before) = (1, hour);
+    let mut expired = |_: &Batch| Ok(answer(401, ""));
+    let end = run_at(&mut other, &mut queue, &mut expired, Trigger::SyncNow, &mut now);
+    assert_eq!((&end.why, end.totals.requests), (&Why::ServerError { status: 503 }, 1));
+    for mut core in [core, other] {
+        assert_eq!(core.not_before(), Some(3_600_000));
+        core.forget_session();
+        core.forget_failures();
+        let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SignedIn, &mut 3_599_000);
+        assert_eq!((end.why, end.next_at_ms), (Why::AskedToWait, Some(3_600_000)));
+        core.forget_backend();
+        let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SignedIn, &mut 3_599_000);
+        assert_eq!(end.why.outlook(), Outlook::Good);
+    }
+}

@@ -14,6 +14,7 @@ struct Row {
     tab: String,
     id: String,
     text: String,
+    opener: Option<String>,
     attempts: u32,
 }
 
@@ -37,7 +38,9 @@ impl Buffer {
         let id = record["id"].as_str().map_or_else(|| format!("agg_{start}_{tab}"), str::to_owned);
         let row = RowRef { kind, seq, revision: 1 };
         let text = record.to_string();
-        self.waiting.insert(seq, Row { row, source, life, tab: tab.to_string(), id, text, attempts: 0 });
+        let opener = record["source_page_visit_id"].as_str().map(str::to_owned);
+        let tab = tab.to_string();
+        self.waiting.insert(seq, Row { row, source, life, tab, id, text, opener, attempts: 0 });
     }
 
     fn take(&mut self, limits: &BatchLimits) -> Taken {
@@ -57,6 +60,10 @@ impl Buffer {
             attempts: row.attempts,
             text: &row.text,
             tab: Some(Tab { id: &row.tab, life: &row.life }),
+            opener: row
+                .opener
+                .as_deref()
+                .filter(|id| self.waiting.values().any(|it| it.source == row.source && it.id == *id)),
             anchor: self
                 .anchors
                 .get(&row.life)
@@ -122,7 +129,15 @@ impl HeyHo {
         let bad = |visit: &Value| visit["url"].as_str().is_none_or(|url| url.contains('|'));
         let mut errors = Vec::new();
         let mut saved_visits = Vec::new();
+        let mut known = self.visits.clone();
         for visit in &visits {
+            // A breach of a foreign key fails the whole request.
+            if visit["source_page_visit_id"].as_str().is_some_and(|opener| !known.contains(opener)) {
+                return Ok(answer(500, r#"{"success":false,"message":"Data sync failed"}"#));
+            }
+            if !bad(visit) {
+                known.insert(id(visit));
+            }
             assert!(visit.get("visited_at").or_else(|| visit.get("startedAt")).is_some());
             if bad(visit) {
                 errors.push(json!({"record_id": visit["id"], "record_type": "PageVisit", "field": "url",
@@ -182,6 +197,7 @@ fn heyhos_service_gets_every_good_record_and_every_bad_one_is_set_aside() {
         jitter(7, draw) * 100.0 < of_hundred
     };
     let mut number = 0;
+    let mut openers = Vec::new();
     for tab in 0..850_u64 {
         for profile in [1, 2] {
             let mut anchored = false;
@@ -190,8 +206,13 @@ fn heyhos_service_gets_every_good_record_and_every_bad_one_is_set_aside() {
                 let poison = chance(3.0);
                 let url = if poison { "https://x.example/a|b" } else { "https://x.example/" };
                 let id = format!("v{number}");
-                let record =
+                let mut record =
                     json!({"id": id, "visitId": id, "url": url, "timestamp": number, "tabId": tab % 400});
+                // Every seventh visit was opened by one whose record comes after it (the page stayed open longer).
+                if number % 7 == 0 && !poison {
+                    record["source_page_visit_id"] = json!(format!("late-{number}"));
+                    openers.push((profile, number));
+                }
                 buffer.add(Kind::PageVisit, profile, tab % 400, &record);
                 if poison {
                     bad.insert(buffer.waiting.len() as i64 - 1);
@@ -199,6 +220,12 @@ fn heyhos_service_gets_every_good_record_and_every_bad_one_is_set_aside() {
                     good.0.insert(id);
                     anchored = true;
                 }
+            }
+            for (profile, number) in openers.drain(..) {
+                let id = format!("late-{number}");
+                let record = json!({"id": id, "url": "https://x.example/", "timestamp": number});
+                buffer.add(Kind::PageVisit, profile, 1_000_000 + number, &record);
+                good.0.insert(id);
             }
             let negative = chance(2.0);
             let start = tab * 10 + u64::from(profile);

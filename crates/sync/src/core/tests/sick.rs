@@ -124,11 +124,13 @@ fn a_line_that_dies_in_the_middle_of_a_run_is_not_asked_for_ever() {
     assert_eq!(queue.waiting.len(), 600);
 }
 
-/// 10,000 clients whose backend comes back after an hour: nobody storms it.
+/// 10,000 clients whose backend comes back after an hour, each with what it has browsed meanwhile, a visit a minute:
+/// nobody storms it, and all of it arrives.
 #[test]
 fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
     const CLIENTS: u64 = 10_000;
     const WINDOW: i64 = 10_000;
+    const MINUTE: i64 = 60_000;
     let (down, up, end) = (600_000, 4_200_000, 6_000_000);
     let mut clients: Vec<Core> = (0..CLIENTS).map(|_| Core::new(Policy::default())).collect();
     let start = |client: u64| (jitter(client, 0) * 300_000.0) as i64;
@@ -136,6 +138,8 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
     let mut load: BTreeMap<i64, u64> = BTreeMap::new();
     let mut tasks: Vec<Option<Task>> = vec![None; CLIENTS as usize];
     let mut last_good = vec![0_i64; CLIENTS as usize];
+    // Up to when each one's visits were accepted.
+    let mut accepted: Vec<i64> = (0..CLIENTS).map(start).collect();
     let mut step = 0;
     while let Some((now, client)) = due.pop_first().filter(|(now, _)| *now < end) {
         let index = client as usize;
@@ -149,13 +153,10 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
                 Ok(answer(200, body))
             })
         };
-        // One batch waits at each run: what a few minutes of browsing bring.
-        let batch = Batch { batch_id: "b".into(), items: vec![item(0)], bytes: 100 };
         let mut task = match tasks[index].take() {
             None => core.begin(Trigger::Periodic, now, draw),
             Some(_) => core.told(Outcome::Woken, now, draw),
         };
-        let mut sent = false;
         let next = loop {
             let outcome = match task {
                 Task::Finish(end) => {
@@ -169,16 +170,21 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
                     break until_ms;
                 }
                 Task::LearnCapabilities => reply("{}"),
-                Task::TakeBatch(_) if sent => Outcome::Taken(Taken::default()),
                 Task::TakeBatch(_) => {
-                    Outcome::Taken(Taken { batch: Some(batch.clone()), unsendable: vec![] })
+                    let waiting = ((now - accepted[index]) / MINUTE).clamp(0, 100);
+                    let items = (0..waiting).map(|number| item(number * 3)).collect();
+                    let batch = Batch { batch_id: "b".into(), items, bytes: 100 };
+                    Outcome::Taken(Taken { batch: (waiting > 0).then_some(batch), unsendable: vec![] })
                 }
+                Task::Check => reply(r#"{"data":{"id":1}}"#),
                 Task::Send { .. } => {
                     *load.entry(now / WINDOW).or_default() += 1;
-                    sent = true;
-                    reply(r#"{"data":{"page_visits_synced":1}}"#)
+                    reply(r#"{"success":true,"batchId":"b"}"#)
                 }
-                Task::Settle(_) => Outcome::Settled,
+                Task::Settle(settlement) => {
+                    accepted[index] += settlement.confirm.len() as i64 * MINUTE;
+                    Outcome::Settled
+                }
                 task => panic!("not expected: {task:?}"),
             };
             task = core.told(outcome, now, draw);
@@ -189,6 +195,8 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
     let peak = load.range(up / WINDOW..).map(|(_, load)| *load).max().unwrap();
     assert!(peak as f64 <= 2.0 * steady, "peak {peak}, steady {steady}");
     assert!(last_good.iter().all(|at| *at > up), "somebody never came back");
+    let oldest = end - accepted.iter().min().unwrap();
+    assert!(oldest <= 8 * MINUTE, "somebody's visits wait for {oldest} ms");
 }
 
 proptest! {
