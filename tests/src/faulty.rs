@@ -21,6 +21,8 @@ pub enum Fault {
     HangUp,
     /// A 200 that stops in the middle of its body.
     CutOff,
+    /// The request is taken, and nothing comes back.
+    Silent,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ async fn serve(mut stream: TcpStream, fault: Fault, seen: Arc<Mutex<Vec<String>>
              Content-Length: 4096\r\n\r\n{\"success\":true,\"data\":{\"page_vis"
             .to_owned(),
         Fault::HangUp => String::new(),
+        Fault::Silent => std::future::pending().await,
     };
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await

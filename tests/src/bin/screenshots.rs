@@ -2,14 +2,16 @@
 
 use anyhow::{Context, Result};
 use e2e::tour::{self, Look, Visitor};
+use e2e::troubles;
 use e2e::window::Window;
 use std::path::PathBuf;
 
-const LOOKS: [(&str, Look); 4] = [
-    ("light", Look { appearance: "light", language: "en", size: (440, 640) }),
-    ("dark", Look { appearance: "dark", language: "en", size: (440, 640) }),
-    ("narrow", Look { appearance: "light", language: "en", size: (360, 640) }),
-    ("german", Look { appearance: "light", language: "de", size: (440, 640) }),
+const LOOKS: [(&str, Look); 5] = [
+    ("light", tour::LIGHT),
+    ("dark", tour::DARK),
+    ("narrow", tour::NARROW),
+    ("german", tour::GERMAN),
+    ("eased", tour::EASED),
 ];
 
 struct Camera(PathBuf);
@@ -30,6 +32,8 @@ async fn main() -> Result<()> {
         let mut camera = Camera(std::path::absolute(folder.join(name))?);
         std::fs::create_dir_all(&camera.0)?;
         tour::tour(look, &mut camera).await.with_context(|| name)?;
+        troubles::damaged_store(look, &mut camera).await.with_context(|| name)?;
+        troubles::full_disk(look, &mut camera).await.with_context(|| name)?;
     }
     Ok(())
 }

@@ -16,10 +16,6 @@ async fn a_new_user_agrees_connects_a_browser_signs_in_and_sees_the_first_record
     let _keyring = desktop::keyring(&world).await?;
     let backend = Backend::start(&world).await?;
     companion::configure(&world, &backend.url(), Tokens::Keyring)?;
-    // Not by itself: by the button.
-    let settings = world.config_home().join("heyho-companion/config.toml");
-    let text = std::fs::read_to_string(&settings)?;
-    std::fs::write(&settings, text + "\n[browsers]\nregister = false\n")?;
     chromium::profile(&world)?;
 
     let window = Window::start_first(&world).await?;

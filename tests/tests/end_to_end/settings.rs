@@ -1,28 +1,17 @@
 //! Settings changed in the window hold at once; what they delete is gone; what they export is there.
 
 use anyhow::{Context, Result, ensure};
-use e2e::backend::Backend;
-use e2e::companion::{self, Tokens, heyho};
+use e2e::companion::{self, heyho};
+use e2e::desk::Desk;
 use e2e::tour::{hand_over, visit};
 use e2e::window::Window;
-use e2e::{SOON, World, desktop, eventually};
+use e2e::{SOON, eventually};
 use serde_json::json;
-
-async fn signed_in(world: &mut World) -> Result<(Backend, Window, [e2e::process::Process; 2])> {
-    let display = desktop::display(world).await?;
-    let bus = desktop::bus(world).await?;
-    let backend = Backend::start(world).await?;
-    companion::configure(world, &backend.url(), Tokens::File)?;
-    let window = Window::start(world).await?;
-    window.register(companion::EMAIL, companion::PASSWORD).await?;
-    window.shows("status-head", "data-state", "up_to_date").await?;
-    Ok((backend, window, [display, bus]))
-}
 
 #[tokio::test]
 async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
-    let mut world = World::new()?;
-    let (_backend, window, _parts) = signed_in(&mut world).await?;
+    let desk = Desk::new().await?;
+    let (world, window) = (&desk.world, desk.signed_in().await?);
     window.click("tab-settings").await?;
     window.has("rule-form", true).await?;
 
@@ -38,7 +27,7 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
 
     // The schedule: the next attempt is nearer.
     window.choose("interval", "1m").await?;
-    companion::status_when(&world, "the next attempt within a minute", |status| {
+    companion::status_when(world, "the next attempt within a minute", |status| {
         status["nextAttemptAt"].as_str().is_some_and(|at| soon(at, 61))
     })
     .await?;
@@ -47,7 +36,7 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
     window.fill("rule-pattern", "tides.example.org").await?;
     window.click("rule-add").await?;
     window.has("rule", true).await?;
-    let answer = hand_over(&world, &[visit(0), visit(1)]).await?;
+    let answer = hand_over(world, &[visit(0), visit(1)]).await?;
     ensure!(answer["filtered"] == 1 && answer["stored"] == 1, "{answer}");
     window.click("rule-remove").await?;
     window.has("rule", false).await?;
@@ -56,7 +45,7 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
     window.fill("backend-url", "http://127.0.0.1:1").await?;
     window.click("backend-test").await?;
     window.shows("backend-answer", "data-ok", "false").await?;
-    let url = heyho(&world, &["config", "get", "backend.url"]).await?.expect(0)?;
+    let url = heyho(world, &["config", "get", "backend.url"]).await?.expect(0)?;
     ensure!(!url.out.contains(":1\n"), "{}", url.out);
 
     // Start at login, on and off again.
@@ -78,16 +67,14 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
     window.click("tab-settings").await?;
     window.says("problem-text", |text| text.contains("max_bytes") && text.contains("plenty")).await?;
     std::fs::write(&path, good)?;
-    window.close().await?;
-    world.done();
-    Ok(())
+    desk.leave(window).await
 }
 
 #[tokio::test]
 async fn data_is_exported_forgotten_and_erased_from_the_window() -> Result<()> {
-    let mut world = World::new()?;
-    let (_backend, window, _parts) = signed_in(&mut world).await?;
-    hand_over(&world, &(0..12).map(visit).collect::<Vec<_>>()).await?;
+    let desk = Desk::new().await?;
+    let (world, window) = (&desk.world, desk.signed_in().await?);
+    hand_over(world, &(0..12).map(visit).collect::<Vec<_>>()).await?;
     window.says("backlog-total", |n| n == "12").await?;
 
     // What waits is searched, and deleted before it is sent.
@@ -113,18 +100,16 @@ async fn data_is_exported_forgotten_and_erased_from_the_window() -> Result<()> {
     window.click("forget").await?;
     window.click("confirm").await?;
     window.says("forgotten", |text| text.starts_with("2 records deleted here")).await?;
-    let left = heyho(&world, &["waiting", "list", "--json"]).await?.expect(0)?;
+    let left = heyho(world, &["waiting", "list", "--json"]).await?.expect(0)?;
     ensure!(!left.out.contains("tides"), "{}", left.out);
 
     window.click("erase").await?;
     window.click("confirm").await?;
     window.says("erased", |text| text.starts_with("9 records deleted")).await?;
-    let status = companion::status(&world).await?;
+    let status = companion::status(world).await?;
     ensure!(companion::waiting(&status) == 0 && status["failed"] == 0, "{status}");
     ensure!(status["account"]["email"] == json!(companion::EMAIL), "still signed in: {status}");
-    window.close().await?;
-    world.done();
-    Ok(())
+    desk.leave(window).await
 }
 
 async fn background(window: &Window, wanted: &str) -> Result<()> {

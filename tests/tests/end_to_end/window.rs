@@ -4,9 +4,12 @@ use crate::parts::{greeted_host, hand_over, visits};
 use anyhow::{Result, ensure};
 use e2e::backend::Backend;
 use e2e::companion::{self, Tokens};
+use e2e::desk::Desk;
+use e2e::faulty::{Fault, Faulty};
 use e2e::rows::Rows;
+use e2e::tray::Tray;
 use e2e::window::Window;
-use e2e::{World, desktop};
+use e2e::{SOON, World, desktop, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -43,16 +46,10 @@ async fn the_window_shows_the_backlog_and_sync_now_empties_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_record_that_cannot_be_sent_is_shown_with_its_reason() -> Result<()> {
-    let mut world = World::new()?;
-    let _display = desktop::display(&mut world).await?;
-    let _bus = desktop::bus(&mut world).await?;
-    let backend = Backend::start(&world).await?;
-    companion::configure(&world, &backend.url(), Tokens::File)?;
-    let window = Window::start(&world).await?;
-    window.register(companion::EMAIL, companion::PASSWORD).await?;
-    window.shows("status-head", "data-state", "up_to_date").await?;
+    let desk = Desk::new().await?;
+    let window = desk.signed_in().await?;
 
-    let mut host = greeted_host(&world).await?;
+    let mut host = greeted_host(&desk.world).await?;
     let bad = json!({"id": "script", "url": "javascript:alert(1)", "visited_at": 1_790_000_000_000_u64});
     let answer = host.ask(&json!({"type": "records", "id": 1, "pageVisits": [bad]})).await?;
     ensure!(
@@ -65,7 +62,55 @@ async fn a_record_that_cannot_be_sent_is_shown_with_its_reason() -> Result<()> {
     window.shows("failed-reason", "data-code", "rejected_at_capture").await?;
     let reason = window.read("failed-reason").await?;
     ensure!(!reason.trim().is_empty());
-    window.close().await?;
+    desk.leave(window).await
+}
+
+/// The end takes as long as the batch in flight. Whoever starts the app meanwhile finds it running again afterwards.
+#[tokio::test]
+async fn a_start_while_the_app_is_ending_is_not_lost() -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    companion::configure(&world, &backend.url(), Tokens::File)?;
+    let tray = Tray::start(&world).await?;
+    let mut app = companion::start_app(&world).await?;
+    companion::register(&world).await?;
+    companion::status_when(&world, "signed in", |status| status["state"] == "up_to_date").await?;
+    let port = backend.port();
+    backend.kill().await?;
+    let silent = Faulty::start(port, Fault::Silent).await?;
+    let mut host = greeted_host(&world).await?;
+    hand_over(&mut host, &visits(0..3)).await?;
+    tray.choose("Sync now").await?;
+    eventually(SOON, "a batch in flight", async || {
+        ensure!(silent.requests().iter().any(|line| line.contains("/data/sync")), "{:?}", silent.requests());
+        Ok(())
+    })
+    .await?;
+
+    tray.choose("Quit").await?;
+    let says = async |words: &str| {
+        eventually(SOON, words, async || {
+            let first = tray.entries().await?.into_iter().next().map(|entry| entry.label).unwrap_or_default();
+            ensure!(first.starts_with(words), "{first:?}");
+            Ok(())
+        })
+        .await
+    };
+    says("Ending after the batch").await?;
+    let before = tray.registrations();
+    let mut second = world.start("second", world.program("heyho-companion")?)?;
+    ensure!(second.ended().await?.success());
+    says("Starting again").await?;
+    eventually(SOON, "the app that has begun anew", async || {
+        ensure!(tray.registrations() > before);
+        app.still_runs()?;
+        ensure!(companion::status(&world).await?["agentRunning"] == true);
+        Ok(())
+    })
+    .await?;
+    silent.stop().await;
     world.done();
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! Thousands of failed records: few of them in the document, each within reach of the keyboard.
 
 use anyhow::{Context, Result, ensure};
-use e2e::backend::Backend;
-use e2e::companion::{self, Tokens};
+use e2e::companion;
+use e2e::desk::Desk;
 use e2e::tour::{bad_visit, hand_over};
-use e2e::window::Window;
-use e2e::{SOON, World, desktop, eventually};
+use e2e::{SOON, World, eventually};
 use serde_json::Value;
 
 const MANY: usize = 5_000;
@@ -13,17 +12,13 @@ const MOST_IN_DOCUMENT: usize = 80;
 
 #[tokio::test]
 async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<()> {
-    let mut world = World::new()?;
-    let _display = desktop::display(&mut world).await?;
-    let _bus = desktop::bus(&mut world).await?;
-    let backend = Backend::start(&world).await?;
-    companion::configure(&world, &backend.url(), Tokens::File)?;
+    let desk = Desk::new().await?;
+    let world = &desk.world;
     for part in 0..MANY / 1_000 {
         let bad: Vec<Value> = (part * 1_000..(part + 1) * 1_000).map(bad_visit).collect();
-        hand_over(&world, &bad).await?;
+        hand_over(world, &bad).await?;
     }
-    let window = Window::start(&world).await?;
-    window.register(companion::EMAIL, companion::PASSWORD).await?;
+    let window = desk.register().await?;
     window.shows("status-head", "data-state", "needs_attention").await?;
     window.says("status-sentence", |text| text == "5,000 records need you").await?;
 
@@ -46,7 +41,7 @@ async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<(
     window.says("status-sentence", |text| text == "4,999 records need you").await?;
     window.click("failed-discard").await?;
     window.click("confirm").await?;
-    failed(&world, 4_999).await?;
+    failed(world, 4_999).await?;
 
     window.value("scrollTo(0, 0)").await?;
     window.click("failed-export").await?;
@@ -62,10 +57,8 @@ async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<(
     window.click("failed-discard-all").await?;
     window.click("confirm").await?;
     window.has("failed-empty", true).await?;
-    failed(&world, 0).await?;
-    window.close().await?;
-    world.done();
-    Ok(())
+    failed(world, 0).await?;
+    desk.leave(window).await
 }
 
 async fn failed(world: &World, wanted: u64) -> Result<()> {

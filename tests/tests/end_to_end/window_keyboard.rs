@@ -2,11 +2,11 @@
 //! question. Nothing is clicked.
 
 use anyhow::{Result, bail, ensure};
-use e2e::backend::Backend;
-use e2e::companion::{self, Tokens};
+use e2e::companion;
+use e2e::desk::Desk;
 use e2e::tour::{bad_visit, hand_over, visit};
 use e2e::window::Window;
-use e2e::{SOON, World, desktop, eventually};
+use e2e::{SOON, eventually};
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
@@ -35,12 +35,9 @@ async fn tab_to(window: &Window, testid: &str) -> Result<()> {
 
 #[tokio::test]
 async fn everything_can_be_done_by_keyboard() -> Result<()> {
-    let mut world = World::new()?;
-    let _display = desktop::display(&mut world).await?;
-    let _bus = desktop::bus(&mut world).await?;
-    let backend = Backend::start(&world).await?;
-    companion::configure(&world, &backend.url(), Tokens::File)?;
-    let window = Window::start_first(&world).await?;
+    let desk = Desk::new().await?;
+    let world = &desk.world;
+    let window = Window::start_first(world).await?;
 
     tab_to(&window, "first-agree").await?;
     window.keys(ENTER).await?;
@@ -60,7 +57,7 @@ async fn everything_can_be_done_by_keyboard() -> Result<()> {
     window.keys(ENTER).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
 
-    hand_over(&world, &[visit(0), visit(1), bad_visit(0)]).await?;
+    hand_over(world, &[visit(0), visit(1), bad_visit(0)]).await?;
     window.shows("status-head", "data-state", "needs_attention").await?;
     tab_to(&window, "sync-now").await?;
     window.keys(ENTER).await?;
@@ -102,7 +99,7 @@ async fn everything_can_be_done_by_keyboard() -> Result<()> {
     tab_to(&window, "pause-on-battery").await?;
     window.keys(SPACE).await?;
     eventually(SOON, "the setting is on", async || {
-        let said = companion::heyho(&world, &["config", "get", "sync.pause_on_battery"]).await?.expect(0)?;
+        let said = companion::heyho(world, &["config", "get", "sync.pause_on_battery"]).await?.expect(0)?;
         ensure!(said.out.trim() == "true", "{}", said.out);
         Ok(())
     })
@@ -112,9 +109,7 @@ async fn everything_can_be_done_by_keyboard() -> Result<()> {
     window.keys(ENTER).await?;
     window.has("rule", true).await?;
     tab_to(&window, "quit").await?;
-    window.close().await?;
-    world.done();
-    Ok(())
+    desk.leave(window).await
 }
 
 /// Whichever tab is the current one.

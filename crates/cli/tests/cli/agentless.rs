@@ -92,3 +92,15 @@ fn a_mistake_in_the_settings_does_not_hide_the_status() {
     let said = [world.said(&["status"]), world.said(&["waiting", "list"]), world.said(&["sync"])];
     same!(said.join("\n"));
 }
+
+#[test]
+fn diagnostics_are_the_facts_for_a_report_and_name_nobody() {
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    world.import(&[line("canary", "canary.example", Some(("https://canary.example", "canary@example.org")))]);
+    let said = world.said(&["diagnostics"]);
+    for word in ["HeyHo Companion ", "state: ", "database: ", "= 0"] {
+        assert!(said.contains(word), "{said}");
+    }
+    assert!(!said.contains("canary"), "{said}");
+    assert!(world.json(&["diagnostics"]).as_str().unwrap().contains("state: "));
+}

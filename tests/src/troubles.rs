@@ -1,0 +1,121 @@
+//! What goes wrong on the computer itself, each brought about for real: a store that was damaged, a disk that is full.
+//! As in [`crate::tour`], the tests judge what is seen and `cargo xtask screenshots` takes pictures of it.
+
+use crate::backend::Backend;
+use crate::companion::{self, EMAIL, PASSWORD};
+use crate::host::Host;
+use crate::tour::{Look, Visitor, configure, hand_over, visit};
+use crate::window::Window;
+use crate::world::World;
+use crate::{SOON, chromium, desktop, eventually};
+use anyhow::{Result, bail, ensure};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const PAGE: usize = 4_096;
+
+/// What could be saved is said until it was understood, also by a later start.
+pub async fn damaged_store(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    configure(&world, &backend.url(), look)?;
+    hand_over(&world, &(0..50).map(visit).collect::<Vec<Value>>()).await?;
+    let database = world.data_home().join("heyho-companion/buffer.db");
+    let mut bytes = std::fs::read(&database)?;
+    for page in bytes.chunks_mut(PAGE).skip(1) {
+        page[..64].fill(0xff);
+    }
+    std::fs::write(&database, bytes)?;
+
+    let window = Window::start(&world).await?;
+    window.has("recovered", true).await?;
+    visitor.look("damaged", "signed_out", &window).await?;
+    window.close().await?;
+    let window = Window::start(&world).await?;
+    window.has("recovered", true).await?;
+    window.click("understood").await?;
+    window.has("recovered", false).await?;
+    window.close().await?;
+    let window = Window::start(&world).await?;
+    window.shows("status-head", "data-state", "signed_out").await?;
+    ensure!(window.count("recovered").await? == 0, "it was understood");
+    window.close().await?;
+    world.done();
+    Ok(())
+}
+
+/// A disk of its own, which goes with this.
+#[derive(Debug)]
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, megabytes: u32) -> Result<SmallDisk> {
+        std::fs::create_dir_all(at)?;
+        let size = format!("size={megabytes}m,mode=0700");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "heyho"])
+            .arg(at)
+            .status()?;
+        ensure!(mounted.success(), "a small disk cannot be mounted: this test is run as root");
+        Ok(SmallDisk(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// Nothing new is taken, what is there is still sent, and once there is room again all is as before.
+pub async fn full_disk(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    configure(&world, &backend.url(), look)?;
+    let disk = SmallDisk::mount(&world.data_home().join("heyho-companion"), 48)?;
+    let window = Window::start(&world).await?;
+    window.register(EMAIL, PASSWORD).await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    eventually(SOON, "the room laid by for this day", async || {
+        ensure!(std::fs::metadata(disk.0.join("ballast"))?.len() > 0);
+        Ok(())
+    })
+    .await?;
+    let filler = disk.0.join("filler");
+    let _ = std::fs::write(&filler, vec![1_u8; 48 << 20]);
+
+    let mut host = Host::start(&world, &chromium::origin()?)?;
+    let mut refused = false;
+    for n in 0..200 {
+        let visits: Vec<Value> = (n * 100..(n + 1) * 100).map(visit).collect();
+        let answer = host.ask(&json!({"type": "records", "id": n, "pageVisits": visits})).await?;
+        match answer["type"].as_str() {
+            Some("ack") => {}
+            Some("nack") => {
+                refused = true;
+                break;
+            }
+            _ => bail!("{answer}"),
+        }
+    }
+    ensure!(refused, "a full disk takes everything");
+    host.hang_up().await?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "buffer_problem").await?;
+    visitor.look("disk-full", "buffer_problem", &window).await?;
+
+    std::fs::remove_file(&filler)?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    let answer = hand_over(&world, &[visit(90_000)]).await?;
+    ensure!(answer["stored"] == 1, "{answer}");
+    companion::status_when(&world, "it waits", |status| companion::waiting(status) == 1).await?;
+    window.close().await?;
+    drop(disk);
+    world.done();
+    Ok(())
+}
