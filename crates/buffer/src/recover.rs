@@ -56,9 +56,14 @@ impl Buffer {
         self.check("PRAGMA quick_check(10)").await
     }
 
-    /// The same with every index compared to its table: minutes for a large file.
+    /// The same with every index compared to its table: minutes for a large file. What it finds the quick check may
+    /// not find: the next one who opens the file to mend it checks it whole.
     pub async fn check_whole(&self) -> Result<()> {
-        self.check("PRAGMA integrity_check(10)").await
+        let checked = self.check("PRAGMA integrity_check(10)").await;
+        if matches!(checked, Err(BufferError::Damaged(_))) {
+            lock::private(&suspect(&self.path))?;
+        }
+        checked
     }
 
     /// Sets aside, among the failed, every record whose text is not what was stored. Says how many.
@@ -87,6 +92,16 @@ impl Buffer {
     /// Other errors (a newer schema, a full disk, no permission) are the caller's: setting the file aside would
     /// mend nothing. Whoever finds the damage does it; one who comes second finds another file.
     pub async fn open_or_recover(path: &Path, now: i64) -> Result<(Buffer, Option<Recovery>)> {
+        let whole = suspect(path).exists();
+        Buffer::recover(path, whole, now).await
+    }
+
+    /// The same for one who was told of damage while using the file, which the quick check may not find.
+    pub async fn open_and_mend(path: &Path, now: i64) -> Result<(Buffer, Option<Recovery>)> {
+        Buffer::recover(path, true, now).await
+    }
+
+    async fn recover(path: &Path, whole: bool, now: i64) -> Result<(Buffer, Option<Recovery>)> {
         if let Some(kind) = crate::growth::network_file_system(path) {
             tracing::warn!("the buffer lies on a network file system ({kind}): its locks cannot be trusted");
         }
@@ -94,11 +109,14 @@ impl Buffer {
         // This one stays open until the file has its other name; SQLite then leaves both alone.
         let found = lock::file_id(path).ok();
         let holding = hold(path).await;
-        let checked = open_checked(path, now).await;
+        let checked = open_checked(path, whole, now).await;
         let why = match &checked {
             Err((BufferError::Damaged(why), _)) => why.clone(),
             _ => {
                 drop(holding);
+                if whole && checked.is_ok() {
+                    trust(path)?;
+                }
                 return checked.map(|buffer| (buffer, None)).map_err(|(error, _)| error);
             }
         };
@@ -116,6 +134,7 @@ impl Buffer {
             // It is closed one way or another; that it cannot be tidied up is known.
             let _ = holding.close().await;
         }
+        trust(path)?;
         let options = open::options(path);
         open::make(path, &options).await?;
         let recovery = match salvage::carry_over(&aside, path, now).await {
@@ -163,6 +182,18 @@ impl Buffer {
     }
 }
 
+/// Stands for: a whole check has found damage.
+fn suspect(path: &Path) -> PathBuf {
+    path.with_extension("db.suspect")
+}
+
+fn trust(path: &Path) -> Result<()> {
+    match std::fs::remove_file(suspect(path)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
 async fn hold(path: &Path) -> Option<SqliteConnection> {
     if !path.exists() {
         return None;
@@ -174,9 +205,14 @@ async fn hold(path: &Path) -> Option<SqliteConnection> {
 }
 
 /// On an error with what was opened all the same: it is closed when it does no harm any more.
-async fn open_checked(path: &Path, now: i64) -> std::result::Result<Buffer, (BufferError, Option<Buffer>)> {
+async fn open_checked(
+    path: &Path,
+    whole: bool,
+    now: i64,
+) -> std::result::Result<Buffer, (BufferError, Option<Buffer>)> {
     let buffer = Buffer::open(path).await.map_err(|error| (error, None))?;
-    if let Err(error) = buffer.check_quick().await {
+    let checked = if whole { buffer.check_whole().await } else { buffer.check_quick().await };
+    if let Err(error) = checked {
         return Err((error, Some(buffer)));
     }
     // A file can be sound and still not be a buffer, or hold texts that are not what was stored.

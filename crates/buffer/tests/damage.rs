@@ -7,6 +7,7 @@
 mod support;
 
 use heyho_buffer::*;
+use sqlx::{Connection, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use support::*;
@@ -104,6 +105,7 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (template, texts) = runtime.block_on(killed(home.path()));
     let (mut recovered, mut untouched, mut saved, mut unreadable, mut wrong) = (0, 0, 0, 0, 0);
+    let mut shown_by_use = 0;
     for case in 0..cases {
         let dir = home.path().join(case.to_string());
         std::fs::create_dir(&dir).unwrap();
@@ -113,9 +115,18 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
         let what = damage(&path, &mut dice);
         let before = std::fs::read(&path).unwrap();
         runtime.block_on(async {
-            let (buffer, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
-            // It can be used, and says nothing that was never stored.
-            append(&buffer, &[visit("new", "")]).await.unwrap();
+            let (mut buffer, mut recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+            // It can be used, and says nothing that was never stored. What only using it shows is mended then.
+            match append(&buffer, &[visit("new", "")]).await {
+                Err(BufferError::Damaged(_)) => {
+                    shown_by_use += 1;
+                    let aside = Buffer::open_and_mend(&path, NOW).await.unwrap();
+                    buffer.close().await;
+                    (buffer, recovery) = aside;
+                    append(&buffer, &[visit("new", "")]).await.unwrap();
+                }
+                stored => drop(stored.unwrap()),
+            }
             let lines = export(&buffer).await;
             let mut right = 0;
             for line in lines.iter().filter(|line| line.id != "new") {
@@ -161,7 +172,7 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
     // Where SQLite cannot even read the first page, its own attempt to open the file may move the log into it.
     assert!(untouched * 4 >= recovered * 3, "{untouched} of {recovered} set aside as they were found");
     println!(
-        "figures: {cases} damaged buffers: all opened, {recovered} set aside ({untouched} byte for byte), {saved} records saved from those, \
+        "figures: {cases} damaged buffers: all opened, {recovered} set aside ({untouched} byte for byte, {shown_by_use} when they were used), {saved} records saved from those, \
          {unreadable} unreadable, {wrong} texts that were not what was stored and said so"
     );
 }
@@ -213,6 +224,37 @@ async fn a_bad_page_costs_the_records_on_it_and_no_others_and_that_is_said_until
     assert_eq!(buffer.recovery().await.unwrap().unwrap(), recovery);
     buffer.recovery_seen().await.unwrap();
     assert!(buffer.recovery().await.unwrap().unwrap().seen);
+}
+
+/// An index that lacks a row: the quick check finds nothing wrong.
+#[tokio::test]
+async fn what_the_whole_check_found_is_set_aside_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    append(&buffer, &[visit("a", ""), visit("b", "")]).await.unwrap();
+    buffer.close().await;
+    let mut other = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    for statement in [
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, 'state = 1', 'state = 7') WHERE name = 'record_waiting'",
+        "PRAGMA writable_schema = RESET",
+        "REINDEX record_waiting",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, 'state = 7', 'state = 1') WHERE name = 'record_waiting'",
+    ] {
+        sqlx::query(statement).execute(&mut other).await.unwrap();
+    }
+    other.close().await.unwrap();
+    let (buffer, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+    assert!(recovery.is_none());
+    assert!(matches!(buffer.check_whole().await, Err(BufferError::Damaged(_))));
+    buffer.close().await;
+    let (buffer, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+    assert_eq!(recovery.unwrap().saved, 2);
+    buffer.check_whole().await.unwrap();
+    buffer.close().await;
+    assert!(Buffer::open_or_recover(&path, NOW).await.unwrap().1.is_none());
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ impl Session {
 
     /// One that is damaged is set aside, and what can be read of it is saved: also while no agent runs.
     async fn mended(&mut self) -> Result<Buffer, BufferError> {
-        let (buffer, recovery) = Buffer::open_or_recover(&self.paths.buffer(), self.clock.now_ms()).await?;
+        let (buffer, recovery) = Buffer::open_and_mend(&self.paths.buffer(), self.clock.now_ms()).await?;
         if let Some(recovery) = recovery {
             tracing::error!(
                 "{} records were saved of a damaged buffer, which lies in {}",
