@@ -46,6 +46,7 @@ listen((make) => void ready.then(() => recorder.dispatch(make())), admit);
 servePages(companion);
 onCaptureChange(turn);
 companion.onRules(() => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit }));
+companion.onForget((kept) => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit: kept }));
 chrome.alarms.onAlarm.addListener((alarm) => {
   if (alarm.name === BEAT_ALARM) beat();
   if (alarm.name === RESUME_ALARM) void resumeIfDue();

@@ -269,9 +269,15 @@ class Run {
     this.touch(tab);
   }
 
-  /** New privacy rules: an open visit that may no longer be kept is forgotten, not ended. */
+  /** New privacy rules, or a site to forget: an open visit that may no longer be kept is forgotten, not ended. */
   private readmit(admit: (url: string) => string | null): void {
     for (const tab of this.state.tabs.values()) {
+      for (const domain of Object.keys(tab.life.domainMs)) {
+        if (admit(`https://${domain}/`) !== null) continue;
+        delete tab.life.domainMs[domain];
+        this.touch(tab);
+      }
+      if (tab.life.url !== '' && admit(tab.life.url) === null) tab.life.url = '';
       if (tab.visit === null) continue;
       const url = admit(tab.visit.url);
       if (url === tab.visit.url) continue;

@@ -46,6 +46,7 @@ export class Companion {
   private current: CompanionState = initialState;
   private readonly listeners = new Set<(state: CompanionState) => void>();
   private readonly ruleListeners = new Set<() => void>();
+  private readonly forgetListeners = new Set<(admit: (url: string) => string | null) => void>();
 
   constructor(private readonly options: CompanionOptions) {
     this.clock = options.clock ?? systemClock;
@@ -139,8 +140,9 @@ export class Companion {
 
   /** Deletes what waits of a domain and its subdomains. */
   async forget(domain: string): Promise<void> {
-    const rules = [domain, `*.${domain}`].map((pattern): Rule => ({ id: 'forget', match: 'host', pattern, action: 'drop' }));
-    await this.applyRules(await this.open(), new RuleSet(rules));
+    const rules = new RuleSet([domain, `*.${domain}`].map((pattern): Rule => ({ id: 'forget', match: 'host', pattern, action: 'drop' })));
+    await this.applyRules(await this.open(), rules);
+    for (const listener of this.forgetListeners) listener((url) => rules.admit(url));
   }
 
   sync(): Promise<RequestResult> {
@@ -166,6 +168,12 @@ export class Companion {
   onRules(listener: () => void): () => void {
     this.ruleListeners.add(listener);
     return () => this.ruleListeners.delete(listener);
+  }
+
+  /** A site was forgotten: what you hold yourself is kept where `admit` does not answer null. */
+  onForget(listener: (admit: (url: string) => string | null) => void): () => void {
+    this.forgetListeners.add(listener);
+    return () => this.forgetListeners.delete(listener);
   }
 
   private open(): Promise<OutboxStore> {

@@ -3,6 +3,7 @@
  */
 import { type Capture, pause, type PauseFor, resume } from '../background/consent';
 import type { PageMessage } from '../background/pages';
+import type { CompanionState } from '../companion';
 import { connectPage } from './link';
 import { type Look, sentenceOf } from './sentence';
 import { ago, number, ofCapture, plural, t, translate } from './text';
@@ -53,11 +54,11 @@ function show(message: PageMessage): void {
   const { status, outbox } = companion;
   const { look, key, count } = sentenceOf(companion, capture);
   const now = Date.now();
+  document.documentElement.dataset['says'] = key;
   part('icon').setAttribute('d', ICONS[look]);
   say('sentence', count === undefined ? t(key) : plural(key, count));
-  part('sentence').classList.toggle('attention', look === 'attention');
-  const waitsForLink = companion.link.at === 'waiting';
-  say('detail', waitsForLink ? t('detailSafe') : (companion.problem?.text ?? status?.reason ?? ''));
+  part('head').classList.toggle('attention', look === 'attention');
+  say('detail', capture.is === 'unasked' ? '' : detailOf(companion));
   say('outbox', number(outbox.pageVisits + outbox.tabAggregates));
   const known = status !== null && companion.link.at === 'ready';
   say('backlog', known ? number(status.backlog.pageVisits + status.backlog.tabAggregates) : t('unknown'));
@@ -69,11 +70,18 @@ function show(message: PageMessage): void {
   showCapture(capture);
 }
 
+function detailOf({ link, problem, status }: CompanionState): string {
+  const said = problem?.text ?? status?.reason ?? '';
+  // The companion's own sentence, in English: other languages quote it.
+  if (link.at !== 'waiting') return said === '' ? '' : t('detailSaid', said);
+  return t(link.why === 'no_host' ? 'detailNoHost' : 'detailSafe');
+}
+
 /** Before the question was answered there is nothing to count, to send or to pause. */
 function showCapture(capture: Capture): void {
   say('capture', ofCapture(capture));
   const unasked = capture.is === 'unasked';
-  part('facts').hidden = part('actions').hidden = unasked;
+  for (const id of ['facts', 'actions', 'foot']) part(id).hidden = unasked;
   part('asking').hidden = !unasked;
   const pausing = part('pause') as HTMLDetailsElement;
   const resuming = part('resume');

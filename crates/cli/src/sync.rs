@@ -141,11 +141,12 @@ pub async fn simple(context: &Context, request: Request, said: &str) -> Result<E
 }
 
 pub async fn agent(context: &Context) -> Result<ExitCode, Fault> {
+    // As in the app, before anybody is answered.
+    heyho_local::browsers::keep_registered(&context.config);
     let link = Link::join(context, true).await?;
     if !link.is_agent() {
         return Err(Fault::new(FaultCode::TryLater, "another companion is running already"));
     }
-    heyho_local::browsers::keep_registered(&context.config);
     tracing::info!("the agent is running");
     wait_for_the_end().await;
     link.end().await;

@@ -387,6 +387,17 @@ describe('privacy and consent', () => {
     expect(JSON.stringify(browser.all)).not.toContain('a.example');
   });
 
+  it('and so do they the time on a page that was left', () => {
+    const browser = new Browser();
+    browser.go(0, A);
+    browser.go(10, B);
+    browser.all = [];
+    browser.at(5, { type: 'readmitted', admit: (url) => (url.startsWith(A) ? null : url) });
+    browser.at(1, { type: 'closed', tabId: 10 });
+    expect(JSON.stringify(browser.all)).not.toContain('a.example');
+    expect(browser.lives()).toMatchObject([{ domainDurations: { 'b.example': 6_000 } }]);
+  });
+
   it('ends everything when capture is turned off', () => {
     const browser = new Browser();
     browser.go(0, A);
