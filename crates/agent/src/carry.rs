@@ -22,6 +22,7 @@ use heyho_records::time::timestamp;
 use heyho_sync::driver::Driver;
 use heyho_sync::known_good::KnownGood;
 use heyho_sync::plan::{Anchor as PlanAnchor, Candidate, Envelope, Tab, plan};
+use heyho_sync::policy::OPENERS_DEEP;
 use heyho_sync::task::{
     Batch, BatchFate, BatchItem, BatchLimits, Mode, Outcome, Pick, Refreshed, Role, RowRef, Settlement,
     Taken, Task, Unsendable, Vouched,
@@ -30,9 +31,6 @@ use heyho_sync::why::Stop;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// So many visits, each opened by the one before, are brought to the front at once; what is deeper waits its turn.
-const OPENERS_DEEP: usize = 20;
 
 #[derive(Debug)]
 pub struct Carrier {
@@ -93,6 +91,10 @@ impl Carrier {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::error!("the run ends: {error}");
+                if matches!(error, BufferError::Damaged(_)) {
+                    // The next start looks at the whole file, and mends it.
+                    let _ = Buffer::doubt(self.buffer.path());
+                }
                 Outcome::Stop(Stop::BufferProblem)
             }
         }

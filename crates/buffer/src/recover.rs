@@ -61,9 +61,15 @@ impl Buffer {
     pub async fn check_whole(&self) -> Result<()> {
         let checked = self.check("PRAGMA integrity_check(10)").await;
         if matches!(checked, Err(BufferError::Damaged(_))) {
-            lock::private(&suspect(&self.path))?;
+            Buffer::doubt(&self.path)?;
         }
         checked
+    }
+
+    /// SQLite has said that the file is damaged, and somebody has it open who would not notice that it is set aside.
+    pub fn doubt(path: &Path) -> Result<()> {
+        lock::private(&suspect(path))?;
+        Ok(())
     }
 
     /// Sets aside, among the failed, every record whose text is not what was stored. Says how many.
@@ -182,7 +188,7 @@ impl Buffer {
     }
 }
 
-/// Stands for: a whole check has found damage.
+/// Stands for: damage was found while the file was used, which a quick check may not see.
 fn suspect(path: &Path) -> PathBuf {
     path.with_extension("db.suspect")
 }

@@ -163,14 +163,19 @@ impl Session {
             // It was damaged and has been made anew: nothing was stored in the old one, so store it here.
             Err(BufferError::Replaced) => self.buffer = None,
             // Nobody else may be there to mend it. It stays open meanwhile: the last one to close a damaged file harms it.
-            Err(BufferError::Damaged(_)) => self.buffer = Some(self.mended().await?),
+            Err(BufferError::Damaged(why)) => self.buffer = Some(self.mended(why).await?),
             appended => return appended,
         }
         self.buffer().await?.append(&source, arrivals, hold, now).await
     }
 
-    /// One that is damaged is set aside, and what can be read of it is saved: also while no agent runs.
-    async fn mended(&mut self) -> Result<Buffer, BufferError> {
+    /// One that is damaged is set aside, and what can be read of it is saved. While an agent runs it has the file
+    /// open, and does that itself when it is started again.
+    async fn mended(&mut self, why: String) -> Result<Buffer, BufferError> {
+        if self.agent.client().await.is_some() {
+            Buffer::doubt(&self.paths.buffer())?;
+            return Err(BufferError::Damaged(why));
+        }
         let (buffer, recovery) = Buffer::open_and_mend(&self.paths.buffer(), self.clock.now_ms()).await?;
         if let Some(recovery) = recovery {
             tracing::error!(
@@ -193,7 +198,7 @@ impl Session {
             None => {
                 heyho_local::paths::private_dir(&self.paths.data)?;
                 match Buffer::open(&self.paths.buffer()).await {
-                    Err(BufferError::Damaged(_)) => self.mended().await?,
+                    Err(BufferError::Damaged(why)) => self.mended(why).await?,
                     buffer => buffer?.with_cap(self.cap()),
                 }
             }

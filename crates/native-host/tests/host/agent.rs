@@ -135,3 +135,18 @@ fn open_starts_the_app_where_none_runs_and_where_an_agent_has_no_window() {
         std::fs::write(lives, "end\n").unwrap();
     }
 }
+
+#[test]
+fn a_damaged_file_is_left_to_the_agent_that_has_it_open() {
+    let world = tempfile::tempdir().unwrap();
+    let (_running, _agent) = agent(world.path());
+    let data = world.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("buffer.db"), "this is no database at all, is it?".repeat(200)).unwrap();
+    let mut host = Host::start(world.path());
+    let answer = host.ask(&json!({ "type": "records", "id": 1, "pageVisits": [super::visit("a")] }));
+    assert_eq!((&answer["type"], &answer["code"]), (&json!("nack"), &json!("buffer_unavailable")));
+    assert!(!data.join("set-aside").exists());
+    // Whoever opens it next checks it whole.
+    assert!(data.join("buffer.db.suspect").exists());
+}
