@@ -547,6 +547,43 @@ async fn a_visit_stays_as_an_anchor_until_its_tabs_life_is_over() {
 }
 
 #[tokio::test]
+async fn an_anchor_that_is_not_what_was_stored_is_forgotten_and_never_sent() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let visit = r#"{"id":"v1","url":"http://a/","startedAt":100,"tabId":7}"#;
+    let tab = r#"{"startTime":90,"tabId":7,"lastActiveTime":300}"#;
+    bench.append(&[visit], &[tab]).await;
+    let rows = bench.oldest(&account).await;
+    let done = Settlement { confirm: vec![item(&rows[0])], keep_anchors: true, ..Settlement::default() };
+    bench.buffer.settle(None, &done, NOW).await.unwrap();
+    let anchor = bench.oldest(&account).await[0].anchor.unwrap();
+    assert_eq!(bench.buffer.anchors(&[anchor]).await.unwrap()[0].text, visit);
+    let other = sqlite(&bench.path()).await;
+    sqlx::query("UPDATE anchor SET text = replace(text, 'http', 'hxxp')").execute(&other).await.unwrap();
+    assert_eq!(bench.buffer.anchors(&[anchor]).await.unwrap(), []);
+    assert_eq!(bench.oldest(&account).await[0].anchor, None);
+}
+
+#[tokio::test]
+async fn of_visits_it_is_known_which_wait_and_which_may_be_sent() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    bench.append(&[r#"{"id":"v1","url":"http://a/","startedAt":100}"#], &[]).await;
+    let rows = bench.oldest(&account).await;
+    let pair = |id: &str| (rows[0].source.clone(), id.to_owned());
+    let asked = [pair("v1"), pair("v2"), ("another".to_owned(), "v1".to_owned())].into();
+    let waiting = bench.buffer.waiting_visits(account.id, &asked).await.unwrap();
+    assert_eq!(waiting, [(pair("v1"), rows[0].seq)].into());
+    // One that is held waits, and may not be sent yet.
+    let arrival = Arrival::read(None, &[&visit("later", "")], &[]);
+    bench.buffer.append(&source("p1"), &[arrival], 60_000, NOW).await.unwrap();
+    let asked = [(source("p1").name, "later".to_owned())].into();
+    let held = *bench.buffer.waiting_visits(account.id, &asked).await.unwrap().values().next().unwrap();
+    let sendable = bench.buffer.sendable(account.id, &[rows[0].seq, held, 99], NOW).await.unwrap();
+    assert_eq!(sendable, rows);
+}
+
+#[tokio::test]
 async fn a_stored_record_is_never_lost_to_a_bad_version_of_itself() {
     let bench = Bench::new().await;
     let account = bench.sign_in("1").await;
