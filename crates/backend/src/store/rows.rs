@@ -1,5 +1,6 @@
 //! Records in the shape of the tables: identity, what decides between versions, the text, the typed columns.
 
+use super::decide::Held;
 use super::{Result, fixed};
 use crate::clock::Millis;
 use heyho_records::complete::Completeness;
@@ -28,27 +29,30 @@ pub struct Rank {
     pub checksum: [u8; 32],
 }
 
-/// An identity that is held, with what decides.
+/// An identity that is held, with what decides; a tombstone has none of it.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct HeldRow {
     source: String,
     id: String,
-    checksum: Vec<u8>,
-    revision: i64,
+    checksum: Option<Vec<u8>>,
+    revision: Option<i64>,
     complete_1: Option<f64>,
     complete_2: Option<f64>,
     complete_3: Option<f64>,
 }
 
 impl HeldRow {
-    pub fn read(self) -> Result<((String, String), Rank)> {
+    pub fn read(self) -> Result<((String, String), Held)> {
+        let (Some(checksum), Some(revision)) = (self.checksum, self.revision) else {
+            return Ok(((self.source, self.id), Held::Tombstone));
+        };
         let columns = [self.complete_1, self.complete_2, self.complete_3];
         let rank = Rank {
             completeness: Completeness::from_columns(columns),
-            revision: self.revision,
-            checksum: fixed(self.checksum, "a checksum")?,
+            revision,
+            checksum: fixed(checksum, "a checksum")?,
         };
-        Ok(((self.source, self.id), rank))
+        Ok(((self.source, self.id), Held::Row(rank)))
     }
 }
 

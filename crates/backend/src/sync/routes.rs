@@ -1,6 +1,6 @@
 //! The three routes that take records: one path through them all.
 //!
-//! Turn for the idempotency key → an answer given before → read and validate → save. Only a 200 is kept for replay.
+//! Turn for the idempotency key, turn of the user → an answer given before, meanwhile read and validate → save. Only a 200 is kept for replay.
 
 use super::describe::{AggregatesBody, BatchBody, SyncAnswer, SyncErrors, SyncHeaders, VisitsBody};
 use super::request::{self, Form};
@@ -115,24 +115,28 @@ async fn save(
     let body = app.bodies.read(&headers, body).await?;
 
     let key = key.map(|key| IdempotencyKey { user: caller.user.id, method: "POST", path, key });
-    let mut idempotency = None;
     let mut _turn = None;
-    if let Some(key) = key {
-        let body_hash: [u8; 32] = Sha256::digest(&body.bytes).into();
-        _turn =
-            Some(app.twins.turn(&key, app.limits.twin_wait).await.ok_or(ApiError::IdempotencyInProgress)?);
-        match app.store.answered(&key, app.clock.now()).await? {
-            Some(before) if before.body_hash == body_hash => return Ok(replayed(before.answer)),
-            Some(_) => return Err(ApiError::IdempotencyKeyReused),
-            None => idempotency = Some((key, body_hash)),
-        }
+    if let Some(key) = &key {
+        _turn = Some(app.twins.turn(key, app.limits.twin_wait).await.ok_or(ApiError::IdempotencyInProgress)?);
     }
-
     let _place = app.turn(caller.user.id).await?;
-    let read = move || (request::read(form, &body.bytes), body.into_turn());
+    // read while the database is asked whether it was answered before
+    let reading = tokio::task::spawn_blocking(move || {
+        let body_hash: [u8; 32] = Sha256::digest(&body.bytes).into();
+        (body_hash, request::read(form, &body.bytes), body.into_turn())
+    });
+    let before = match &key {
+        Some(key) => app.store.answered(key, app.clock.now()).await?,
+        None => None,
+    };
     // a large batch keeps its turn until it is saved
-    let (accepted, _large) =
-        tokio::task::spawn_blocking(read).await.map_err(|e| ApiError::Internal(e.into()))?;
+    let (body_hash, accepted, _large) = reading.await.map_err(|e| ApiError::Internal(e.into()))?;
+    match before {
+        Some(before) if before.body_hash == body_hash => return Ok(replayed(before.answer)),
+        Some(_) => return Err(ApiError::IdempotencyKeyReused),
+        None => {}
+    }
+    let idempotency = key.map(|key| (key, body_hash));
     let accepted = accepted?;
     if planted("open-tabs-fail") && accepted.aggregates.iter().any(|row| row.columns.is_open == Some(true)) {
         return Err(ApiError::Internal(anyhow::anyhow!("planted")));

@@ -13,17 +13,25 @@ use tokio::sync::watch;
 const PEOPLE_AT_ONCE: usize = 3;
 const PASSWORD: &str = "correct horse";
 
+/// Which node is up, and how many requests were begun.
+struct Nodes {
+    up: watch::Receiver<Client>,
+    begun: watch::Sender<usize>,
+}
+
+impl Nodes {
+    fn of(program: &Program) -> (watch::Sender<Client>, Nodes) {
+        let (now_up, up) = watch::channel(program.client());
+        (now_up, Nodes { up, begun: watch::channel(0).0 })
+    }
+}
+
 /// Asks until there is an answer that is one: anything but a 5xx.
-async fn ask(
-    nodes: &watch::Receiver<Client>,
-    method: Method,
-    path: &str,
-    token: &str,
-    body: Value,
-) -> (u16, Value) {
+async fn ask(nodes: &Nodes, method: Method, path: &str, token: &str, body: Value) -> (u16, Value) {
     let asking = async {
         loop {
-            let node = nodes.borrow().clone();
+            let node = nodes.up.borrow().clone();
+            nodes.begun.send_modify(|begun| *begun += 1);
             match node.ask(method.clone(), path, token, &body).await {
                 Some((status, answer)) if status < 500 => return (status, answer),
                 _ => tokio::task::yield_now().await,
@@ -39,7 +47,7 @@ fn tokens(answer: &Value) -> (String, String) {
 }
 
 /// A life: registered, signed in for a while, and for every other one the end. Whether the account is there at the end.
-async fn live(nodes: &watch::Receiver<Client>, email: &str, ends: bool) -> bool {
+async fn live(nodes: &Nodes, email: &str, ends: bool) -> bool {
     let who = json!({"email": email, "password": PASSWORD});
     let (status, answer) = ask(nodes, Method::POST, "auth/register", "", who.clone()).await;
     let (mut access, mut refresh) = match status {
@@ -68,7 +76,7 @@ async fn live(nodes: &watch::Receiver<Client>, email: &str, ends: bool) -> bool 
 
 async fn killed_while_people_come_and_go(database: &str, count: &str) {
     let mut program = Program::start(database).await;
-    let (now_up, nodes) = watch::channel(program.client());
+    let (now_up, nodes) = Nodes::of(&program);
     let (over, stop) = watch::channel(false);
     let lives = futures_util::future::join_all((0..PEOPLE_AT_ONCE).map(async |person| {
         let (mut staying, mut all) = (Vec::new(), 0);
@@ -82,9 +90,12 @@ async fn killed_while_people_come_and_go(database: &str, count: &str) {
         (staying, all)
     }));
     let killing = async {
-        for _ in 0..kills() {
-            // not a wait for something: the moment of a kill is arbitrary
-            tokio::time::sleep(Duration::from_millis(250)).await;
+        let mut begun = nodes.begun.subscribe();
+        for kill in 0..kills() {
+            // in the middle of some request or other: so many later, and an arbitrary moment after that one began
+            let next = *begun.borrow() + 8 + kill % 5;
+            begun.wait_for(|begun| *begun >= next).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(kill as u64 * 7 % 40)).await;
             program.kill_and_start().await;
             now_up.send_replace(program.client());
         }
@@ -95,7 +106,7 @@ async fn killed_while_people_come_and_go(database: &str, count: &str) {
     let staying: Vec<String> = lives.into_iter().flat_map(|(staying, _)| staying).collect();
     // buckets of sign-ins begin anew
     program.kill_and_start().await;
-    let (_up, nodes) = watch::channel(program.client());
+    let (_up, nodes) = Nodes::of(&program);
     for email in staying.iter().take(20) {
         let who = json!({"email": email, "password": PASSWORD});
         let access = tokens(&ask(&nodes, Method::POST, "auth/login", "", who).await.1).0;

@@ -22,38 +22,30 @@ pub(super) async fn held<C: Table>(
     user: UserId,
     rows: &[Row<C>],
 ) -> Result<HashMap<(String, String), Held>> {
-    let mut held = HashMap::new();
     if rows.is_empty() {
-        return Ok(held);
+        return Ok(HashMap::new());
     }
     let sql = format!(
         "SELECT r.source, r.id, checksum, revision, complete_1, complete_2, complete_3
-         FROM unnest($2::text[], $3::text[]) AS k (source, id) CROSS JOIN LATERAL (
-             SELECT * FROM {} WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS r",
+         FROM unnest($3::text[], $4::text[]) AS k (source, id) CROSS JOIN LATERAL (
+             SELECT * FROM {} WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS r
+         UNION ALL
+         SELECT t.source, t.id, NULL, NULL, NULL, NULL, NULL
+         FROM unnest($3::text[], $4::text[]) AS k (source, id) CROSS JOIN LATERAL (
+             SELECT * FROM tombstones
+             WHERE user_id = $1 AND kind = $2 AND source = k.source AND id = k.id OFFSET 0) AS t",
         C::NAME
     );
     let sources: Vec<&str> = rows.iter().map(|r| r.source.as_str()).collect();
     let ids: Vec<&str> = rows.iter().map(|r| r.id.as_str()).collect();
-    let found: Vec<HeldRow> =
-        sqlx::query_as(AssertSqlSafe(sql)).bind(user).bind(&sources).bind(&ids).fetch_all(&mut **tx).await?;
-    for row in found {
-        let (identity, rank) = row.read()?;
-        held.insert(identity, Held::Row(rank));
-    }
-    let deleted: Vec<(String, String)> = sqlx::query_as(
-        "SELECT t.source, t.id FROM unnest($3::text[], $4::text[]) AS k (source, id)
-         CROSS JOIN LATERAL (
-             SELECT * FROM tombstones
-             WHERE user_id = $1 AND kind = $2 AND source = k.source AND id = k.id OFFSET 0) AS t",
-    )
-    .bind(user)
-    .bind(C::KIND.number())
-    .bind(&sources)
-    .bind(&ids)
-    .fetch_all(&mut **tx)
-    .await?;
-    held.extend(deleted.into_iter().map(|identity| (identity, Held::Tombstone)));
-    Ok(held)
+    let found: Vec<HeldRow> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(user)
+        .bind(C::KIND.number())
+        .bind(&sources)
+        .bind(&ids)
+        .fetch_all(&mut **tx)
+        .await?;
+    found.into_iter().map(HeldRow::read).collect()
 }
 
 /// The statement that inserts or replaces rows: one value for all of `version`, device and times, one array for each

@@ -110,14 +110,20 @@ impl PostgresStore {
         let hash = Sha256::digest(format!("{}\0{}\0{}\0{}", key.user.0, key.method, key.path, key.key));
         let mut number = [0; 8];
         number.copy_from_slice(&hash[..8]);
+        // nearly always there is no twin: one question
+        let number = i64::from_be_bytes(number);
+        let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+            .bind(number)
+            .fetch_one(&mut **tx)
+            .await?;
+        if alone {
+            return Ok(true);
+        }
         sqlx::query("SELECT set_config('lock_timeout', $1, true)")
             .bind(format!("{}ms", self.twin_wait.as_millis().max(1)))
             .execute(&mut **tx)
             .await?;
-        let locked = sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(i64::from_be_bytes(number))
-            .execute(&mut **tx)
-            .await;
+        let locked = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(number).execute(&mut **tx).await;
         match locked {
             Ok(_) => {
                 sqlx::query("SELECT set_config('lock_timeout', '0', true)").execute(&mut **tx).await?;

@@ -12,18 +12,13 @@ use crate::store::columns::{Column, Table};
 use crate::store::decide::{Held, Sorted, sort};
 use crate::store::rows::{HeldRow, Row, SHA256_CANONICAL, VisitColumns};
 use serde_json::json;
-use sqlx::query_builder::Separated;
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
+use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 
-/// Rows in one statement: at most 33 values each, of the 32,766 SQLite takes.
-const CHUNK: usize = 500;
+/// Rows in one statement, of at most 32,766 values: the largest that still fits, then the next. So few statements that
+/// each is prepared once and kept; making one for each batch costs as much as running it.
+const CHUNKS: [usize; 3] = [100, 10, 1];
 
-/// The same for every row of a batch, and before its own columns.
-const OF_THE_BATCH: &str = "user_id, version, device_id, received_at, updated_at, checksum_algorithm";
-
-const HELD_TOMBSTONES: &str = "SELECT r.source, r.id FROM json_each($1) AS k CROSS JOIN tombstones AS r
-     ON r.user_id = $2 AND r.kind = $3 AND r.source = k.value ->> 0 AND r.id = k.value ->> 1";
 const LINK_WAITING: &str = "UPDATE tab_aggregates SET page_visit_row = (
          SELECT r.row_id FROM page_visits AS r
          WHERE r.user_id = tab_aggregates.user_id AND r.source = tab_aggregates.source
@@ -33,11 +28,16 @@ const LINK_WAITING: &str = "UPDATE tab_aggregates SET page_visit_row = (
          ON r.user_id = $2 AND r.source = k.value ->> 0 AND r.page_visit_id = k.value ->> 1
          WHERE r.page_visit_row IS NULL AND r.page_visit_id IS NOT NULL)";
 
+/// Rows, and tombstones without what decides.
 fn held_rows(table: &str) -> String {
     format!(
         "SELECT r.source, r.id, checksum, revision, complete_1, complete_2, complete_3
          FROM json_each($1) AS k CROSS JOIN {table} AS r
-         ON r.user_id = $2 AND r.source = k.value ->> 0 AND r.id = k.value ->> 1"
+         ON r.user_id = $2 AND r.source = k.value ->> 0 AND r.id = k.value ->> 1
+         UNION ALL
+         SELECT r.source, r.id, NULL, NULL, NULL, NULL, NULL
+         FROM json_each($1) AS k CROSS JOIN tombstones AS r
+         ON r.user_id = $2 AND r.kind = $3 AND r.source = k.value ->> 0 AND r.id = k.value ->> 1"
     )
 }
 
@@ -123,73 +123,81 @@ async fn held<C: Table>(
     user: UserId,
     rows: &[Row<C>],
 ) -> Result<HashMap<(String, String), Held>> {
-    let mut held = HashMap::new();
     if rows.is_empty() {
-        return Ok(held);
+        return Ok(HashMap::new());
     }
-    let keys = keys(rows);
-    let found: Vec<HeldRow> =
-        sqlx::query_as(AssertSqlSafe(held_rows(C::NAME))).bind(&keys).bind(user).fetch_all(&mut **tx).await?;
-    for row in found {
-        let (identity, rank) = row.read()?;
-        held.insert(identity, Held::Row(rank));
-    }
-    let deleted: Vec<(String, String)> = sqlx::query_as(HELD_TOMBSTONES)
-        .bind(&keys)
+    let found: Vec<HeldRow> = sqlx::query_as(AssertSqlSafe(held_rows(C::NAME)))
+        .bind(keys(rows))
         .bind(user)
         .bind(C::KIND.number())
         .fetch_all(&mut **tx)
         .await?;
-    held.extend(deleted.into_iter().map(|identity| (identity, Held::Tombstone)));
-    Ok(held)
+    found.into_iter().map(HeldRow::read).collect()
 }
 
-/// Inserts rows or writes them anew, all but the identity and the moment a record first came.
+/// The statement that inserts so many rows or writes them anew, all but the identity and the moment a record first came.
+fn upsert<C: Table>(rows: usize) -> String {
+    let (linked, visit, link) = match C::VISIT {
+        None => Default::default(),
+        // the visit's row, if it is here already
+        Some(_) => (
+            ", page_visit_row",
+            ", (SELECT r.row_id FROM page_visits AS r
+                WHERE r.user_id = ?1 AND r.source = k.source AND r.id = k.page_visit_id)",
+            ", page_visit_row = excluded.page_visit_row",
+        ),
+    };
+    let names: Vec<&str> = C::columns().map(Column::name).collect();
+    let mut parameters = 6..;
+    let values: Vec<String> = (0..rows)
+        .map(|_| {
+            let row: Vec<String> = parameters.by_ref().take(names.len()).map(|n| format!("?{n}")).collect();
+            format!("({})", row.join(","))
+        })
+        .collect();
+    let anew: Vec<String> = ["version", "device_id", "updated_at", "checksum_algorithm"]
+        .iter()
+        .chain(names.iter().filter(|name| !["source", "id"].contains(name)))
+        .map(|name| format!("{name} = excluded.{name}"))
+        .collect();
+    let (table, names) = (C::NAME, names.join(", "));
+    // without its WHERE, the ON of the conflict would read as one of a join
+    format!(
+        "WITH k ({names}) AS (VALUES {})
+         INSERT INTO {table} (user_id, version, device_id, received_at, updated_at, checksum_algorithm, {names}{linked})
+         SELECT ?1, ?2, ?3, ?4, ?4, ?5, {names}{visit} FROM k WHERE TRUE
+         ON CONFLICT (user_id, source, id) DO UPDATE SET {}{link}",
+        values.join(","),
+        anew.join(", "),
+    )
+}
+
 async fn write<C: Table>(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<C>]) -> Result<()> {
-    let columns = C::columns();
-    let mut names: Vec<&str> = OF_THE_BATCH.split(", ").chain(columns.clone().map(Column::name)).collect();
-    names.extend(C::VISIT.map(|_| "page_visit_row"));
-    let kept = ["user_id", "source", "id", "received_at"];
-    let anew = names.iter().filter(|name| !kept.contains(name));
-    let anew: Vec<String> = anew.map(|name| format!("{name} = excluded.{name}")).collect();
-    for chunk in rows.chunks(CHUNK) {
-        let mut sql = QueryBuilder::new(format!("INSERT INTO {} ({}) ", C::NAME, names.join(", ")));
-        sql.push_values(chunk, |mut values, row| {
-            values
-                .push_bind(batch.user)
-                .push_bind(version)
-                .push_bind(&batch.device)
-                .push_bind(batch.now)
-                .push_bind(batch.now)
-                .push_bind(SHA256_CANONICAL);
-            for column in columns.clone() {
-                push(&mut values, column, row);
+    let mut left = rows;
+    for size in CHUNKS {
+        while let Some((chunk, rest)) = left.split_at_checked(size) {
+            let mut query = sqlx::query(AssertSqlSafe(upsert::<C>(size)))
+                .bind(batch.user)
+                .bind(version)
+                .bind(&batch.device)
+                .bind(batch.now)
+                .bind(SHA256_CANONICAL);
+            for row in chunk {
+                for column in C::columns() {
+                    query = match column {
+                        Column::Text(_, value) => query.bind(value(row)),
+                        Column::Whole(_, value) => query.bind(value(row)),
+                        Column::Real(_, value) => query.bind(value(row)),
+                        Column::Flag(_, value) => query.bind(value(row)),
+                        Column::Bytes(_, value) => query.bind(value(row)),
+                    };
+                }
             }
-            if let Some(visit) = C::VISIT {
-                values
-                    .push("(SELECT row_id FROM page_visits WHERE user_id = ")
-                    .push_bind_unseparated(batch.user)
-                    .push_unseparated(" AND source = ")
-                    .push_bind_unseparated(&row.source)
-                    .push_unseparated(" AND id = ")
-                    .push_bind_unseparated(visit(row))
-                    .push_unseparated(")");
-            }
-        });
-        sql.push(" ON CONFLICT (user_id, source, id) DO UPDATE SET ").push(anew.join(", "));
-        sql.build().persistent(false).execute(&mut **tx).await?;
+            query.execute(&mut **tx).await?;
+            left = rest;
+        }
     }
     Ok(())
-}
-
-fn push<C>(values: &mut Separated<'_, Sqlite, &str>, column: &Column<C>, row: &Row<C>) {
-    match column {
-        Column::Text(_, value) => values.push_bind(value(row)),
-        Column::Whole(_, value) => values.push_bind(value(row)),
-        Column::Real(_, value) => values.push_bind(value(row)),
-        Column::Flag(_, value) => values.push_bind(value(row)),
-        Column::Bytes(_, value) => values.push_bind(value(row)),
-    };
 }
 
 /// Ties the written visits to aggregates that waited for them.
@@ -226,7 +234,7 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("x.db")).await.unwrap();
         let tables = [VisitColumns::NAME, AggregateColumns::NAME];
         let each = tables.iter().flat_map(|table| [held_rows(table), raise_rows(table)]);
-        for sql in each.chain([HELD_TOMBSTONES.to_owned(), LINK_WAITING.to_owned()]) {
+        for sql in each.chain([upsert::<AggregateColumns>(10), LINK_WAITING.to_owned()]) {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
             let plan = sqlx::query(explain).fetch_all(&store.read).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
@@ -237,7 +245,7 @@ mod tests {
             }
             let scans = steps.iter().filter(|step| step.starts_with("SCAN"));
             for scan in scans {
-                assert!(scan.contains("SCAN k"), "{steps:#?}");
+                assert!(scan.contains("SCAN k") || scan.contains("CONSTANT ROWS"), "{steps:#?}");
             }
         }
     }
