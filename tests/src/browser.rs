@@ -215,6 +215,30 @@ impl Browser {
         }
     }
 
+    /// Shows the page as narrow as the browser shows a popup, and as high as it is. Chromium only.
+    pub async fn as_a_popup(&self, dark: bool) -> Result<()> {
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        chromium::cdp(&self.driver, "Emulation.setEmulatedMedia", media).await?;
+        let size = "const page = document.querySelector('.page, .popup').getBoundingClientRect();
+             return [document.querySelector('.popup') ? page.width : 720, Math.ceil(page.height)];";
+        let size = self.script(size, vec![]).await?;
+        let device = json!({"width": size[0], "height": size[1], "deviceScaleFactor": 2, "mobile": false});
+        chromium::cdp(&self.driver, "Emulation.setDeviceMetricsOverride", device).await.map(drop)
+    }
+
+    /// As it was before.
+    pub async fn as_a_tab(&self) -> Result<()> {
+        chromium::cdp(&self.driver, "Emulation.clearDeviceMetricsOverride", json!({})).await?;
+        let media = json!({"features": []});
+        chromium::cdp(&self.driver, "Emulation.setEmulatedMedia", media).await.map(drop)
+    }
+
+    /// What axe finds wrong in the page that is in front.
+    pub async fn axe(&self) -> Result<Vec<String>> {
+        self.driver.axe().await
+    }
+
     pub async fn picture(&self, to: &Path) -> Result<()> {
         Ok(std::fs::write(to, self.driver.client.screenshot().await?)?)
     }

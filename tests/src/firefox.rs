@@ -80,7 +80,8 @@ fn zipped(dir: &Path) -> Result<Vec<u8>> {
     crate::zip::stored(&files)
 }
 
-fn collect(at: &Path, base: &Path, files: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+/// Every file below, by its name there.
+pub(crate) fn collect(at: &Path, base: &Path, files: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     for entry in std::fs::read_dir(at).with_context(|| format!("{}: build extension/", at.display()))? {
         let path = entry?.path();
         if path.is_dir() {

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 #[derive(Debug)]
@@ -22,7 +22,13 @@ impl Host {
     /// Starts the host for an extension of that Chromium origin.
     pub fn start(world: &World, origin: &str) -> Result<Host> {
         let mut command = world.program("heyho-host")?;
-        command.arg(origin).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(origin);
+        Host::started_by(world, command)
+    }
+
+    /// The same through another program, which hands its input and output on.
+    pub fn started_by(world: &World, mut command: Command) -> Result<Host> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let log = std::fs::File::options().create(true).append(true).open(world.logs().join("host.log"))?;
         let mut child = command.stderr(log).spawn()?;
         let input = child.stdin.take();

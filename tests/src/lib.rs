@@ -10,7 +10,7 @@
 //! - [`desktop`]: a private display, D-Bus session and Secret Service;
 //! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`], [`notices`]: what a person sees and clicks;
 //! - [`stays`]: what a person did in a browser, written down beside it, and compared with the records;
-//! - [`tour`]: the window in every state, for tests and screenshots;
+//! - [`tour`]: the window in every state, for tests and screenshots; [`popup`]: the same for the extension's popup;
 //! - [`troubles`]: what goes wrong on the computer itself; [`judge`]: what is wrong with what is seen;
 //! - [`x11`]: the close button of a window;
 //! - [`rows`]: what the backend really stored, by plain SQL;
@@ -30,6 +30,7 @@ pub mod host;
 pub mod judge;
 pub mod notices;
 pub mod pages;
+pub mod popup;
 pub mod process;
 pub mod rows;
 pub mod secrets;

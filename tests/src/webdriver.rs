@@ -2,7 +2,7 @@
 
 use crate::eventually::{BOOT, eventually};
 use crate::process::Process;
-use crate::world::World;
+use crate::world::{World, repository};
 use anyhow::{Context, Result};
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -80,6 +80,21 @@ impl Driver {
     /// The text a person reads in an element.
     pub async fn text(&self, css: &str) -> Result<String> {
         Ok(self.client.find(Locator::Css(css)).await?.text().await?)
+    }
+
+    /// What axe finds wrong in the page as it is: with all of its rules, each finding a line.
+    pub async fn axe(&self) -> Result<Vec<String>> {
+        if self.client.execute("return typeof window.axe", Vec::new()).await? != "object" {
+            let source = std::fs::read_to_string(repository("ui/node_modules/axe-core/axe.min.js"))
+                .context("axe-core is one of ui's packages")?;
+            self.client.execute(&format!("{source}; window.axe = axe;"), Vec::new()).await?;
+        }
+        let script = "const done = arguments[arguments.length - 1];
+             axe.run(document, {resultTypes: ['violations']}).then(
+               (found) => done(found.violations.map((v) => v.id + ': ' + v.help + ' at '
+                 + v.nodes.map((n) => n.target.join(' ')).join(', '))),
+               (error) => done(['axe failed: ' + error]));";
+        Ok(serde_json::from_value(self.client.execute_async(script, Vec::new()).await?)?)
     }
 
     /// A command that only this driver knows, below the session's address.

@@ -4,7 +4,7 @@
 use crate::eventually::{BOOT, SOON, eventually};
 use crate::process;
 use crate::webdriver::Driver;
-use crate::world::{World, built, repository};
+use crate::world::{World, built};
 use anyhow::{Context, Result, ensure};
 use fantoccini::Locator;
 use serde_json::{Value, json};
@@ -131,19 +131,7 @@ impl Window {
 
     /// What axe finds wrong in the window as it is: with all of its rules, each finding a line.
     pub async fn axe(&self) -> Result<Vec<String>> {
-        let source = std::fs::read_to_string(repository("ui/node_modules/axe-core/axe.min.js"))
-            .context("axe-core is one of ui's packages")?;
-        let client = &self.driver.client;
-        if self.value("typeof window.axe").await? != "object" {
-            client.execute(&format!("{source}; window.axe = axe;"), Vec::new()).await?;
-        }
-        let script = "const done = arguments[arguments.length - 1];
-             axe.run(document, {resultTypes: ['violations']}).then(
-               (found) => done(found.violations.map((v) => v.id + ': ' + v.help + ' at '
-                 + v.nodes.map((n) => n.target.join(' ')).join(', '))),
-               (error) => done(['axe failed: ' + error]));";
-        let found = client.execute_async(script, Vec::new()).await?;
-        Ok(serde_json::from_value(found)?)
+        self.driver.axe().await
     }
 
     pub async fn fill(&self, testid: &str, text: &str) -> Result<()> {

@@ -152,6 +152,20 @@ const SUITES: &[Suite] = &[
         env: &[("HEYHO_SWITCHES", "10000")],
     },
     Suite {
+        name: "browser-sessions",
+        package: "e2e",
+        target: &["--test", "end_to_end"],
+        filter: "browsing::random_sessions",
+        env: &[("HEYHO_SESSIONS", "100"), ("HEYHO_STEPS", "100")],
+    },
+    Suite {
+        name: "browser-kills",
+        package: "e2e",
+        target: &["--test", "end_to_end"],
+        filter: "killed_at_random",
+        env: &[("HEYHO_KILLS", "1000")],
+    },
+    Suite {
         name: "agent-kills",
         package: "e2e",
         target: &["--test", "end_to_end"],

@@ -1,6 +1,9 @@
-//! `screenshots FOLDER`: the real window in every state (`e2e::tour`), a folder of pictures for each look.
+//! `screenshots FOLDER [LOOK]`: the real window in every state (`e2e::tour`), and the extension's popup
+//! (`e2e::popup`), a folder of pictures for each look.
 
 use anyhow::{Context, Result};
+use e2e::browser::Browser;
+use e2e::popup;
 use e2e::tour::{self, Look, Visitor};
 use e2e::troubles;
 use e2e::window::Window;
@@ -23,6 +26,14 @@ impl Visitor for Camera {
     }
 }
 
+/// Of the popup, whose looks differ in colour only.
+impl popup::Visitor for Camera {
+    async fn look(&mut self, name: &str, dark: bool, browser: &Browser) -> Result<()> {
+        let name = if dark { format!("{name}-dark.png") } else { format!("{name}.png") };
+        browser.picture(&self.0.join(name)).await
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).context("usage: screenshots FOLDER [LOOK]")?);
@@ -34,6 +45,11 @@ async fn main() -> Result<()> {
         tour::tour(look, &mut camera).await.with_context(|| name)?;
         troubles::damaged_store(look, &mut camera).await.with_context(|| name)?;
         troubles::full_disk(look, &mut camera).await.with_context(|| name)?;
+    }
+    if only.as_deref().is_none_or(|only| only == "popup") {
+        let mut camera = Camera(std::path::absolute(folder.join("popup"))?);
+        std::fs::create_dir_all(&camera.0)?;
+        popup::tour("en", &mut camera).await.context("popup")?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Everything a person does in a browser, in both browsers: the visits at the backend are exactly what was done.
 
-use crate::surfing::{Around, Chance, all_arrived, around, delivered, look, number, surfer};
-use anyhow::{Context, Result, ensure};
+use crate::surfing::{Around, Chance, all_arrived, around, delivered, extension_with, look, number, surfer};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::browser::{Browser, Kind, Start};
-use e2e::stays::Surfer;
+use e2e::stays::{Surfer, compare};
 use e2e::{BOOT, SOON, World, eventually};
 use serde_json::json;
 
@@ -15,6 +15,31 @@ async fn a_session_with_every_case_in_chromium() -> Result<()> {
 #[tokio::test]
 async fn a_session_with_every_case_in_firefox() -> Result<()> {
     every_case(Kind::Firefox).await
+}
+
+/// The control: one visit too many is found out.
+#[tokio::test]
+async fn an_extension_that_takes_a_reload_for_a_visit_is_found_out() -> Result<()> {
+    let out = extension_with("reload-begins").await?;
+    let world = World::new()?;
+    let around = around(&world).await?;
+    let mut surfer = surfer(&world, &Start::new(Kind::Chromium).built_in(out.path())).await?;
+    surfer.go(&around.pages.url("one", "kept")).await?;
+    surfer.reload().await?;
+    look(300).await;
+    surfer.leave_all().await?;
+    eventually(SOON, "both visits are at the backend", async || {
+        let there = delivered(&world).await?.len();
+        ensure!(there == 2, "{there}");
+        Ok(())
+    })
+    .await?;
+    match compare(&surfer.log, &delivered(&world).await?) {
+        Ok(()) => bail!("nobody noticed a visit too many"),
+        Err(error) => ensure!(format!("{error:#}").contains("too many"), "{error:#}"),
+    }
+    world.done();
+    Ok(())
 }
 
 async fn every_case(kind: Kind) -> Result<()> {
@@ -206,17 +231,21 @@ async fn random_sessions_in_firefox() -> Result<()> {
 }
 
 /// HEYHO_SESSIONS sessions of HEYHO_STEPS steps, the first with HEYHO_SEED.
+#[expect(clippy::print_stdout, reason = "torture reads the figures")]
 async fn random_sessions(kind: Kind) -> Result<()> {
-    let first = number("HEYHO_SEED", 1);
-    for seed in first..first + number("HEYHO_SESSIONS", 1) {
+    let (first, sessions) = (number("HEYHO_SEED", 1), number("HEYHO_SESSIONS", 1));
+    let mut stays = 0;
+    for seed in first..first + sessions {
         let world = World::new()?;
-        random_session(&world, kind, seed).await.with_context(|| format!("HEYHO_SEED={seed}"))?;
+        stays += random_session(&world, kind, seed).await.with_context(|| format!("HEYHO_SEED={seed}"))?;
         world.done();
     }
+    println!("figures: {}: {sessions} sessions from seed {first}, {stays} stays", kind.name());
     Ok(())
 }
 
-async fn random_session(world: &World, kind: Kind, seed: u64) -> Result<()> {
+/// How many stays it had.
+async fn random_session(world: &World, kind: Kind, seed: u64) -> Result<usize> {
     let around = around(world).await?;
     let mut surfer = surfer(world, &Start::new(kind)).await?;
     let mut chance = Chance(seed);
@@ -246,5 +275,6 @@ async fn random_session(world: &World, kind: Kind, seed: u64) -> Result<()> {
         look(*chance.of(&[100, 300, 800, 1_800])).await;
     }
     surfer.leave_all().await?;
-    all_arrived(world, &surfer.log).await
+    all_arrived(world, &surfer.log).await?;
+    Ok(surfer.log.stays.len())
 }

@@ -1,14 +1,14 @@
 //! What breaks between the page and the buffer: nothing is lost and nothing doubled, and what could not be handed
 //! over arrives afterwards.
 
-use crate::surfing::{Around, Chance, all_arrived, around, delivered, look, number, surfer};
+use crate::surfing::{Around, Chance, all_arrived, around, delivered, extension_with, look, number, surfer};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::browser::{Browser, Kind, Start};
 use e2e::companion::heyho;
 use e2e::host::{Host, end_all};
 use e2e::rows::Acknowledged;
 use e2e::stays::Surfer;
-use e2e::world::{built, repository};
+use e2e::world::built;
 use e2e::{BOOT, World, chromium, eventually};
 use serde_json::json;
 use std::path::PathBuf;
@@ -20,29 +20,43 @@ const IN_DOUBT: Duration = Duration::from_millis(1_500);
 
 #[tokio::test]
 async fn chromium_its_worker_and_its_hosts_killed_at_random_lose_nothing() -> Result<()> {
-    killed_at_random(Kind::Chromium).await
+    killed_at_random(Kind::Chromium, number("HEYHO_KILLS", 30), None).await
 }
 
 #[tokio::test]
 async fn firefox_its_worker_and_its_hosts_killed_at_random_lose_nothing() -> Result<()> {
-    killed_at_random(Kind::Firefox).await
+    killed_at_random(Kind::Firefox, number("HEYHO_KILLS", 30), None).await
 }
 
-async fn killed_at_random(kind: Kind) -> Result<()> {
+/// The control: what a worker has in its memory only is lost with it.
+#[tokio::test]
+async fn a_worker_that_keeps_in_memory_what_is_open_is_found_out() -> Result<()> {
+    let out = extension_with("forgetful").await?;
+    match killed_at_random(Kind::Chromium, 8, Some(out.path().to_owned())).await {
+        Ok(()) => bail!("nobody noticed that nothing outlives the worker"),
+        Err(error) if format!("{error:#}").contains("is still open") => Ok(()),
+        Err(error) => Err(error.context("it failed, but not for what is wrong")),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "torture reads the figures")]
+async fn killed_at_random(kind: Kind, steps: u64, dist: Option<PathBuf>) -> Result<()> {
+    let bound = if dist.is_some() { Duration::from_secs(10) } else { BOOT };
+    let start = Start { dist, ..Start::new(kind) };
     let world = World::new()?;
     let around = around(&world).await?;
-    let mut surfer = surfer(&world, &Start::new(kind)).await?;
+    let mut surfer = surfer(&world, &start).await?;
     let mut chance = Chance(number("HEYHO_SEED", 1));
     let mut pages: Vec<(String, Instant)> = Vec::new();
     let mut kills: Vec<Instant> = Vec::new();
     let mut crashes = 0;
-    for n in 0..number("HEYHO_KILLS", 30) {
+    for n in 0..steps {
         match chance.below(10) {
             0 if crashes < 1 + n / 10 => {
                 crashes += 1;
                 kills.push(Instant::now());
                 let log = surfer.kill()?;
-                let browser = Browser::start(&world, &Start::new(kind)).await?;
+                let browser = Browser::start(&world, &start).await?;
                 surfer = Surfer::at(browser, log).await?;
                 kills.push(Instant::now());
             }
@@ -74,7 +88,7 @@ async fn killed_at_random(kind: Kind) -> Result<()> {
         .map(|(url, _)| url.as_str())
         .collect();
     ensure!(surely.len() * 4 > pages.len(), "only {} of {} pages prove anything", surely.len(), pages.len());
-    eventually(BOOT, "every page that was surely heard of is a visit, and ended", async || {
+    eventually(bound, "every page that was surely heard of is a visit, and ended", async || {
         let visits = delivered(&world).await?;
         let mut urls: Vec<&str> = visits.iter().filter_map(|visit| visit["url"].as_str()).collect();
         let lost: Vec<&&str> = surely.iter().filter(|url| !urls.contains(url)).collect();
@@ -89,6 +103,12 @@ async fn killed_at_random(kind: Kind) -> Result<()> {
     })
     .await
     .with_context(|| format!("HEYHO_SEED, {} kills, {crashes} crashes", kills.len()))?;
+    let (sure, all) = (surely.len(), pages.len());
+    println!(
+        "figures: {}: {all} pages, {sure} of them provable, {} kills, {crashes} crashes",
+        kind.name(),
+        kills.len()
+    );
     world.done();
     Ok(())
 }
@@ -193,14 +213,7 @@ async fn what_a_full_buffer_refused_arrives_when_there_is_room() -> Result<()> {
 /// The control: an outbox that deletes what it has sent must be found out by the test above.
 #[tokio::test]
 async fn an_outbox_that_deletes_before_the_ack_is_found_out() -> Result<()> {
-    let out = tempfile::tempdir()?;
-    let built = tokio::process::Command::new("node")
-        .args(["build.mjs", "--fault", "early-delete", "--out"])
-        .arg(out.path())
-        .current_dir(repository("extension"))
-        .output()
-        .await?;
-    ensure!(built.status.success(), "{built:?}");
+    let out = extension_with("early-delete").await?;
     match full_for_a_while(Some(out.path().to_owned())).await {
         Ok(()) => bail!("nobody noticed that the outbox deletes before the ack"),
         Err(error) if format!("{error:#}").contains("lost") => Ok(()),

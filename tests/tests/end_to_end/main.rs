@@ -4,8 +4,8 @@
 //! They start programs of other crates, which must be built, and a browser, which must be there: `cargo xtask
 //! test end-to-end` sees to both.
 
-mod bad_input;
 mod away;
+mod bad_input;
 mod browser;
 mod browsing;
 mod delivery;
@@ -15,7 +15,9 @@ mod losing;
 mod outage;
 mod parts;
 mod pausing;
+mod popup;
 mod privacy;
+mod registering;
 mod settings;
 mod sharing;
 mod surfing;

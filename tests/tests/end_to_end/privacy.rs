@@ -1,12 +1,11 @@
 //! What a user wants kept private is in no file, no log and no request; what should be forgotten is.
 
-use crate::surfing::{around, delivered, look, surfer};
+use crate::surfing::{around, delivered, extension_with, look, surfer};
 use anyhow::{Context, Result, ensure};
 use e2e::browser::{Kind, Start};
 use e2e::companion::heyho;
 use e2e::secrets;
 use e2e::stays::Surfer;
-use e2e::world::repository;
 use e2e::{BOOT, SOON, World, eventually};
 use std::path::{Path, PathBuf};
 
@@ -47,14 +46,7 @@ async fn canaries_are_nowhere_after_firefox() -> Result<()> {
 /// The control: rules that only the host keeps leave a trace in the browser's own storage of the extension.
 #[tokio::test]
 async fn an_extension_that_leaves_the_rules_to_the_host_is_found_out() -> Result<()> {
-    let out = tempfile::tempdir()?;
-    let built = tokio::process::Command::new("node")
-        .args(["build.mjs", "--fault", "no-rules", "--out"])
-        .arg(out.path())
-        .current_dir(repository("extension"))
-        .output()
-        .await?;
-    ensure!(built.status.success(), "{built:?}");
+    let out = extension_with("no-rules").await?;
     let found = canaries(Kind::Chromium, Some(out.path().to_owned())).await?;
     ensure!(!found.is_empty(), "the scanner found no trace of a page that the extension had written down");
     Ok(())

@@ -1,12 +1,13 @@
 //! What the tests with a browser start with and end with.
 
 use crate::parts::{Headless, headless};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use e2e::browser::{Browser, Start};
 use e2e::companion::heyho;
 use e2e::pages::Pages;
 use e2e::rows::Rows;
 use e2e::stays::{Log, Surfer, compare};
+use e2e::world::repository;
 use e2e::{BOOT, World, chromium, eventually};
 use serde_json::Value;
 
@@ -31,6 +32,16 @@ pub async fn surfer(world: &World, start: &Start) -> Result<Surfer> {
     let mut surfer = Surfer::at(browser, Log::default()).await?;
     surfer.go_away().await?;
     Ok(surfer)
+}
+
+/// The extension with a fault on purpose (extension/faults.mjs), in a folder of its own.
+pub async fn extension_with(fault: &str) -> Result<tempfile::TempDir> {
+    let out = tempfile::tempdir()?;
+    let mut build = tokio::process::Command::new("node");
+    build.args(["build.mjs", "--fault", fault, "--out"]).arg(out.path()).current_dir(repository("extension"));
+    let built = build.output().await?;
+    ensure!(built.status.success(), "{built:?}");
+    Ok(out)
 }
 
 /// Sends what waits until the visits at the backend are the stays of the log, each once, each right.
