@@ -45,7 +45,7 @@ cargo xtask test [SUITE [FILTER]] every check and every test, or one suite, or i
 cargo xtask bench [FIGURE…]       what it costs, each figure beside its limit, into docs/performance (half an hour);
                                   with --quick only whether every figure can be taken
 cargo xtask torture [SUITE]       the suites that have a size at their largest, for hours
-cargo xtask dist                  the extension's packages (zip, xpi), into target/dist
+cargo xtask dist                  what people install (deb; the extension as zip and xpi), into target/dist
 cargo xtask screenshots [LOOK]    pictures of the real window in every state, into docs/screenshots
 cargo xtask icons                 every picture of the app, the tray and the extension, from the drawings in
                                   src-tauri/icons

@@ -6,7 +6,7 @@ use e2e::companion::{self, heyho};
 use e2e::host::Host;
 use e2e::{SOON, World, eventually, firefox};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "NativeMessagingHosts/com.heyho.companion.json";
 
@@ -15,7 +15,7 @@ fn manifests(world: &World) -> (PathBuf, PathBuf) {
     (world.config_home().join("chromium").join(MANIFEST), world.config_home().join("vivaldi").join(MANIFEST))
 }
 
-fn path_in(manifest: &PathBuf) -> Result<Value> {
+fn path_in(manifest: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(manifest).with_context(|| manifest.display().to_string())?;
     Ok(serde_json::from_str::<Value>(&text)?["path"].clone())
 }
