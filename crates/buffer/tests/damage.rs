@@ -129,7 +129,9 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
         runtime.block_on(async {
             let (mut buffer, mut recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
             // It can be used, and says nothing that was never stored. What only using it shows is mended then.
+            let mut by_use = false;
             if let Err(shown) = used(&buffer).await {
+                by_use = true;
                 assert!(matches!(shown, BufferError::Damaged(_)), "case {case} {what:?}: {shown}");
                 shown_by_use += 1;
                 let aside = Buffer::open_and_mend(&path, NOW).await.unwrap();
@@ -164,7 +166,9 @@ fn whatever_is_damaged_the_buffer_opens_says_what_was_lost_and_passes_nothing_wr
                 saved += recovery.saved;
                 let aside = recovery.set_aside.join("buffer.db");
                 untouched += u64::from(std::fs::read(aside).unwrap() == before);
-                assert_eq!(recovery.saved, lines.len() as u64 - 1, "case {case} {what:?}");
+                // In use, the new one may have been stored before the damage showed.
+                let new = lines.len() as u64 - recovery.saved;
+                assert!(new == 1 || (by_use && new == 0), "case {case} {what:?}: {new}");
                 if let Some(said) = recovery.lost() {
                     unreadable += said;
                 }
