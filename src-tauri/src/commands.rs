@@ -224,7 +224,9 @@ mod tests {
         assert_eq!(declared, handled);
         assert_eq!(declared, allowed.iter().map(String::as_str).collect());
         let beyond: Vec<&&str> = permissions.iter().filter(|p| !p.starts_with("allow-")).collect();
-        assert_eq!(beyond, [&"core:event:allow-listen", &"core:event:allow-unlisten"]);
+        // Without the last one, Ctrl and plus do nothing.
+        let zoom = "core:webview:allow-set-webview-zoom";
+        assert_eq!(beyond, [&"core:event:allow-listen", &"core:event:allow-unlisten", &zoom]);
         assert_eq!(capability["windows"], serde_json::json!(["main"]));
         assert!(capability.get("remote").is_none());
     }

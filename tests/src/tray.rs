@@ -2,7 +2,7 @@
 //! registers, and reads the menu as a panel does, over `com.canonical.dbusmenu`.
 
 use crate::desktop;
-use crate::eventually::{BOOT, eventually};
+use crate::eventually::{BOOT, SOON, eventually};
 use crate::world::World;
 use anyhow::{Context, Result};
 use std::collections::HashMap;
@@ -122,9 +122,13 @@ impl Tray {
 
     /// A click on a line.
     pub async fn choose(&self, label: &str) -> Result<()> {
-        let entry = self.entry(label).await?;
-        let arguments = (entry.id, "clicked", Value::from(0i32), 0u32);
-        Ok(self.menu().await?.call("Event", &arguments).await?)
+        // A menu that is drawn anew between the question and the click has other ids then.
+        eventually(SOON, &format!("a click on {label:?}"), async || {
+            let entry = self.entry(label).await?;
+            let arguments = (entry.id, "clicked", Value::from(0i32), 0u32);
+            Ok(self.menu().await?.call("Event", &arguments).await?)
+        })
+        .await
     }
 }
 

@@ -30,6 +30,7 @@ pub async fn damaged_store(look: Look, visitor: &mut impl Visitor) -> Result<()>
     std::fs::write(&database, bytes)?;
 
     let window = Window::start(&world).await?;
+    look.enlarge(&window).await?;
     window.has("recovered", true).await?;
     visitor.look("damaged", "signed_out", &window).await?;
     window.close().await?;
@@ -78,6 +79,7 @@ pub async fn full_disk(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     configure(&world, &backend.url(), look)?;
     let disk = SmallDisk::mount(&world.data_home().join("heyho-companion"), 48)?;
     let window = Window::start(&world).await?;
+    look.enlarge(&window).await?;
     window.register(EMAIL, PASSWORD).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
     eventually(SOON, "the room laid by for this day", async || {

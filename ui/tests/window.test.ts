@@ -508,3 +508,10 @@ test("the last day: its sentence and its table say what the chart shows, the new
   ]);
   expect(w.find("day")?.querySelector(".chart")?.getAttribute("aria-hidden")).toBe("true");
 });
+
+test("while nothing new can be taken, none is promised", async () => {
+  const nothing = { ...all["up_to_date"]!, state: "buffer_problem" as const };
+  const w = await open(nothing);
+  expect(w.text("backlog")).toContain("Nothing waits.");
+  expect(w.text("backlog")).not.toContain("New records appear");
+});

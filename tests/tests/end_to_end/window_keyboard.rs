@@ -11,6 +11,9 @@ use e2e::{SOON, eventually};
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
+/// Ctrl, a key, and Ctrl let go.
+const LARGER: &str = "\u{e009}=\u{e009}";
+const AS_IT_WAS: &str = "\u{e009}0\u{e009}";
 const SPACE: &str = " ";
 const DOWN: &str = "\u{e015}";
 const RIGHT: &str = "\u{e014}";
@@ -109,6 +112,15 @@ async fn everything_can_be_done_by_keyboard() -> Result<()> {
     window.keys(ENTER).await?;
     window.has("rule", true).await?;
     tab_to(&window, "quit").await?;
+    let wide = window.value("window.innerWidth").await?;
+    for (keys, larger) in [(LARGER, true), (AS_IT_WAS, false)] {
+        window.keys(keys).await?;
+        eventually(SOON, "the page in another size", async || {
+            ensure!((window.value("window.innerWidth").await? != wide) == larger);
+            Ok(())
+        })
+        .await?;
+    }
     desk.leave(window).await
 }
 
