@@ -156,15 +156,19 @@ impl Keeper {
                 Some(stored) => store.save(&stored),
                 None => store.clear(),
             });
-            let failed = match done.await {
-                Ok(Ok(())) => None,
-                Ok(Err(e)) => Some(e.to_string()),
-                Err(_) => Some("the token store stopped unexpectedly".to_owned()),
+            let (failed, detail) = match done.await {
+                Ok(Ok(())) => (None, String::new()),
+                Ok(Err(e)) => (Some(e.plain()), e.to_string()),
+                Err(_) => (Some("the token store stopped unexpectedly".to_owned()), String::new()),
             };
-            if let Some(failed) = &failed {
-                tracing::warn!("{failed}; the session lasts until this program ends");
+            let before = std::mem::replace(
+                &mut *problem.lock().unwrap_or_else(PoisonError::into_inner),
+                failed.clone(),
+            );
+            // Once, and not at each write.
+            if let Some(failed) = failed.filter(|failed| before.as_ref() != Some(failed)) {
+                tracing::warn!(detail, "{failed}; a session lasts until this program ends");
             }
-            *problem.lock().unwrap_or_else(PoisonError::into_inner) = failed;
         });
         let _ = task.await;
     }
@@ -290,6 +294,46 @@ mod tests {
         keeper.clear().await;
         keeper.renew(&renewed, of("5", "e")).await;
         assert_eq!((keeper.kept().await, store.load().unwrap()), (None, None));
+    }
+
+    #[derive(Debug)]
+    struct NoKeyring;
+
+    impl TokenStore for NoKeyring {
+        fn load(&self) -> Result<Option<Stored>, StoreError> {
+            Err(StoreError::Keyring("Platform failure: zbus error: (os error 2)".to_owned()))
+        }
+
+        fn save(&self, _: &Stored) -> Result<(), StoreError> {
+            self.load().map(drop)
+        }
+
+        fn clear(&self) -> Result<(), StoreError> {
+            self.load().map(drop)
+        }
+
+        fn probe(&self) -> Result<(), StoreError> {
+            self.load().map(drop)
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_keyring_it_is_said_in_plain_words_how_long_the_session_lasts() {
+        let keeper = Keeper::new(Arc::new(NoKeyring));
+        keeper
+            .save(Stored {
+                account_ref: "r".into(),
+                access_token: Secret::new("a"),
+                refresh_token: None,
+                expires_at: None,
+                kept_login: None,
+            })
+            .await;
+        assert_eq!(
+            keeper.note().unwrap().text,
+            "You stay signed in only until this program ends: this computer has no keyring that can be used, or it is locked."
+        );
+        assert!(keeper.load().await.unwrap().is_some(), "it is in memory");
     }
 
     #[tokio::test]

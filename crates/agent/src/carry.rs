@@ -4,32 +4,24 @@
 //! sent. Dropping a future of this module at any await leaves the buffer as it was before or after one
 //! transaction.
 
-use crate::extras::{extras, one_source};
+mod taking;
+
 use crate::live::{DELIVERED, Live};
 use crate::monotonic::Monotonic;
 use crate::tokenholder::{Refresh, Tokenholder};
-use heyho_buffer::{
-    AccountId, Anchor, Buffer, BufferError, Fate, LAST_ANSWERED, LAST_CONFIRMED, NewBatch, Waiting,
-};
+use heyho_buffer::{AccountId, Buffer, BufferError, Fate, LAST_ANSWERED, LAST_CONFIRMED};
 use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
 use heyho_local::vocabulary::Delivered;
 use heyho_records::Kind;
-use heyho_records::fault::planted;
 use heyho_records::glance::Glance;
-use heyho_records::reason::Reason;
 use heyho_records::time::timestamp;
 use heyho_sync::driver::Driver;
 use heyho_sync::known_good::KnownGood;
-use heyho_sync::plan::{Anchor as PlanAnchor, Candidate, Envelope, Tab, plan};
-use heyho_sync::policy::OPENERS_DEEP;
 use heyho_sync::task::{
-    Batch, BatchFate, BatchItem, BatchLimits, Mode, Outcome, Pick, Refreshed, Role, RowRef, Settlement,
-    Taken, Task, Unsendable, Vouched,
+    Batch, BatchFate, BatchLimits, Mode, Outcome, Refreshed, RowRef, Settlement, Taken, Task, Vouched,
 };
 use heyho_sync::why::Stop;
-use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -162,179 +154,6 @@ impl Carrier {
         Ok(taken)
     }
 
-    async fn take_batch(&mut self, limits: &BatchLimits) -> Result<Taken, BufferError> {
-        self.mode = limits.mode;
-        // The fault: what was in flight is forgotten, and its records go out under another key.
-        let in_flight = match planted("forgets-flight") {
-            true => self.forget_flight().await?,
-            false => self.buffer.in_flight(self.account).await?,
-        };
-        if let Some(flight) = in_flight {
-            let batch = self.as_batch(&flight).await?;
-            self.flight = Some(flight);
-            return Ok(Taken { batch: Some(batch), unsendable: Vec::new() });
-        }
-        let mut rows = self.candidates(limits).await?;
-        let openers = self.openers(limits, &mut rows).await?;
-        let (intact, damaged): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.intact);
-        let mut unsendable: Vec<Unsendable> = damaged
-            .iter()
-            .map(|row| Unsendable {
-                row: row_ref(row),
-                reason: Reason::Damaged { message: "its checksum does not match".to_owned() },
-            })
-            .collect();
-        let batch_id = clock::new_id().to_string();
-        let extras = match one_source(&intact) {
-            Some(_) => extras(&intact, &self.buffer.sources().await?),
-            None => BTreeMap::new(),
-        };
-        let envelope = Envelope { batch_id: batch_id.clone(), device_id: self.device_id.clone(), extras };
-        let anchors = self.anchors(limits.mode, &intact).await?;
-        let lives: Vec<String> = intact.iter().map(life).collect();
-        let rows = intact.iter().zip(&lives);
-        let candidates = rows.map(|(row, life)| candidate(row, life, openers.get(&row.seq), &anchors));
-        let planned = plan(&envelope, limits, candidates);
-        unsendable.extend(planned.unsendable);
-        if planned.items.is_empty() {
-            return Ok(Taken { batch: None, unsendable });
-        }
-        let items = planned.items.iter().map(|item| row(item.row)).collect::<Vec<_>>();
-        let bytes = planned.body.len();
-        let new = NewBatch { key: batch_id.clone(), body: planned.body, items };
-        let number = self.buffer.begin_batch(self.account, &new, self.clock.now_ms()).await?;
-        self.flight =
-            Some(heyho_buffer::Batch { batch: number, key: new.key, body: new.body, items: new.items });
-        Ok(Taken { batch: Some(Batch { batch_id, items: planned.items, bytes }), unsendable })
-    }
-
-    async fn forget_flight(&self) -> Result<Option<heyho_buffer::Batch>, BufferError> {
-        if let Some(flight) = self.buffer.in_flight(self.account).await? {
-            let ended = RowSettlement { fate: Fate::End, ..RowSettlement::default() };
-            self.buffer.settle(Some(flight.batch), &ended, self.clock.now_ms()).await?;
-        }
-        Ok(None)
-    }
-
-    /// The visits that go along with their tabs' aggregates.
-    async fn anchors(&self, mode: Mode, rows: &[Waiting]) -> Result<Vec<Anchor>, BufferError> {
-        if mode == Mode::Full {
-            return Ok(Vec::new());
-        }
-        let mut numbers: Vec<i64> = rows.iter().filter_map(|row| row.anchor).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        self.buffer.anchors(&numbers).await
-    }
-
-    /// Puts visits that opened others in front of them, from beyond what was read too; and gives, for each row, the
-    /// visit that opened it, where that waits.
-    async fn openers(
-        &self,
-        limits: &BatchLimits,
-        rows: &mut Vec<Waiting>,
-    ) -> Result<BTreeMap<i64, String>, BufferError> {
-        let mut opened = BTreeMap::new();
-        if limits.mode == Mode::Full {
-            return Ok(opened);
-        }
-        let mut from = 0..rows.len();
-        for _ in 0..OPENERS_DEEP {
-            let new = rows.get(from.clone()).unwrap_or_default();
-            let named: Vec<(i64, (String, String))> =
-                new.iter().filter_map(|row| Some((row.seq, (row.source.clone(), opener_of(row)?)))).collect();
-            let waiting = self
-                .buffer
-                .waiting_visits(self.account, &named.iter().map(|it| it.1.clone()).collect())
-                .await?;
-            let mut missing = BTreeSet::new();
-            for (seq, visit) in named {
-                let Some(opener) = waiting.get(&visit).filter(|opener| **opener != seq) else { continue };
-                opened.insert(seq, visit.1);
-                missing.insert(*opener);
-            }
-            let Pick::Oldest { skip } = &limits.pick else { break };
-            missing.retain(|seq| {
-                !rows.iter().any(|row| row.seq == *seq) && !skip.iter().any(|row| row.seq == *seq)
-            });
-            let missing: Vec<i64> = missing.into_iter().collect();
-            let now = self.clock.now_ms();
-            let found = self.buffer.sendable(self.account, &missing, now).await?;
-            if found.is_empty() {
-                break;
-            }
-            from = 0..found.len();
-            rows.splice(0..0, found);
-        }
-        Ok(opened)
-    }
-
-    async fn candidates(&self, limits: &BatchLimits) -> Result<Vec<Waiting>, BufferError> {
-        // The fault: what is sent is whose turn it is now, with the tokens of whoever began.
-        let account = match planted("run-outlives-account") {
-            true => self.buffer.signed_in().await?.map_or(self.account, |account| account.id),
-            false => self.account,
-        };
-        match &limits.pick {
-            Pick::Oldest { skip } => {
-                let skip: Vec<i64> = skip.iter().map(|row| row.seq).collect();
-                let most = heyho_buffer::Limits {
-                    page_visits: limits.max_page_visits,
-                    tab_aggregates: limits.max_tab_aggregates,
-                    bytes: limits.max_bytes,
-                };
-                let now = self.clock.now_ms();
-                match limits.mode {
-                    Mode::Full => self.buffer.oldest(account, most, &skip, now).await,
-                    // An aggregate that comes before its visit is skipped there and counted nowhere.
-                    Mode::Baseline => self.buffer.oldest_in_order(account, most, &skip, now).await,
-                }
-            }
-            Pick::Rows(rows) => {
-                let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-                self.buffer.waiting(account, &seqs).await
-            }
-        }
-    }
-
-    /// A batch that was persisted, in this run or before a crash.
-    async fn as_batch(&self, flight: &heyho_buffer::Batch) -> Result<Batch, BufferError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Head {
-            batch_id: String,
-        }
-        let head: Head = serde_json::from_slice(&flight.body)
-            .map_err(|e| BufferError::Damaged(format!("the batch in flight cannot be read: {e}")))?;
-        let seqs: Vec<i64> = flight.items.iter().map(|item| item.seq).collect();
-        let known = self.buffer.attempts(&seqs).await?;
-        let along: Vec<i64> = seqs.iter().filter(|seq| **seq < 0).map(|seq| -seq).collect();
-        let anchors = self.buffer.anchors(&along).await?;
-        let items = flight
-            .items
-            .iter()
-            .map(|item| {
-                let found = known.iter().find(|(seq, ..)| *seq == item.seq);
-                if item.seq < 0 {
-                    let anchor = anchors.iter().find(|anchor| anchor.anchor == -item.seq);
-                    return BatchItem {
-                        row: RowRef { kind: item.kind, seq: item.seq, revision: item.revision },
-                        id: anchor.map_or_else(String::new, |anchor| anchor.id.clone()),
-                        attempts: 0,
-                        role: Role::Anchor,
-                    };
-                }
-                BatchItem {
-                    row: RowRef { kind: item.kind, seq: item.seq, revision: item.revision },
-                    id: found.map_or_else(String::new, |(_, _, id)| id.clone()),
-                    attempts: found.map_or(0, |(_, attempts, _)| *attempts),
-                    role: Role::Own,
-                }
-            })
-            .collect();
-        Ok(Batch { batch_id: head.batch_id, items, bytes: flight.body.len() })
-    }
-
     async fn settle(&mut self, settlement: &Settlement) -> Result<(), BufferError> {
         let now = self.clock.now_ms();
         let fate = match settlement.batch {
@@ -396,51 +215,6 @@ impl Carrier {
     }
 }
 
-fn row_ref(row: &Waiting) -> RowRef {
-    RowRef { kind: row.kind, seq: row.seq, revision: row.revision }
-}
-
 fn row(row: RowRef) -> Row {
     Row { seq: row.seq, revision: row.revision, kind: row.kind }
-}
-
-/// The visit that opened this one, as HeyHo's extension says it.
-fn opener_of(row: &Waiting) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Opened {
-        source_page_visit_id: Option<String>,
-    }
-    let may = row.kind == Kind::PageVisit && row.text.contains("source_page_visit_id");
-    serde_json::from_str::<Opened>(&row.text).ok().filter(|_| may)?.source_page_visit_id
-}
-
-/// Tells apart two tabs of the same id: of two browser profiles, or before and after a restart.
-fn life(row: &Waiting) -> String {
-    format!("{}/{}", row.source, row.life.unwrap_or_default())
-}
-
-fn candidate<'a>(
-    row: &'a Waiting,
-    life: &'a str,
-    opener: Option<&'a String>,
-    anchors: &'a [Anchor],
-) -> Candidate<'a> {
-    let anchor = row.anchor.and_then(|number| anchors.iter().find(|anchor| anchor.anchor == number));
-    Candidate {
-        row: row_ref(row),
-        source: &row.source,
-        id: &row.id,
-        id_derived: row.id_derived,
-        page_visit_id: row.page_visit_id.as_deref().filter(|_| row.kind == Kind::TabAggregate),
-        attempts: row.attempts,
-        text: &row.text,
-        tab: row.tab.as_deref().map(|tab| Tab { id: tab, life }),
-        opener: opener.map(String::as_str),
-        anchor: anchor.map(|anchor| PlanAnchor {
-            row: RowRef { kind: Kind::PageVisit, seq: -anchor.anchor, revision: 0 },
-            source: &anchor.source,
-            id: &anchor.id,
-            text: &anchor.text,
-        }),
-    }
 }

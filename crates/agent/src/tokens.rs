@@ -42,6 +42,18 @@ pub enum StoreError {
     File(String),
 }
 
+impl StoreError {
+    /// In words for people. What the system said of its keyring helps nobody but in the log.
+    pub fn plain(&self) -> String {
+        match self {
+            StoreError::Keyring(_) => {
+                "this computer has no keyring that can be used, or it is locked".to_owned()
+            }
+            StoreError::File(_) => self.to_string(),
+        }
+    }
+}
+
 /// Blocking; called from a thread for blocking work.
 pub trait TokenStore: Send + Sync + std::fmt::Debug {
     fn load(&self) -> Result<Option<Stored>, StoreError>;

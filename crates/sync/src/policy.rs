@@ -60,8 +60,8 @@ pub const NOT_CONFIRMED_ATTEMPTS: u32 = 3;
 pub const SERVER_ERRORS_OF_A_BATCH: usize = 5;
 
 /// How often a single record must fail by a server error, each time with another accepted after it, before it is
-/// set aside: S2's five attempts. A backend that is restarted answers 500 to whoever asks, and one that fails
-/// every other time would have blamed one record in thirty with one attempt less for each two.
+/// set aside: S2's five attempts. A backend that is restarted answers 500 to whoever asks, and one that fails by
+/// chance every other time fails twice in a row on one good record in four.
 pub const SERVER_ERROR_ATTEMPTS: u32 = 5;
 
 /// After this many runs in which nobody answered, a batch whose connection broke is halved, on the guess that it
@@ -94,6 +94,10 @@ pub const NETWORK_SETTLES: Duration = Duration::from_secs(5);
 
 /// A loose cable comes back every few seconds: not each time is worth a run.
 pub const NETWORK_FLAPS: Duration = Duration::from_secs(15);
+
+/// In baseline mode a visit that opened another is brought to the front of it, and so on so many times: chains of
+/// pages that are all still waiting are short, and what is deeper waits its turn.
+pub const OPENERS_DEEP: usize = 20;
 
 /// So many records that wait begin a run before its time: a full batch of visits.
 pub const BACKLOG: u64 = 100;

@@ -1,5 +1,6 @@
 //! What follows a run: the history, those who waited for it, and when the next one comes.
 
+use super::resume::WAITING_FOR_TOKENS;
 use super::{Engine, ms};
 use crate::account::why_code;
 use crate::live::SessionState;
@@ -108,15 +109,25 @@ impl Engine {
         }
     }
 
-    /// Those who wait are told that nobody is signed in.
+    /// Those who wait are told why no run can begin.
     pub(super) fn nobody_signed_in(&mut self) {
+        let live = self.live.read();
+        let waiting = live.note.filter(|note| note.code == WAITING_FOR_TOKENS);
+        let (outcome, why, fault) = match (live.configuration, waiting) {
+            (Some(said), _) => (said.code, said.text, FaultCode::Configuration),
+            (None, Some(said)) => (said.code, said.text, FaultCode::TryLater),
+            (None, None) => {
+                let why = Why::SessionExpired;
+                (why.code().to_owned(), why.sentence(), FaultCode::SignInNeeded)
+            }
+        };
         self.answer_waiters(&RunSummary {
             sent: 0,
             failed: 0,
             waiting: 0,
-            outcome: "session_expired".to_owned(),
-            why: Some(Why::SessionExpired.sentence()),
-            fault: Some(FaultCode::SignInNeeded),
+            outcome,
+            why: Some(why),
+            fault: Some(fault),
         });
     }
 }

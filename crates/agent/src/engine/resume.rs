@@ -8,6 +8,9 @@ use heyho_local::vocabulary::Fault;
 use heyho_records::status::Said;
 use heyho_sync::policy::RESUME_AGAIN;
 
+/// The code of what is said while the keyring is not there.
+pub(super) const WAITING_FOR_TOKENS: &str = "waiting_for_tokens";
+
 impl Engine {
     /// The session that was there when the program ended, if its tokens are still here and are its own.
     pub(super) async fn resume_session(&mut self) {
@@ -42,8 +45,8 @@ impl Engine {
             Err(error) => {
                 tracing::warn!("{error}; it is looked at again in a while");
                 self.resume_at = Some(self.monotonic.now_ms() + ms(RESUME_AGAIN));
-                let text = format!("Waiting for your session: {error}.");
-                let note = Said::new("waiting_for_tokens", text);
+                let text = format!("Waiting for your session: {}.", error.plain());
+                let note = Said::new(WAITING_FOR_TOKENS, text);
                 return self.live.change(|live| live.note = Some(note));
             }
         };
@@ -76,6 +79,7 @@ fn unusable(error: &BufferError) -> Said {
 }
 
 fn configuration(fault: &Fault) -> Said {
-    Said::new("configuration", format!("{} Records are kept safely here.", fault.text))
+    let problem = fault.text.trim_end_matches('.');
+    Said::new("configuration", format!("{problem}. Records are kept safely here."))
         .with("problem", fault.text.as_str())
 }

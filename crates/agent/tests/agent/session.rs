@@ -100,3 +100,27 @@ async fn a_backend_that_asks_to_be_left_alone_is_also_after_a_start_and_a_sign_i
     assert_eq!(backend.asked.load(Ordering::SeqCst), asked);
     agent.agent.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_file_that_cannot_be_read_is_said_and_not_taken_for_an_ended_session() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    std::fs::create_dir_all(&world.paths().config).unwrap();
+    let settings = format!("[backend]\nurl = \"{url}\"\n[tokens]\nstore = \"file\"\n");
+    std::fs::write(world.paths().config_file(), settings).unwrap();
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    let set = Request::ConfigSet { key: "backend.ca_file".to_owned(), value: "/nowhere/ca.pem".into() };
+    agent.companion.call(set).await.unwrap();
+    let status = agent.until("said", |s| s.reason_code.as_deref() == Some("configuration")).await;
+    let reason = status.reason.unwrap();
+    assert!(reason.starts_with("backend.ca_file `/nowhere/ca.pem` cannot be read"), "{reason}");
+    assert!(reason.ends_with(". Records are kept safely here.") && !reason.contains(".."), "{reason}");
+    let summary = agent.sync().await.unwrap();
+    assert_eq!((summary.why, summary.fault), (Some(reason), Some(FaultCode::Configuration)));
+    let set = Request::ConfigSet { key: "backend.ca_file".to_owned(), value: serde_json::Value::Null };
+    agent.companion.call(set).await.unwrap();
+    agent.until("well again", |s| s.state == State::UpToDate).await;
+    agent.agent.shutdown().await;
+}
