@@ -43,6 +43,10 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
 
     // A backend's address is tried first: this one is none, and is not taken.
     window.fill("backend-url", "http://127.0.0.1:1").await?;
+    // Not under the tabs, which stay at the top of what is scrolled.
+    window
+        .value("document.querySelector('[data-testid=backend-test]').scrollIntoView({block: 'center'})")
+        .await?;
     window.click("backend-test").await?;
     window.shows("backend-answer", "data-ok", "false").await?;
     let url = heyho(world, &["config", "get", "backend.url"]).await?.expect(0)?;
