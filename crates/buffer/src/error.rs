@@ -44,6 +44,10 @@ impl From<sqlx::Error> for BufferError {
             }
             // 1: a table or a column that should be there is not
             Some(1 | 11 | 26) => BufferError::Damaged(e.to_string()),
+            // A column that holds what its table does not allow: flipped bits.
+            _ if matches!(e, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                BufferError::Damaged(e.to_string())
+            }
             _ if matches!(e, sqlx::Error::PoolTimedOut) => BufferError::Busy,
             _ => BufferError::Unavailable(e.to_string()),
         }
