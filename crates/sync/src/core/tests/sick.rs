@@ -171,10 +171,10 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
                 }
                 Task::LearnCapabilities => reply("{}"),
                 Task::TakeBatch(_) => {
-                    let waiting = ((now - accepted[index]) / MINUTE).clamp(0, 100);
-                    let items = (0..waiting).map(|number| item(number * 3)).collect();
-                    let batch = Batch { batch_id: "b".into(), items, bytes: 100 };
-                    Outcome::Taken(Taken { batch: (waiting > 0).then_some(batch), unsendable: vec![] })
+                    // One record stands for all of its batch.
+                    let waits = now - accepted[index] >= MINUTE;
+                    let batch = Batch { batch_id: "b".into(), items: vec![item(0)], bytes: 100 };
+                    Outcome::Taken(Taken { batch: waits.then_some(batch), unsendable: vec![] })
                 }
                 Task::Check => reply(r#"{"data":{"id":1}}"#),
                 Task::Send { .. } => {
@@ -182,7 +182,8 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
                     reply(r#"{"success":true,"batchId":"b"}"#)
                 }
                 Task::Settle(settlement) => {
-                    accepted[index] += settlement.confirm.len() as i64 * MINUTE;
+                    let batch = ((now - accepted[index]) / MINUTE).min(100);
+                    accepted[index] += settlement.confirm.len() as i64 * batch * MINUTE;
                     Outcome::Settled
                 }
                 task => panic!("not expected: {task:?}"),
