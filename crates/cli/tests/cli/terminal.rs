@@ -44,10 +44,9 @@ impl Terminal {
     /// Waits until that stands on the screen.
     fn says(&mut self, wanted: &str) -> &mut Terminal {
         while !self.shown.contains(wanted) {
-            match self.screen.recv_timeout(SOON) {
-                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(_) => panic!("{wanted:?} is not shown, but {:?}", self.shown),
-            }
+            let more = self.screen.recv_timeout(SOON);
+            assert!(more.is_ok(), "{wanted:?} is not shown, but {:?}", self.shown);
+            self.shown.push_str(&String::from_utf8_lossy(&more.unwrap()));
         }
         self
     }
