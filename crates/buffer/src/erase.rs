@@ -5,11 +5,16 @@
 //! digests, links and anchors, not in backups and set-aside files (which are deleted whole: they cannot be
 //! read record by record with certainty), not in free pages (`secure_delete`) and not in the log, which is
 //! emptied. What cannot be told apart is erased too: a digest does not say which site it is of.
+//!
+//! The copies go first, under the lock of the transaction that deletes the rows: an erasure that dies or fails after
+//! that is repeated by asking again, which still finds the rows. A site is forgotten page by page, and is noted in `meta`
+//! meanwhile: whoever opens the buffer to mend it (the agent, before anything is sent) goes on where it was cut short.
+//! What then may be left is in the log, which the agent empties within a quarter of an hour.
 
 use crate::accounts::WHEN_ASKED;
 use crate::error::Result;
-use crate::open::Buffer;
-use crate::rows::{checksum, kind};
+use crate::open::{Buffer, WriteTx};
+use crate::rows::{checksum, kind, lossy};
 use crate::state;
 use heyho_records::fault::planted;
 use heyho_records::glance::host_name;
@@ -20,6 +25,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use std::borrow::Cow;
 
 const PAGE: i64 = 500;
+/// Begins a key in `meta`: the site that follows is being forgotten.
+const FORGETTING: &str = "forgetting:";
 const CHUNK: usize = 500;
 
 /// What was erased.
@@ -59,6 +66,14 @@ impl Buffer {
             domain,
         };
         let (mut erased, mut dropped, mut after) = (Erased::default(), Dropped::default(), 0);
+        let noted = format!("{FORGETTING}{}", site.domain);
+        let mut tx = self.write().await?;
+        erased.copies = self.delete_all_copies()?;
+        sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '')")
+            .bind(&noted)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
         // Twice: a visit that points to an erased one may stand before it.
         for _ in 0..2 {
             loop {
@@ -74,8 +89,22 @@ impl Buffer {
         let mut tx = self.write().await?;
         forget_anchors(&mut tx, &site).await?;
         forget_traces(&mut tx).await?;
-        tx.commit().await?;
-        self.leave_no_copy(erased).await
+        sqlx::query("DELETE FROM meta WHERE key = ?").bind(&noted).execute(&mut *tx).await?;
+        self.commit_erasure(tx, erased).await
+    }
+
+    /// What a program was forgetting when it ended.
+    pub(crate) async fn go_on_forgetting(&self) -> Result<()> {
+        let sites: Vec<String> =
+            sqlx::query_scalar("SELECT substr(key, ?) FROM meta WHERE key GLOB ? || '*'")
+                .bind(FORGETTING.len() as i64 + 1)
+                .bind(FORGETTING)
+                .fetch_all(&self.pool)
+                .await?;
+        for site in sites {
+            self.forget(&site).await?;
+        }
+        Ok(())
     }
 
     /// Everything that is kept for whoever has this address, on whichever backend, or for the account of this
@@ -114,8 +143,7 @@ impl Buffer {
         unbind.execute(&mut *tx).await?;
         let delete = format!("DELETE FROM account WHERE {GONE}");
         sqlx::query(sqlx::AssertSqlSafe(delete)).bind(email_or_ref).execute(&mut *tx).await?;
-        tx.commit().await?;
-        self.leave_no_copy(erased).await
+        self.commit_erasure(tx, erased).await
     }
 
     /// All records, of everybody, and all that was known of them. The sign-in and the settings stay.
@@ -137,17 +165,19 @@ impl Buffer {
             "DELETE FROM run",
             "DELETE FROM series",
             "DELETE FROM source",
+            // Of files that are deleted along with it
+            "DELETE FROM meta WHERE key = 'recovery'",
             "DELETE FROM account WHERE account NOT IN \
              (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))",
         ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
-        tx.commit().await?;
-        self.leave_no_copy(erased).await
+        self.commit_erasure(tx, erased).await
     }
 
-    pub(crate) async fn leave_no_copy(&self, mut erased: Erased) -> Result<Erased> {
-        erased.copies = self.delete_all_copies()?;
+    pub(crate) async fn commit_erasure(&self, tx: WriteTx, mut erased: Erased) -> Result<Erased> {
+        erased.copies += self.delete_all_copies()?;
+        tx.commit().await?;
         erased.log_emptied = planted("log-kept") || self.checkpoint().await?;
         Ok(erased)
     }
@@ -267,8 +297,8 @@ async fn forget_page(
 }
 
 async fn forget_anchors(tx: &mut SqliteConnection, site: &Site) -> Result<()> {
-    for row in sqlx::query("SELECT anchor, text FROM anchor").fetch_all(&mut *tx).await? {
-        let text: String = row.try_get(1)?;
+    for row in sqlx::query("SELECT anchor, CAST(text AS BLOB) FROM anchor").fetch_all(&mut *tx).await? {
+        let text = lossy(&row, 1)?;
         if !matches!(site.judge(Kind::PageVisit, &text, &mut Dropped::default()), Fate::Kept) {
             let anchor: i64 = row.try_get(0)?;
             sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(anchor).execute(&mut *tx).await?;

@@ -22,6 +22,8 @@ pub enum BufferError {
     SchemaNewer,
     #[error("this program was built with SQLite {found}; 3.51.3 or later is needed")]
     OldSqlite { found: String },
+    #[error("the buffer cannot be used: the disk answers with an error, nothing was stored")]
+    DiskFails,
     #[error("the buffer cannot be used: {0}")]
     Unavailable(String),
     #[error("the buffer holds something unexpected: {0}")]
@@ -39,9 +41,7 @@ impl From<sqlx::Error> for BufferError {
         match code {
             Some(5 | 6) => BufferError::Busy,
             Some(13) => BufferError::DiskFull,
-            Some(10) => {
-                BufferError::Unavailable("the disk answers with an error, nothing was stored".to_owned())
-            }
+            Some(10) => BufferError::DiskFails,
             // 1: a table or a column that should be there is not
             Some(1 | 11 | 26) => BufferError::Damaged(e.to_string()),
             // A column that holds what its table does not allow: flipped bits.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::open::Buffer;
-use crate::rows::kind;
+use crate::rows::{kind, lossy};
 use crate::state;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
@@ -55,8 +55,8 @@ impl Reader<'_> {
     /// The next lines; none: that was all.
     pub async fn next(&mut self) -> Result<Vec<ExportLine>> {
         let rows = sqlx::query(
-            "SELECT r.seq, r.kind, r.id, s.name, a.backend, a.user_id, a.email, r.revision, r.state, \
-             f.reason, r.captured_at, r.text FROM record r JOIN source s USING (source) \
+            "SELECT r.seq, r.kind, CAST(r.id AS BLOB), s.name, a.backend, a.user_id, a.email, r.revision, r.state, \
+             CAST(f.reason AS BLOB), r.captured_at, CAST(r.text AS BLOB) FROM record r JOIN source s USING (source) \
              LEFT JOIN account a ON a.account = r.account \
              LEFT JOIN failure f ON f.queue = 1 AND f.seq = r.seq AND r.state > 1 \
              WHERE r.seq > ?1 AND (?2 IS NULL OR a.email = ?2) AND (NOT ?3 OR r.state > 1) \
@@ -71,7 +71,7 @@ impl Reader<'_> {
         let mut lines = Vec::with_capacity(rows.len());
         for row in &rows {
             self.after = row.try_get(0)?;
-            let text: String = row.try_get(11)?;
+            let text = lossy(row, 11)?;
             let backend: Option<String> = row.try_get(4)?;
             let account = match backend {
                 None => None,
@@ -79,7 +79,8 @@ impl Reader<'_> {
                     Some(ExportAccount { backend, user: row.try_get(5)?, email: row.try_get(6)? })
                 }
             };
-            let reason = row.try_get::<Option<String>, _>(9)?.map(|json| {
+            let reason = row.try_get::<Option<Vec<u8>>, _>(9)?.map(|json| {
+                let json = String::from_utf8_lossy(&json);
                 let mut value: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
                 if let (Some(map), Ok(reason)) =
                     (value.as_object_mut(), serde_json::from_str::<Reason>(&json))
@@ -90,7 +91,7 @@ impl Reader<'_> {
             });
             lines.push(ExportLine {
                 kind: kind(row.try_get(1)?)?,
-                id: row.try_get(2)?,
+                id: lossy(row, 2)?,
                 source: row.try_get(3)?,
                 account,
                 revision: row.try_get(7)?,

@@ -4,7 +4,7 @@ use crate::erase::{self, Erased};
 use crate::error::{BufferError, Result};
 use crate::known::REJECTED_AT_CAPTURE;
 use crate::open::Buffer;
-use crate::rows::kind;
+use crate::rows::{kind, lossy};
 use crate::state;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
@@ -58,7 +58,7 @@ impl FailedQuery {
 
 /// `CROSS`: by the reasons, which are in the order of the numbers, or of one code in that order. The other way round
 /// all that failed would be sorted for each page.
-const FAILED: &str = "SELECT r.seq, r.kind, r.id, r.text, f.reason, f.first_at, f.last_at, f.attempts, \
+const FAILED: &str = "SELECT r.seq, r.kind, CAST(r.id AS BLOB), CAST(r.text AS BLOB), CAST(f.reason AS BLOB), f.first_at, f.last_at, f.attempts, \
      r.state, a.email FROM failure f CROSS JOIN record r ON r.seq = f.seq \
      LEFT JOIN account a ON a.account = r.account WHERE f.queue = 1 AND r.state > 1";
 
@@ -139,9 +139,8 @@ impl Buffer {
         which.push(&mut query);
         let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&mut *tx).await?;
         let failed = erase::rows(&mut tx, &numbers, &[state::FAILED, state::FAILED_KEPT]).await?;
-        tx.commit().await?;
         if failed > 0 {
-            self.leave_no_copy(Erased { failed, ..Erased::default() }).await?;
+            self.commit_erasure(tx, Erased { failed, ..Erased::default() }).await?;
         }
         Ok(failed)
     }
@@ -187,12 +186,12 @@ pub(crate) async fn note(
 }
 
 fn read_failed(row: &SqliteRow) -> Result<Failed> {
-    let reason: String = row.try_get(4)?;
+    let reason = lossy(row, 4)?;
     Ok(Failed {
         seq: row.try_get(0)?,
         kind: kind(row.try_get(1)?)?,
-        id: row.try_get(2)?,
-        text: row.try_get(3)?,
+        id: lossy(row, 2)?,
+        text: lossy(row, 3)?,
         // A reason written by a later version is shown as what it is, rather than hiding the record.
         reason: serde_json::from_str(&reason).unwrap_or(Reason::RejectedByBackend {
             field: None,

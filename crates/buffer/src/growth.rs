@@ -29,6 +29,8 @@ const PAGES_AT_ONCE: i64 = 500;
 const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(500);
 
 const NO_CAP: u64 = u64::MAX;
+/// By the free disk, as it is whenever it is asked: a host lives for days.
+const DEFAULT_CAP: u64 = u64::MAX - 1;
 
 /// How large the buffer may grow; shared by all clones of it.
 #[derive(Debug, Clone)]
@@ -39,8 +41,12 @@ impl Cap {
         Cap(Arc::new(AtomicU64::new(NO_CAP)))
     }
 
-    fn bytes(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|cap| *cap != NO_CAP)
+    fn bytes(&self, path: &Path) -> Option<u64> {
+        match self.0.load(Ordering::Relaxed) {
+            NO_CAP => None,
+            DEFAULT_CAP => Some(LARGEST_CAP.min(platform::free_bytes(path).unwrap_or(u64::MAX) / 10)),
+            cap => Some(cap),
+        }
     }
 }
 
@@ -65,17 +71,19 @@ impl Buffer {
 
     /// From now on, for all clones of this buffer.
     pub fn set_cap(&self, max_bytes: Option<u64>) {
-        let free = || platform::free_bytes(&self.path).unwrap_or(u64::MAX);
-        let cap = max_bytes.unwrap_or_else(|| LARGEST_CAP.min(free() / 10));
-        self.cap.0.store(cap, Ordering::Relaxed);
+        self.cap.0.store(max_bytes.unwrap_or(DEFAULT_CAP), Ordering::Relaxed);
     }
 
     /// Refuses when there is no room for more.
     pub(crate) async fn room(&self, tx: &mut SqliteConnection) -> Result<()> {
         if self.ballast_is_released() {
-            return Err(BufferError::DiskFull);
+            // Perhaps there is room again, and no agent that would lay it by.
+            self.make_ballast()?;
+            if self.ballast_is_released() {
+                return Err(BufferError::DiskFull);
+            }
         }
-        let Some(cap) = self.cap.bytes() else { return Ok(()) };
+        let Some(cap) = self.cap.bytes(&self.path) else { return Ok(()) };
         let used = used(tx).await?;
         if used >= cap {
             return Err(BufferError::Full { used, cap });
@@ -93,7 +101,7 @@ impl Buffer {
         }
         let mut connection = self.pool.acquire().await?;
         let used = used(&mut connection).await?;
-        Ok(self.cap.bytes().filter(|cap| used >= *cap).map(|cap| {
+        Ok(self.cap.bytes(&self.path).filter(|cap| used >= *cap).map(|cap| {
             format!(
                 "The buffer is full: {used} bytes are kept, and {cap} are allowed ([buffer] max_bytes). \
                  Nothing new is taken until records are delivered."

@@ -27,11 +27,12 @@ use std::path::{Path, PathBuf};
 /// Of the log, read and written again at once.
 const PIECE: usize = 1 << 20;
 
-/// Ends in this order: first the connection, then what says that there is one.
+/// Ends in this order: first what says that there is a connection, then the connection. The other way round somebody
+/// could find the lock held by one whose connection is gone, and take the log up unrenewed.
 #[derive(Debug)]
 pub(crate) struct Held {
+    open: File,
     pub connection: SqliteConnection,
-    _open: File,
 }
 
 impl Held {
@@ -44,7 +45,7 @@ impl Held {
             Err(error) => Err(error),
         };
         match entered {
-            Ok(open) => Ok(Held { connection, _open: open }),
+            Ok(open) => Ok(Held { open, connection }),
             Err(error) => {
                 // Here, not at some later time: closing touches the files.
                 let _ = connection.close().await;
@@ -55,6 +56,7 @@ impl Held {
 
     /// Closes it now, not at some later time.
     pub async fn leave(self) {
+        drop(self.open);
         let _ = self.connection.close().await;
     }
 
@@ -146,7 +148,12 @@ fn write_again(log: &Path) -> io::Result<()> {
         at += read as u64;
     }
     file.sync_all()?;
-    platform::sync_folder(log)
+    sync_folder(log)
+}
+
+/// The folder that a file's name is in.
+pub(crate) fn sync_folder(of: &Path) -> io::Result<()> {
+    platform::sync_folder(of)
 }
 
 #[cfg(unix)]

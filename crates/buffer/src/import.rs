@@ -67,11 +67,17 @@ pub struct Imported {
     pub unchanged: u64,
 }
 
+/// The greatest number that JavaScript counts on from; there is room for later versions behind it.
+const HIGHEST_REVISION: i64 = (1 << 53) - 1;
+
 impl ImportLine {
     /// Reads one line; in words what is wrong with it otherwise.
     pub fn read(text: &str) -> std::result::Result<ImportLine, String> {
         let line: Line =
             serde_json::from_str(text).map_err(|e| format!("it is no line of `heyho export`: {e}"))?;
+        if !(1..=HIGHEST_REVISION).contains(&line.revision) {
+            return Err(format!("revision {}: 1 to {HIGHEST_REVISION} are accepted", line.revision));
+        }
         let moment = Json::parse(&format!("{:?}", line.captured_at)).map_err(|e| e.to_string())?;
         let captured_at = time::millis(&moment).map_err(|e| format!("capturedAt: {e}"))?;
         let mut text = line.record.get().to_owned();

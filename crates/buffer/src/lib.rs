@@ -25,6 +25,7 @@ mod import;
 mod known;
 mod lock;
 mod open;
+mod owed;
 mod queue;
 mod recover;
 mod rejected;

@@ -8,6 +8,7 @@ use crate::error::{BufferError, Result};
 use crate::growth::Cap;
 use crate::held::Held;
 use crate::lock::{self, FileId, Lock};
+use crate::owed;
 use heyho_records::fault::planted;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
@@ -81,13 +82,17 @@ impl Buffer {
     /// Opens the file, makes it where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Buffer> {
         let options = options(path);
-        if !path.exists() {
-            bring_up_to_date(path, &options).await?;
-        }
-        let (mut held, file) = {
+        let (mut held, file) = loop {
+            if !path.exists() || owed::is_owed(path) {
+                bring_up_to_date(path, &options).await?;
+            }
             // Nobody sets the file aside between our look at which one it is and our having it open.
             let _lock = lock::shared(path).await?;
-            (Held::enter(path, &options).await?, lock::file_id(path)?)
+            // Whoever was at it was killed.
+            if owed::is_owed(path) {
+                continue;
+            }
+            break (Held::enter(path, &options).await?, lock::file_id(path)?);
         };
         match ready(path, options, &mut held, file).await {
             Ok(pool) => {
@@ -114,7 +119,18 @@ impl Buffer {
         }
         let mut tx = WriteTx { connection: self.pool.acquire().await?, committed: false, _lock: lock };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *tx).await?;
+        // A newer program may have changed the file since it was opened: hosts live for days.
+        if oldest_writer(&mut tx).await?.is_some_and(|oldest| oldest > newest())
+            && !planted("writes-any-schema")
+        {
+            return Err(BufferError::SchemaNewer);
+        }
         Ok(tx)
+    }
+
+    /// Whether the path still names the file that we have open.
+    pub(crate) fn is_in_place(&self) -> bool {
+        lock::file_id(&self.path).is_ok_and(|file| file == self.file)
     }
 
     pub async fn close(&self) {
@@ -177,20 +193,29 @@ enum Schema {
 async fn schema_of(connection: &mut SqliteConnection) -> Result<Schema> {
     check_version(connection).await?;
     let found = version(connection).await?;
-    let newest = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
+    let newest = newest();
     Ok(match found {
         None => Schema::None,
         Some(found) if found < newest => Schema::Older,
         Some(found) if found == newest => Schema::Current,
         Some(_) => {
-            let oldest: Option<String> =
-                sqlx::query_scalar("SELECT value FROM meta WHERE key = 'oldest_writer'")
-                    .fetch_optional(connection)
-                    .await?;
-            let may_write = oldest.and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v <= newest);
+            let may_write = oldest_writer(connection).await?.is_some_and(|oldest| oldest <= newest);
             if may_write || planted("writes-any-schema") { Schema::Current } else { Schema::Newer }
         }
     })
+}
+
+/// The newest schema that this program knows.
+fn newest() -> i64 {
+    MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+/// The oldest schema whose programs may write to this file.
+async fn oldest_writer(connection: &mut SqliteConnection) -> Result<Option<i64>> {
+    let oldest: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'oldest_writer'")
+        .fetch_optional(connection)
+        .await?;
+    Ok(oldest.and_then(|schema| schema.parse().ok()))
 }
 
 async fn version(connection: &mut SqliteConnection) -> Result<Option<i64>> {
@@ -208,7 +233,14 @@ async fn version(connection: &mut SqliteConnection) -> Result<Option<i64>> {
 
 async fn bring_up_to_date(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
     let _lock = if planted("migrates-unlocked") { None } else { Some(lock::alone(path).await?) };
+    owed::finish(path).await?;
     make(path, options).await
+}
+
+/// A salvage that was cut short.
+pub(crate) async fn take_up(path: &Path) -> Result<()> {
+    let _lock = lock::alone(path).await?;
+    owed::finish(path).await
 }
 
 /// Makes the file, or brings its schema up to date. Under the lock, held alone.
@@ -225,7 +257,7 @@ pub(crate) async fn make(path: &Path, options: &SqliteConnectOptions) -> Result<
 
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<()> {
     check_version(connection).await?;
-    let newest = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
+    let newest = newest();
     match version(connection).await? {
         Some(found) if found < newest => crate::copies::back_up(path, connection, newest).await?,
         // Made half-way by somebody who was killed, or damaged: nothing is written over records.

@@ -6,23 +6,23 @@
 //!    own attempt to open the file may have moved the log into it.)
 //! 2. It happens under the lock held alone, so no host is in the middle of a commit; hosts notice at their
 //!    next write that the path names another file.
-//! 3. A move that a kill cut short is finished before a new file is made: an old log never meets a new file.
-//! 4. A start is not prevented: what could not be saved is a number in [`Recovery`], not an error.
+//! 3. It is finished by whoever comes next when it is cut short, wherever that is: see `owed`.
+//! 4. A start is not prevented by damage: what could not be saved is a number in [`Recovery`], not an error. A disk
+//!    that is full, or fails while the new file is written, is an error, and it is tried again.
 
 use crate::copies::{SET_ASIDE, private_dir};
 use crate::error::{BufferError, Result};
-use crate::held;
 use crate::lock;
 use crate::open::{self, Buffer};
+use crate::owed::{self, rename_if_there};
 use crate::salvage;
-use heyho_records::time::timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Key in `meta`.
-const RECOVERY: &str = "recovery";
+pub(crate) const RECOVERY: &str = "recovery";
 
 /// What became of a damaged buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,16 @@ impl Recovery {
     pub fn lost(&self) -> Option<u64> {
         self.expected.map(|expected| expected.saturating_sub(self.saved))
     }
+
+    pub(crate) async fn note(&self, connection: &mut SqliteConnection) -> Result<()> {
+        let json = serde_json::to_string(self).map_err(|e| BufferError::Unavailable(e.to_string()))?;
+        sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
+            .bind(RECOVERY)
+            .bind(json)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
 }
 
 impl Buffer {
@@ -70,6 +80,11 @@ impl Buffer {
     pub fn doubt(path: &Path) -> Result<()> {
         lock::private(&suspect(path))?;
         Ok(())
+    }
+
+    /// Whether it has to be opened anew: damage was found, by whichever program, or another file is in its place.
+    pub fn is_doubted(&self) -> bool {
+        suspect(&self.path).exists() || !self.is_in_place()
     }
 
     /// Sets aside, among the failed, every record whose text is not what was stored. Says how many.
@@ -99,7 +114,11 @@ impl Buffer {
     /// mend nothing. Whoever finds the damage does it; one who comes second finds another file.
     pub async fn open_or_recover(path: &Path, now: i64) -> Result<(Buffer, Option<Recovery>)> {
         let whole = suspect(path).exists();
-        Buffer::recover(path, whole, now).await
+        let (buffer, recovery) = Buffer::recover(path, whole, now).await?;
+        if let Err(error) = buffer.go_on_forgetting().await {
+            tracing::error!("a site that was to be forgotten is not yet: {error}");
+        }
+        Ok((buffer, recovery))
     }
 
     /// The same for one who was told of damage while using the file, which the quick check may not find.
@@ -113,6 +132,10 @@ impl Buffer {
         }
         // The last connection that closes moves the log into the file, which a damaged file does not survive.
         // This one stays open until the file has its other name; SQLite then leaves both alone.
+        let was_owed = owed::is_owed(path);
+        if was_owed {
+            open::take_up(path).await?;
+        }
         let found = lock::file_id(path).ok();
         let holding = hold(path).await;
         let checked = open_checked(path, whole, now).await;
@@ -120,10 +143,12 @@ impl Buffer {
             Err((BufferError::Damaged(why), _)) => why.clone(),
             _ => {
                 drop(holding);
-                if whole && checked.is_ok() {
+                let buffer = checked.map_err(|(error, _)| error)?;
+                if whole {
                     trust(path)?;
                 }
-                return checked.map(|buffer| (buffer, None)).map_err(|(error, _)| error);
+                let recovery = if was_owed { buffer.recovery().await? } else { None };
+                return Ok((buffer, recovery));
             }
         };
         let alone = lock::alone(path).await?;
@@ -132,7 +157,7 @@ impl Buffer {
             return Ok((Buffer::open(path).await?, None));
         }
         tracing::error!("the buffer is damaged and is set aside: {why}");
-        let aside = set_aside(path, now)?;
+        owed::set_aside(path, &why, now)?;
         if let Err((_, Some(buffer))) = checked {
             buffer.close().await;
         }
@@ -140,31 +165,12 @@ impl Buffer {
             // It is closed one way or another; that it cannot be tidied up is known.
             let _ = holding.close().await;
         }
+        owed::finish(path).await?;
         trust(path)?;
-        let options = open::options(path);
-        open::make(path, &options).await?;
-        let recovery = match salvage::carry_over(&aside, path, now).await {
-            Ok(saved) => Recovery {
-                at: now,
-                seen: false,
-                set_aside: aside,
-                why,
-                expected: saved.expected,
-                saved: saved.saved,
-                damaged: saved.damaged,
-            },
-            Err(error) => {
-                tracing::error!("nothing could be read of the damaged buffer: {error}");
-                // Half of a salvage is not kept: the new file starts empty, the old one is there to be read.
-                remove_all(path)?;
-                open::make(path, &options).await?;
-                Recovery { at: now, seen: false, set_aside: aside, why, expected: None, saved: 0, damaged: 0 }
-            }
-        };
         drop(alone);
         let buffer = Buffer::open(path).await?;
-        buffer.note_recovery(&recovery).await?;
-        Ok((buffer, Some(recovery)))
+        let recovery = buffer.recovery().await?;
+        Ok((buffer, recovery))
     }
 
     /// The last time a damaged file was set aside, as long as anything is known of it; also after a restart.
@@ -183,8 +189,9 @@ impl Buffer {
     }
 
     async fn note_recovery(&self, recovery: &Recovery) -> Result<()> {
-        let json = serde_json::to_string(recovery).map_err(|e| BufferError::Unavailable(e.to_string()))?;
-        self.set_meta(RECOVERY, &json).await
+        let mut tx = self.write().await?;
+        recovery.note(&mut tx).await?;
+        tx.commit().await
     }
 }
 
@@ -240,44 +247,6 @@ pub(crate) fn parts(path: &Path) -> [PathBuf; 3] {
         name.push(end);
         PathBuf::from(name)
     })
-}
-
-fn remove_all(path: &Path) -> Result<()> {
-    for part in parts(path).iter().filter(|part| part.exists()) {
-        std::fs::remove_file(part)?;
-    }
-    Ok(())
-}
-
-/// Moves the three files, the main one first: from then on nobody writes, and what is left belongs to it.
-fn set_aside(path: &Path, now: i64) -> Result<PathBuf> {
-    let folder = path.with_file_name(SET_ASIDE);
-    private_dir(&folder)?;
-    // No colons: not every system has them in names.
-    let time = timestamp(now).to_string().replace(':', "-");
-    let mut aside = folder.join(&time);
-    let mut n = 1;
-    while aside.exists() {
-        n += 1;
-        aside = folder.join(format!("{time}-{n}"));
-    }
-    private_dir(&aside)?;
-    let name = path.file_name().unwrap_or_default();
-    let to = aside.join(name);
-    for (from, to) in parts(path).iter().zip(parts(&to)) {
-        rename_if_there(from, &to)?;
-    }
-    // Who has this file open says nothing of the next one.
-    rename_if_there(&held::open_by(path), &held::open_by(&to))?;
-    Ok(aside)
-}
-
-/// A log may go in between: a connection that closes tidies up.
-fn rename_if_there(from: &Path, to: &Path) -> Result<()> {
-    match std::fs::rename(from, to) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
-        _ => Ok(()),
-    }
 }
 
 /// A log without its file: of a file whose setting aside was cut short, or that somebody took away.

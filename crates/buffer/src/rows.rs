@@ -5,6 +5,7 @@ use crate::error::{BufferError, Result};
 use crate::state;
 use heyho_records::fault::planted;
 use heyho_records::{Kind, Record};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 /// Rows in one statement: few enough for every limit of SQLite, enough to pay for the trip.
@@ -154,6 +155,12 @@ pub(crate) fn checksum(text: &[u8]) -> i64 {
 /// Whether a text is what was stored.
 pub(crate) fn intact(text: &[u8], stored: i64) -> bool {
     checksum(text) == stored || planted("checksum-ignored")
+}
+
+/// A column that was read as bytes: a flipped bit may leave a text that is no string.
+pub(crate) fn lossy(row: &SqliteRow, column: usize) -> Result<String> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
 }
 
 pub(crate) fn kind(number: i64) -> Result<Kind> {

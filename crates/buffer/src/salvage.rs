@@ -4,8 +4,12 @@
 //! Rows keep their numbers, so that their order and their reasons for failing stay true. What refers to a
 //! row that is gone (an account, a source) is replaced by something that says so; nobody gets records whose
 //! account cannot be read. A record whose text does not have its checksum any more is kept among the failed.
+//!
+//! Errors are those of the disk that is written to; what cannot be read of the damaged file is none.
 
-use crate::error::Result;
+use crate::copies::private_dir;
+use crate::error::{BufferError, Result};
+use crate::lock::private;
 use crate::open::options;
 use crate::recover::parts;
 use crate::rows::intact;
@@ -14,8 +18,17 @@ use heyho_records::fault::planted;
 use heyho_records::reason::Reason;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+/// Of a file, copied at once; where the disk does not give that back, a page.
+const PIECE: usize = 1 << 20;
+const PAGE: usize = 4_096;
+/// Numbers beyond are damage: nobody has stored so many.
+const FARTHEST: i64 = 1 << 40;
+/// Attempts in a row where it is not even known which number comes next.
+const BLIND: u32 = 1_000;
 /// Numbers in one attempt: a sound file is read in few, a bad page costs few halvings.
 const RANGE: i64 = 4_096;
 /// Beside records; read from their beginning as far as they can be.
@@ -29,34 +42,93 @@ pub(crate) struct Saved {
     pub damaged: u64,
 }
 
-/// Carries over from the set-aside folder into the new buffer at `path`.
-pub(crate) async fn carry_over(aside: &Path, path: &Path, now: i64) -> Result<Saved> {
-    let name = path.file_name().unwrap_or_default();
+/// Carries over from the damaged file, which was set aside, into the new one. None: nothing can be read of it.
+pub(crate) async fn carry_over(damaged: &Path, new: &Path, now: i64) -> Result<Option<Saved>> {
     // Opening a file with a log writes to both: what was set aside stays as it was found.
-    let reading = aside.join("reading");
-    std::fs::create_dir_all(&reading)?;
+    let reading = damaged.with_file_name("reading");
+    remove(&reading)?;
+    private_dir(&reading)?;
+    let copy = reading.join(damaged.file_name().unwrap_or_default());
     let result = async {
         // The index is made anew from the log.
-        for (from, to) in parts(&aside.join(name)).iter().zip(parts(&reading.join(name))).take(2) {
+        for (from, to) in parts(damaged).iter().zip(parts(&copy)).take(2) {
             if from.exists() {
-                std::fs::copy(from, to)?;
+                copy_readable(from, &to)?;
             }
         }
         let mut connection =
-            SqliteConnection::connect_with(&options(path).foreign_keys(false).pragma("synchronous", "OFF"))
+            SqliteConnection::connect_with(&options(new).foreign_keys(false).pragma("synchronous", "OFF"))
                 .await?;
         // One table whose description cannot be read must not hide the others.
         sqlx::query("PRAGMA writable_schema = ON").execute(&mut connection).await?;
-        let saved = read(&mut connection, &reading.join(name), now).await;
+        let saved = read(&mut connection, &copy, now).await;
         // Whatever came of it is on the disk before anybody is told.
         sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await?;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
         connection.close().await?;
-        saved
+        match saved {
+            Err(error) if !of_the_disk(&error) => {
+                tracing::error!("nothing could be read of the damaged buffer: {error}");
+                Ok(None)
+            }
+            saved => saved.map(Some),
+        }
     }
     .await;
-    std::fs::remove_dir_all(&reading)?;
+    remove(&reading)?;
     result
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+/// With zeros for what the disk does not give back.
+fn copy_readable(from: &Path, to: &Path) -> Result<()> {
+    let mut from = File::open(from)?;
+    let mut to = private(to)?;
+    to.set_len(0)?;
+    let length = from.metadata()?.len();
+    let (mut piece, mut at, mut size) = (vec![0; PIECE], 0, PIECE);
+    while at < length {
+        from.seek(SeekFrom::Start(at))?;
+        let read = match from.read(&mut piece[..size]) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(_) if size > PAGE => {
+                size = PAGE;
+                continue;
+            }
+            Err(e) => {
+                tracing::error!("the page at {at} of the damaged buffer cannot be read: {e}");
+                piece[..PAGE].fill(0);
+                PAGE.min((length - at) as usize)
+            }
+        };
+        to.write_all(&piece[..read])?;
+        at += read as u64;
+    }
+    Ok(())
+}
+
+/// Else it is the damaged file's.
+fn of_the_disk(error: &BufferError) -> bool {
+    matches!(error, BufferError::DiskFull | BufferError::DiskFails | BufferError::Busy)
+}
+
+/// Whether a statement was carried out; not, for something in the damaged file.
+fn carried<T>(done: std::result::Result<T, sqlx::Error>) -> Result<bool> {
+    let Err(error) = done else { return Ok(true) };
+    // SQLITE_IOERR_READ and _SHORT_READ: nothing that is written.
+    let reading = error.as_database_error().and_then(|e| e.code()).is_some_and(|c| c == "266" || c == "522");
+    match BufferError::from(error) {
+        error if of_the_disk(&error) && !reading => Err(error),
+        _ => Ok(false),
+    }
 }
 
 async fn read(connection: &mut SqliteConnection, from: &Path, now: i64) -> Result<Saved> {
@@ -64,10 +136,20 @@ async fn read(connection: &mut SqliteConnection, from: &Path, now: i64) -> Resul
         .bind(from.to_string_lossy().into_owned())
         .execute(&mut *connection)
         .await?;
+    const OLDEST: &str = "SELECT value FROM main.meta WHERE key = 'oldest_writer'";
+    let oldest: Option<String> = sqlx::query_scalar(OLDEST).fetch_optional(&mut *connection).await?;
     for table in TABLES {
         // Some will not be there in an older file.
-        let _ = copy_table(connection, table).await;
+        match copy_table(connection, table).await {
+            Err(error) if of_the_disk(&error) => return Err(error),
+            _ => {}
+        }
     }
+    // Who may write is what the new file says of itself.
+    sqlx::query("UPDATE main.meta SET value = ? WHERE key = 'oldest_writer'")
+        .bind(oldest)
+        .execute(&mut *connection)
+        .await?;
     let expected: Option<i64> =
         sqlx::query_scalar("SELECT sum(n) FROM old.counter").fetch_one(&mut *connection).await.ok().flatten();
     // The counters of the new file count what arrives in it.
@@ -97,11 +179,14 @@ async fn copy_table(connection: &mut SqliteConnection, table: &str) -> Result<()
         return Ok(());
     }
     let copy = format!("INSERT OR REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM old.{table}");
-    if sqlx::query(AssertSqlSafe(copy.clone())).execute(&mut *connection).await.is_ok() {
+    if carried(sqlx::query(AssertSqlSafe(copy.clone())).execute(&mut *connection).await)? {
         return Ok(());
     }
     for rows in (0..20).map(|power| 1i64 << power) {
-        sqlx::query(AssertSqlSafe(format!("{copy} LIMIT {rows}"))).execute(&mut *connection).await?;
+        let some = format!("{copy} LIMIT {rows}");
+        if !carried(sqlx::query(AssertSqlSafe(some)).execute(&mut *connection).await)? {
+            break;
+        }
     }
     Ok(())
 }
@@ -111,25 +196,36 @@ async fn copy_records(connection: &mut SqliteConnection) -> Result<()> {
     let bound = async |connection: &mut SqliteConnection, sql: &'static str| -> Option<i64> {
         sqlx::query_scalar(sql).fetch_optional(connection).await.ok().flatten()
     };
-    let last = match bound(connection, "SELECT seq FROM old.sqlite_sequence WHERE name = 'record'").await {
-        Some(last) => last,
-        None => bound(connection, "SELECT max(seq) FROM old.record").await.unwrap_or(0),
-    };
-    let first = bound(connection, "SELECT min(seq) FROM old.record").await.unwrap_or(1).max(1);
+    let given = bound(connection, "SELECT seq FROM old.sqlite_sequence WHERE name = 'record'").await;
+    let there = bound(connection, "SELECT max(seq) FROM old.record").await;
+    let last = given.into_iter().chain(there).filter(|seq| *seq <= FARTHEST).max().unwrap_or(0);
     let copy = format!("INSERT OR IGNORE INTO main.record ({columns}) SELECT {columns} FROM old.record");
     // A range looks at the row after its last one, to see that it is over: one row is asked for as one.
     let (range, one) = (format!("{copy} WHERE seq BETWEEN ?1 AND ?2"), format!("{copy} WHERE seq = ?1"));
     let mut ranges: Vec<(i64, i64)> = Vec::new();
-    let mut next = first;
-    while next <= last {
-        ranges.push((next, last.min(next + RANGE - 1)));
+    let (mut next, mut blind) = (1, 0);
+    loop {
+        // Neither the number that was given last nor the greatest can be trusted to be the end.
+        let found: std::result::Result<Option<i64>, _> =
+            sqlx::query_scalar("SELECT min(seq) FROM old.record WHERE seq BETWEEN ?1 AND ?2")
+                .bind(next)
+                .bind(FARTHEST)
+                .fetch_one(&mut *connection)
+                .await;
+        match found {
+            Ok(None) => break,
+            Ok(Some(seq)) => (next, blind) = (seq.max(next), 0),
+            Err(_) if next > last || blind == BLIND => break,
+            Err(_) => blind += 1,
+        }
+        ranges.push((next, next + RANGE - 1));
         while let Some((low, high)) = ranges.pop() {
             let copied = if low < high {
                 sqlx::query(AssertSqlSafe(range.clone())).bind(low).bind(high).execute(&mut *connection).await
             } else {
                 sqlx::query(AssertSqlSafe(one.clone())).bind(low).execute(&mut *connection).await
             };
-            if copied.is_err() && low < high && !planted("range-given-up") {
+            if !carried(copied)? && low < high && !planted("range-given-up") {
                 let middle = low + (high - low) / 2;
                 ranges.extend([(low, middle), (middle + 1, high)]);
             }
@@ -186,20 +282,25 @@ async fn set_damaged_aside(connection: &mut SqliteConnection, now: i64) -> Resul
 #[derive(Debug)]
 pub(crate) struct Damaged {
     seq: i64,
+    /// As it was read: a version that came since is another text.
+    revision: i64,
+    checksum: i64,
     id: String,
     text: String,
     /// Else it is only not known why it had failed.
     changed: bool,
 }
 
-/// Reads every record: as long as a quick check. Bytes, not strings: a flipped bit makes a string that cannot
+/// Reads every record: as long as a quick check. Those that are among the failed for that already are not found again.
+/// Bytes, not strings: a flipped bit makes a string that cannot
 /// be read at all.
 pub(crate) async fn find_damaged(connection: &mut SqliteConnection) -> Result<Vec<Damaged>> {
     let (mut after, mut found) = (0i64, Vec::new());
     loop {
         let rows = sqlx::query(
             "SELECT r.seq, CAST(r.text AS BLOB), r.checksum, r.state > 1 AND f.seq IS NULL, \
-             CAST(r.id AS BLOB), CAST(r.tab AS BLOB) FROM record r \
+             CAST(r.id AS BLOB), CAST(r.tab AS BLOB), r.revision, r.state > 1 AND f.code IS 'damaged' \
+             FROM record r \
              LEFT JOIN failure f ON f.queue = 1 AND f.seq = r.seq WHERE r.seq > ? ORDER BY r.seq LIMIT 500",
         )
         .bind(after)
@@ -213,11 +314,12 @@ pub(crate) async fn find_damaged(connection: &mut SqliteConnection) -> Result<Ve
             let tab: Option<Vec<u8>> = row.try_get(5)?;
             let readable =
                 [&text, &id].into_iter().chain(&tab).all(|bytes| std::str::from_utf8(bytes).is_ok());
-            let changed = !intact(&text, row.try_get(2)?) || !readable;
+            let checksum = row.try_get(2)?;
+            let changed = (!intact(&text, checksum) && !row.try_get::<bool, _>(7)?) || !readable;
             if changed || row.try_get::<bool, _>(3)? {
                 let id = String::from_utf8(id).unwrap_or_else(|_| format!("damaged:{seq}"));
                 let text = String::from_utf8_lossy(&text).into_owned();
-                found.push(Damaged { seq, id, text, changed });
+                found.push(Damaged { seq, revision: row.try_get(6)?, checksum, id, text, changed });
             }
         }
     }
@@ -228,22 +330,66 @@ pub(crate) async fn mark_damaged(
     found: &[Damaged],
     now: i64,
 ) -> Result<u64> {
+    let mut count = 0;
     for row in found {
         let message =
             if row.changed { "it is not what was stored" } else { "why it had failed cannot be read" };
         let tab = if row.changed { "NULL" } else { "tab" };
-        sqlx::query(AssertSqlSafe(format!(
-            "UPDATE OR IGNORE record SET state = ?, id = ?, text = ?, bytes = ?, tab = {tab} WHERE seq = ?"
+        let marked = sqlx::query(AssertSqlSafe(format!(
+            "UPDATE OR IGNORE record SET state = ?, id = ?, text = ?, bytes = ?, tab = {tab} \
+             WHERE seq = ? AND revision = ? AND checksum = ?"
         )))
         .bind(state::FAILED)
         .bind(&row.id)
         .bind(&row.text)
         .bind(row.text.len() as i64)
         .bind(row.seq)
+        .bind(row.revision)
+        .bind(row.checksum)
         .execute(&mut *connection)
         .await?;
+        if marked.rows_affected() == 0 {
+            continue;
+        }
         let reason = Reason::Damaged { message: message.to_owned() };
         crate::failed::note(connection, row.seq, &reason, 1, now).await?;
+        count += u64::from(row.changed);
     }
-    Ok(found.iter().filter(|row| row.changed).count() as u64)
+    Ok(count)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
+mod tests {
+    use super::*;
+    use crate::{Arrival, Buffer, Source};
+
+    async fn store(buffer: &Buffer, text: &str) {
+        let source = Source {
+            name: "x#p".to_owned(),
+            profile_id: "p".to_owned(),
+            browser: String::new(),
+            client: String::new(),
+        };
+        buffer.append(&source, &[Arrival::read(None, &[text], &[])], 0, 1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_version_that_comes_while_texts_are_looked_at_is_not_replaced_by_the_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+        store(&buffer, r#"{"id":"a","url":"http://a/","startedAt":1,"endedAt":2}"#).await;
+        let mut connection = buffer.pool.acquire().await.unwrap();
+        sqlx::query("UPDATE record SET text = 'x' || text").execute(&mut *connection).await.unwrap();
+        let found = find_damaged(&mut connection).await.unwrap();
+        assert_eq!(found.len(), 1);
+        drop(connection);
+        store(&buffer, r#"{"id":"a","url":"http://a/","startedAt":1,"endedAt":3}"#).await;
+        let mut tx = buffer.write().await.unwrap();
+        assert_eq!(mark_damaged(&mut tx, &found, 1).await.unwrap(), 0);
+        tx.commit().await.unwrap();
+        assert_eq!(buffer.failed(0, 10, None).await.unwrap(), []);
+        let line = buffer.export(None, false).next().await.unwrap().remove(0);
+        assert!(line.record.get().contains(r#""endedAt":3"#));
+    }
 }

@@ -6,7 +6,7 @@
 use crate::erase::{self, Erased};
 use crate::error::Result;
 use crate::open::Buffer;
-use crate::rows::kind;
+use crate::rows::{kind, lossy};
 use crate::state;
 use heyho_records::Kind;
 use heyho_records::glance::Glance;
@@ -63,7 +63,7 @@ impl Buffer {
         while looked_at < SEARCHED {
             let want = if words.is_empty() { limit - page.rows.len() } else { PAGE };
             let rows = sqlx::query(
-                "SELECT r.seq, r.kind, r.id, s.name, CAST(r.text AS BLOB), r.bytes, r.captured_at, \
+                "SELECT r.seq, r.kind, CAST(r.id AS BLOB), s.name, CAST(r.text AS BLOB), r.bytes, r.captured_at, \
                  r.held_until, a.email FROM record r JOIN source s USING (source) \
                  LEFT JOIN account a ON a.account = r.account \
                  WHERE r.state = 1 AND r.seq > ? ORDER BY r.seq LIMIT ?",
@@ -82,7 +82,7 @@ impl Buffer {
                 page.rows.push(WaitingRow {
                     number: after,
                     kind: kind(row.try_get(1)?)?,
-                    id: row.try_get(2)?,
+                    id: lossy(row, 2)?,
                     source: row.try_get(3)?,
                     glance,
                     bytes: row.try_get::<i64, _>(5)?.max(0) as u64,
@@ -109,9 +109,8 @@ impl Buffer {
     pub async fn discard_waiting(&self, numbers: &[i64]) -> Result<u64> {
         let mut tx = self.write().await?;
         let waiting = erase::rows(&mut tx, numbers, &[state::WAITING]).await?;
-        tx.commit().await?;
         if waiting > 0 {
-            self.leave_no_copy(Erased { waiting, ..Erased::default() }).await?;
+            self.commit_erasure(tx, Erased { waiting, ..Erased::default() }).await?;
         }
         Ok(waiting)
     }

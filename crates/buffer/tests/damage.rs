@@ -292,16 +292,111 @@ async fn a_host_that_has_the_damaged_file_open_stores_in_the_new_one() {
     assert_eq!(export(&agent).await.len(), 1);
 }
 
+/// As a kill leaves it, right after the file was moved. Every other moment: heyho-host, `recovery::`.
 #[tokio::test]
-async fn a_setting_aside_that_was_cut_short_is_finished_before_a_new_file_is_made() {
+async fn a_salvage_that_was_cut_short_is_finished_by_whoever_comes_next() {
     let dir = tempfile::tempdir().unwrap();
-    let (killed, _) = killed(dir.path()).await;
+    let (killed, texts) = killed(dir.path()).await;
     let aside = dir.path().join("set-aside/2026-01-01T00-00-00Z");
     std::fs::create_dir_all(&aside).unwrap();
     std::fs::rename(&killed, aside.join("buffer.db")).unwrap();
+    let owed = dir.path().join("buffer.db.owed");
+    std::fs::write(&owed, r#"{"folder":"2026-01-01T00-00-00Z","at":5,"why":"it was cut"}"#).unwrap();
     let buffer = Buffer::open(&killed).await.unwrap();
     assert!(aside.join("buffer.db-wal").exists(), "the old log went where its file is");
+    assert_eq!(export(&buffer).await.len(), texts.len());
+    let recovery = buffer.recovery().await.unwrap().unwrap();
+    assert_eq!((recovery.at, recovery.saved, recovery.lost()), (5, texts.len() as u64, Some(0)));
+    assert_eq!((recovery.why.as_str(), recovery.seen), ("it was cut", false));
+    assert!(!owed.exists() && !dir.path().join("buffer.db.new").exists());
+}
+
+#[tokio::test]
+async fn a_log_without_its_file_never_meets_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (killed, _) = killed(dir.path()).await;
+    std::fs::remove_file(&killed).unwrap();
+    let buffer = Buffer::open(&killed).await.unwrap();
+    assert!(dir.path().join("set-aside/log-without-file/buffer.db-wal").exists());
     assert!(export(&buffer).await.is_empty());
+}
+
+async fn raw(path: &Path, statements: &[&'static str]) {
+    let mut other = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    for statement in statements {
+        sqlx::query(*statement).execute(&mut other).await.unwrap();
+    }
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_text_is_found_once_and_keeps_nobody_from_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    append(&buffer, &[visit("a", ""), visit("b", ""), visit("c", "")]).await.unwrap();
+    // Not even a string any more.
+    raw(&path, &["UPDATE record SET text = CAST(x'7bff22' AS TEXT) WHERE id = 'b'"]).await;
+    assert_eq!(export(&buffer).await.len(), 3);
+    assert_eq!(buffer.set_damaged_texts_aside(NOW).await.unwrap(), 1);
+    assert_eq!(buffer.failed(0, 10, None).await.unwrap().len(), 1);
+    // As a bit that flips later would.
+    raw(&path, &["UPDATE record SET text = CAST(x'7bff22' AS TEXT) WHERE id = 'b'"]).await;
+    assert_eq!(buffer.failed(0, 10, None).await.unwrap()[0].id, "b");
+    assert_eq!(export(&buffer).await.len(), 3);
+    assert_eq!(buffer.set_damaged_texts_aside(NOW).await.unwrap(), 1);
+    assert_eq!(buffer.keep_failed(&FailedQuery::All).await.unwrap(), 1);
+    buffer.close().await;
+    // It was said, and is kept quietly: not again at each start.
+    for _ in 0..2 {
+        let (buffer, _) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+        assert_eq!(buffer.set_damaged_texts_aside(NOW).await.unwrap(), 0);
+        let failed = buffer.failed(0, 10, None).await.unwrap();
+        assert_eq!((failed[0].kept, failed[0].attempts), (true, 2));
+        buffer.close().await;
+    }
+}
+
+/// One flipped bit in it makes it anything.
+#[tokio::test]
+async fn the_number_that_was_given_last_is_not_trusted_to_be_the_end() {
+    for given in [0, 3, -7, i64::MAX] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("buffer.db");
+        let buffer = Buffer::open(&path).await.unwrap();
+        let visits: Vec<String> = (0..20).map(|n| visit(&format!("v{n}"), "")).collect();
+        append(&buffer, &visits).await.unwrap();
+        buffer.close().await;
+        let mut other = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        for (statement, number) in [
+            ("UPDATE record SET seq = seq + ? WHERE seq > 10", 50_000),
+            ("UPDATE sqlite_sequence SET seq = ? WHERE name = 'record'", given),
+        ] {
+            sqlx::query(statement).bind(number).execute(&mut other).await.unwrap();
+        }
+        sqlx::query("DROP INDEX delivered_at").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let (buffer, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+        assert_eq!(recovery.unwrap().saved, 20, "{given}");
+        let stored = append(&buffer, &[visit("later", "")]).await.unwrap();
+        assert_eq!(stored.counts.stored, 1, "{given}");
+        buffer.close().await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_the_file_open_can_see_that_it_is_to_be_opened_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let buffer = Buffer::open(&path).await.unwrap();
+    assert!(!buffer.is_doubted());
+    Buffer::doubt(&path).unwrap();
+    assert!(buffer.is_doubted());
+    buffer.close().await;
+    let (buffer, _) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+    assert!(!buffer.is_doubted());
+    std::fs::rename(&path, dir.path().join("elsewhere.db")).unwrap();
+    assert!(buffer.is_doubted());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod support;
 use heyho_buffer::*;
 use heyho_records::reason::Reason;
 use heyho_records::{Kind, Record};
+use sqlx::Connection;
 use std::path::{Path, PathBuf};
 use support::*;
 
@@ -176,4 +177,43 @@ async fn a_site_is_forgotten_also_under_its_other_spelling_and_in_a_text_that_ca
         .unwrap();
     assert_eq!(buffer.forget("Bücher.example").await.unwrap().waiting, 1);
     assert_eq!(buffer.forget("other.example").await.unwrap().waiting, 1);
+}
+
+#[tokio::test]
+async fn a_site_whose_forgetting_was_cut_short_is_forgotten_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, _) = full(dir.path()).await;
+    // As a kill leaves it before the first page.
+    buffer.set_meta("forgetting:canary.example", "").await.unwrap();
+    buffer.close().await;
+    let (buffer, _) = Buffer::open_or_recover(&dir.path().join("buffer.db"), NOW).await.unwrap();
+    nothing_is_left(dir.path());
+    assert_eq!(export(&buffer).await.iter().filter(|line| line.id == "kept").count(), 1);
+    assert_eq!(buffer.meta("forgetting:canary.example").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_damaged_anchor_keeps_no_site_from_being_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, _) = full(dir.path()).await;
+    let file = format!("sqlite://{}", dir.path().join("buffer.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&file).await.unwrap();
+    sqlx::query("UPDATE anchor SET text = CAST(x'ff' || CAST(text AS BLOB) AS TEXT)")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    buffer.forget("canary.example").await.unwrap();
+    nothing_is_left(dir.path());
+}
+
+#[tokio::test]
+async fn with_everything_goes_what_is_said_of_a_damaged_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    std::fs::write(&path, "no database at all, is it? ".repeat(100)).unwrap();
+    let (buffer, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+    assert!(recovery.is_some());
+    assert_eq!(buffer.erase_everything().await.unwrap().copies, 1);
+    assert_eq!(buffer.recovery().await.unwrap(), None);
 }

@@ -43,6 +43,17 @@ async fn beyond_the_cap_nothing_new_is_taken_nothing_is_dropped_and_draining_mak
 }
 
 #[tokio::test]
+async fn without_an_agent_too_there_is_room_again_when_the_disk_has_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    buffer.make_ballast().unwrap();
+    assert!(buffer.release_ballast().unwrap());
+    assert!(buffer.problem().await.unwrap().is_some());
+    append(&buffer, &many(0, 10)).await.unwrap();
+    assert_eq!(buffer.problem().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn after_draining_the_file_has_shrunk_and_the_log_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("buffer.db");

@@ -351,3 +351,16 @@ async fn a_newer_file_that_older_programs_would_break_is_refused_by_both_and_lef
     assert!(std::fs::read(&path).unwrap() == was, "not a byte is different");
     assert!(!dir.path().join("set-aside").exists() && !dir.path().join("backups").exists());
 }
+
+#[tokio::test]
+async fn who_had_the_file_open_writes_no_more_once_a_newer_program_says_that_it_would_break_it() {
+    let (_dir, path) = path();
+    let host = Buffer::open(&path).await.unwrap();
+    append(&host, &[visit("a", "")]).await.unwrap();
+    later(&path, 9_999).await;
+    for _ in 0..2 {
+        let refused = append(&host, &[visit("b", "")]).await;
+        assert!(matches!(refused, Err(BufferError::SchemaNewer)), "{refused:?}");
+    }
+    assert_eq!(export(&host).await.len(), 1);
+}

@@ -30,9 +30,10 @@ pub fn nack(id: Option<RequestId>, error: &BufferError) -> Answer {
         BufferError::Replaced => (NackCode::BufferBusy, 1_000),
         BufferError::DiskFull | BufferError::Full { .. } => (NackCode::BufferFull, 60_000),
         BufferError::SchemaNewer => (NackCode::SchemaNewer, 300_000),
-        BufferError::OldSqlite { .. } | BufferError::Unavailable(_) | BufferError::Damaged(_) => {
-            (NackCode::BufferUnavailable, 30_000)
-        }
+        BufferError::OldSqlite { .. }
+        | BufferError::DiskFails
+        | BufferError::Unavailable(_)
+        | BufferError::Damaged(_) => (NackCode::BufferUnavailable, 30_000),
     };
     Answer::Nack { id, code, error: error.to_string(), retry_after_ms }
 }
