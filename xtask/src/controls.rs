@@ -131,6 +131,13 @@ const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-host",
+        fault: "salvage-owed-to-nobody",
+        wrong: "a salvage of a damaged file that is cut short is not known of afterwards",
+        tests: &["--test", "durability", "recovery::a_salvage_that_is_cut_short"],
+        env: &[("HEYHO_RECOVERY_STEPS", "30")],
+    },
+    Control {
+        package: "heyho-host",
         fault: "import-forgets",
         wrong: "an import ends well and is not committed",
         tests: &["--test", "durability", "command_line::"],

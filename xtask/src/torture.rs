@@ -60,6 +60,13 @@ const SUITES: &[Suite] = &[
         env: &[("HEYHO_POINTS", "0")],
     },
     Suite {
+        name: "recovery",
+        package: "heyho-host",
+        target: &["--test", "durability"],
+        filter: "recovery::",
+        env: &[("HEYHO_RECOVERY_STEPS", "0")],
+    },
+    Suite {
         name: "model",
         package: "heyho-buffer",
         target: &["--test", "model"],

@@ -359,7 +359,6 @@ pub(crate) async fn mark_damaged(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 mod tests {
     use super::*;
     use crate::{Arrival, Buffer, Source};

@@ -128,24 +128,41 @@ impl Disk {
 
     /// Lays down in `to` what this disk may hold when the power goes now. All processes are dead.
     pub fn cut(&self, dice: &mut Dice, to: &Path) -> Cut {
+        self.cut_at(u64::MAX, dice, to)
+    }
+
+    /// The same, as if it had gone after so many operations.
+    pub fn cut_at(&self, operations: u64, dice: &mut Dice, to: &Path) -> Cut {
+        let (log, mut cut) = (self.log(), Cut::default());
+        let mut replay = Replay::new(&self.before, &log, dice);
+        cut.operations = replay.run(operations);
+        self.lay_down(replay.lights_out(&mut cut), to);
+        self.leave_an_index(dice, to);
+        cut
+    }
+
+    /// What is in the folder when all processes are killed after so many operations, and the power stays. Says how many
+    /// there were.
+    pub fn killed_at(&self, operations: u64, to: &Path) -> u64 {
+        let (log, mut none) = (self.log(), Dice(1));
+        let mut replay = Replay::new(&self.before, &log, &mut none);
+        let done = replay.run(operations);
+        self.lay_down(replay.as_seen(), to);
+        done
+    }
+
+    fn log(&self) -> Vec<u8> {
         let mut log = vec![0; self.head()[0] as usize];
         std::fs::File::open(&self.log).unwrap().read_exact_at(&mut log, 0).unwrap();
-        let mut replay = Replay::new(&self.before, &log, dice);
-        let mut at = HEAD * 8;
-        let mut cut = Cut::default();
-        while at < log.len() {
-            let length = word(&log, at + 24) as usize;
-            replay.take(at, word(&log, at), word(&log, at + 8), word(&log, at + 16), length);
-            at += 32 + length.next_multiple_of(8);
-            cut.operations += 1;
-        }
-        for (name, content) in replay.lights_out(&mut cut) {
+        log
+    }
+
+    fn lay_down(&self, files: Vec<(PathBuf, Vec<u8>)>, to: &Path) {
+        for (name, content) in files {
             let path = to.join(name.strip_prefix(&self.folder).unwrap());
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, content).unwrap();
         }
-        self.leave_an_index(dice, to);
-        cut
     }
 
     /// Memory that happened to be written out, or what lay there before.
@@ -249,6 +266,33 @@ impl<'a> Replay<'a> {
         }
         replay.safe_names = replay.names.clone();
         replay
+    }
+
+    /// So many operations, or all there are. Says how many.
+    fn run(&mut self, most: u64) -> u64 {
+        let (mut at, mut done) = (HEAD * 8, 0);
+        while at < self.log.len() && done < most {
+            let field = |n: usize| word(self.log, at + n * 8);
+            let length = field(3) as usize;
+            self.take(at, field(0), field(1), field(2), length);
+            at += 32 + length.next_multiple_of(8);
+            done += 1;
+        }
+        done
+    }
+
+    /// The files as the processes see them.
+    fn as_seen(mut self) -> Vec<(PathBuf, Vec<u8>)> {
+        let names = std::mem::take(&mut self.names);
+        let whole = names.into_iter().map(|(path, number)| {
+            let content = std::mem::take(&mut self.contents[number]);
+            let mut bytes = content.safe;
+            for (_, done) in &content.pending {
+                apply(self.log, &mut bytes, done, |_| true);
+            }
+            (path, bytes)
+        });
+        whole.collect()
     }
 
     fn take(&mut self, at: usize, kind: u64, inode: u64, offset: u64, length: usize) {

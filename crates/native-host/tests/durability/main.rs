@@ -6,6 +6,7 @@
 //! - [`migration`]: the same while a file of an older schema is brought up to date;
 //! - [`command_line`]: `heyho` beside hosts;
 //! - [`power`]: the power cut: what was not synced is dropped or torn;
+//! - [`recovery`]: killed, and the power cut, at every step of a salvage;
 //! - [`writes`]: the n-th operation on the disk fails;
 //!
 //! with [`world`], [`host`], [`profile`], [`agent`] and [`ledger`] between them, and [`disk`], which with
@@ -26,5 +27,6 @@ mod ledger;
 mod migration;
 mod power;
 mod profile;
+mod recovery;
 mod world;
 mod writes;
