@@ -5,10 +5,10 @@ use crate::auth::password::Passwords;
 use crate::auth::refresh::Families;
 use crate::body::Bodies;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Registration};
 use crate::error::ApiError;
 use crate::guard::{admit, guard};
-use crate::limits::{Limits, TURN_WAIT, USER_AT_ONCE};
+use crate::limits::{Limits, TURN_WAIT, USER_AT_ONCE, USER_BODIES};
 use crate::mail::Mailer;
 use crate::metrics::{self, Metrics};
 use crate::rates::Rates;
@@ -16,11 +16,12 @@ use crate::secret::Secret;
 use crate::store::{IdempotencyKey, Store, UserId};
 use crate::turns::Turns;
 use crate::{account, auth, browse, meta, openapi, sync};
+use anyhow::Context as _;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Extension, Router, middleware};
 use heyho_records::fault::planted;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::OwnedSemaphorePermit;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi as _;
@@ -38,13 +39,18 @@ pub struct App {
     pub twins: Turns<IdempotencyKey>,
     /// Requests of one user that need the database for more than a lookup.
     pub users: Turns<UserId>,
+    /// Batches of one user that are here.
+    pub batches: Turns<UserId>,
     pub families: Families,
     pub bodies: Bodies,
     pub rates: Rates,
     pub metrics: Metrics,
     /// None: there is no SMTP server.
     pub mail: Option<Mailer>,
+    pub registration: Registration,
     pub client_ip_header: Option<HeaderName>,
+    /// Whether it was said that the proxy names its clients in no way that is read.
+    pub said_that_no_client_is_named: AtomicBool,
     pub behind_tls: bool,
 }
 
@@ -60,12 +66,15 @@ impl App {
             passwords: Passwords::new()?,
             twins: Turns::new(1),
             users: Turns::new(if planted("one-user-takes-all") { 1_000 } else { USER_AT_ONCE }),
+            batches: Turns::new(if planted("endless-room") { 1_000_000 } else { USER_BODIES }),
             families: Families::new(secret),
             bodies: Bodies::new(limits),
             rates: Rates::new(limits, clock),
             metrics: Metrics::default(),
             mail: config.mail.as_ref().map(Mailer::new).transpose()?,
             limits: limits.clone(),
+            registration: config.registration,
+            said_that_no_client_is_named: AtomicBool::new(false),
             client_ip_header: config.client_ip_header.clone(),
             behind_tls: config.tls.is_some(),
         }))
@@ -77,15 +86,16 @@ impl App {
     }
 }
 
-pub fn router(app: Shared, cors_origins: &[HeaderValue]) -> Router {
+pub fn router(app: Shared, cors_origins: &[HeaderValue]) -> anyhow::Result<Router> {
     let (router, document) = routes().split_for_parts();
+    let document = openapi::Text::of(&document).context("the OpenAPI document")?;
     let router = router
-        .route("/api/v1/openapi.json", get(async move || Json(document)))
+        .layer(Extension(document))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
     let router = router.layer(middleware::from_fn_with_state(app.clone(), admit));
     let router = if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) };
-    router.layer(middleware::from_fn_with_state(app.clone(), guard)).with_state(app)
+    Ok(router.layer(middleware::from_fn_with_state(app.clone(), guard)).with_state(app))
 }
 
 /// The handlers, and the document their annotations make.
@@ -102,6 +112,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(browse::list, browse::delete))
         .routes(routes!(meta::capabilities))
         .routes(routes!(metrics::serve))
+        .routes(routes!(openapi::serve))
         .merge(signs_of_life())
         .nest("/api/v1", signs_of_life())
 }

@@ -1,10 +1,17 @@
 //! Reading a request's body: never more than the limit, as sent and as inflated, and not for longer than the deadline.
 //!
-//! Only a few bodies beyond [`LARGE`] are held at once, whatever the number of connections: memory stays bounded, and
-//! the batches of companions, which are smaller, never wait for the large ones.
+//! Memory stays bounded whatever the number of connections. Each body takes [`Room`] for what it holds, and is refused
+//! where there is none. Beyond [`LARGE`] it takes one of a few places instead, and waits for it a while; the batches of
+//! companions are smaller and never wait for the large ones. Both are kept until the records are saved.
 
 use crate::error::ApiError;
-use crate::limits::{LARGE_BODIES_AT_ONCE, LARGE_BODY as LARGE, Limits};
+use crate::limits::{
+    BODY_ROOM, FORM_ROOM, LARGE_BODIES_AT_ONCE, LARGE_BODIES_OF_ONE_USER, LARGE_BODY as LARGE, Limits,
+    USER_BODY_ROOM,
+};
+use crate::room::{Held, Room};
+use crate::store::UserId;
+use crate::turns::Turns;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
@@ -12,31 +19,51 @@ use futures_util::StreamExt as _;
 use heyho_records::fault::planted;
 use serde::de::DeserializeOwned;
 use std::io::Read as _;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
-/// Inflating more than this is done away from the async threads.
+/// A body that was sent with more bytes than this is inflated away from the async threads.
 const QUICK: usize = 16 * 1024;
 
-/// A whole body. While it is kept, it counts among the large ones if it is one.
+/// A whole body, with what it holds.
 #[derive(Debug)]
 pub struct Received {
     pub bytes: Vec<u8>,
-    turn: Option<OwnedSemaphorePermit>,
+    kept: Kept,
 }
 
 impl Received {
-    /// Lets the bytes go and stays among the large ones: what was read from them is still held.
-    pub fn into_turn(self) -> Option<OwnedSemaphorePermit> {
-        self.turn
+    /// Lets the bytes go and keeps their room: what was read from them is still held.
+    pub fn into_kept(self) -> Kept {
+        self.kept
     }
+}
+
+/// What a body holds while it is here.
+#[derive(Debug)]
+pub struct Kept {
+    room: Held,
+    /// Of a large one.
+    place: Option<Place>,
+}
+
+/// One of the user's places, and one of all.
+#[derive(Debug)]
+struct Place {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
 }
 
 /// Reads bodies within the limits of this server.
 #[derive(Debug)]
 pub struct Bodies {
-    large: Arc<Semaphore>,
-    deadline: std::time::Duration,
+    room: Room,
+    forms: Room,
+    /// All have the same key.
+    places: Turns<()>,
+    own_places: Turns<UserId>,
+    place_wait: Duration,
+    deadline: Duration,
     max_bytes: usize,
     max_small_bytes: usize,
 }
@@ -44,7 +71,11 @@ pub struct Bodies {
 impl Bodies {
     pub fn new(limits: &Limits) -> Bodies {
         Bodies {
-            large: Arc::new(Semaphore::new(LARGE_BODIES_AT_ONCE)),
+            room: Room::new(BODY_ROOM, USER_BODY_ROOM),
+            forms: Room::new(FORM_ROOM, FORM_ROOM),
+            places: Turns::new(LARGE_BODIES_AT_ONCE),
+            own_places: Turns::new(LARGE_BODIES_OF_ONE_USER),
+            place_wait: limits.place_wait,
             deadline: limits.body_deadline,
             max_bytes: limits.max_body_bytes,
             max_small_bytes: limits.max_small_body_bytes,
@@ -52,32 +83,45 @@ impl Bodies {
     }
 
     /// A body of records, inflated if it was sent with gzip.
-    pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Received, ApiError> {
-        self.within(headers, body, self.max_bytes).await
+    pub async fn read(&self, user: UserId, headers: &HeaderMap, body: Body) -> Result<Received, ApiError> {
+        self.within(Some(user), headers, body, self.max_bytes).await
     }
 
     /// A small JSON body.
     pub async fn json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
-        let received = self.within(headers, body, self.max_small_bytes).await?;
+        let received = self.within(None, headers, body, self.max_small_bytes.min(LARGE)).await?;
         serde_json::from_slice(&received.bytes).map_err(|e| ApiError::InvalidJson(e.to_string()))
     }
 
-    async fn within(&self, headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Received, ApiError> {
+    async fn within(
+        &self,
+        user: Option<UserId>,
+        headers: &HeaderMap,
+        body: Body,
+        max_bytes: usize,
+    ) -> Result<Received, ApiError> {
         let gzip = encoding(headers)?;
         let declared =
             headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > max_bytes) {
             return Err(ApiError::PayloadTooLarge { max_bytes });
         }
+        let room = if user.is_some() { self.room.enter(user) } else { self.forms.enter(None) };
+        let empty = Received { bytes: Vec::new(), kept: Kept { room, place: None } };
         let reading = async {
-            let received = self.collect(body, max_bytes).await?;
-            if gzip { self.inflate(received, max_bytes).await } else { Ok(received) }
+            let received = self.collect(empty, user, body, max_bytes).await?;
+            if gzip { self.inflate(received, user, max_bytes).await } else { Ok(received) }
         };
         tokio::time::timeout(self.deadline, reading).await.map_err(|_| ApiError::BodyTooSlow)?
     }
 
-    async fn collect(&self, body: Body, max_bytes: usize) -> Result<Received, ApiError> {
-        let mut received = Received { bytes: Vec::new(), turn: None };
+    async fn collect(
+        &self,
+        mut received: Received,
+        user: Option<UserId>,
+        body: Body,
+        max_bytes: usize,
+    ) -> Result<Received, ApiError> {
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|e| ApiError::InvalidJson(format!("the body broke off: {e}")))?;
@@ -85,45 +129,68 @@ impl Bodies {
             if length > max_bytes {
                 return Err(ApiError::PayloadTooLarge { max_bytes });
             }
-            if length > LARGE && received.turn.is_none() {
-                received.turn = Some(self.turn().await?);
+            if length > LARGE {
+                self.place(&mut received.kept, user).await?;
+            } else {
+                received.kept.room.at_least(length)?;
             }
             received.bytes.extend_from_slice(&chunk);
         }
         Ok(received)
     }
 
-    async fn inflate(&self, mut received: Received, max_bytes: usize) -> Result<Received, ApiError> {
-        let small = max_bytes.min(LARGE);
-        let first = match received.bytes.len() {
-            ..QUICK => inflate(&received.bytes, small),
+    async fn inflate(
+        &self,
+        received: Received,
+        user: Option<UserId>,
+        max_bytes: usize,
+    ) -> Result<Received, ApiError> {
+        let Received { bytes, mut kept } = received;
+        let (sent, small) = (bytes.len(), max_bytes.min(LARGE));
+        if kept.place.is_none() {
+            kept.room.at_least(sent + small)?;
+        }
+        let (bytes, first) = match sent {
+            ..QUICK => {
+                let first = inflate(&bytes, small);
+                (bytes, first)
+            }
             _ => {
-                let (bytes, first) = blocking(move || {
-                    let first = inflate(&received.bytes, small);
-                    (received.bytes, first)
+                blocking(move || {
+                    let first = inflate(&bytes, small);
+                    (bytes, first)
                 })
-                .await?;
-                received.bytes = bytes;
-                first
+                .await?
             }
         };
         match first {
             Err(ApiError::PayloadTooLarge { .. }) if small < max_bytes => {
-                let turn = match received.turn {
-                    Some(turn) => turn,
-                    None => self.turn().await?,
-                };
-                let bytes = blocking(move || inflate(&received.bytes, max_bytes)).await??;
-                Ok(Received { bytes, turn: Some(turn) })
+                kept.room.at_most(sent);
+                self.place(&mut kept, user).await?;
+                let bytes = blocking(move || inflate(&bytes, max_bytes)).await??;
+                Ok(Received { bytes, kept })
             }
             Err(ApiError::PayloadTooLarge { .. }) => Err(ApiError::PayloadTooLarge { max_bytes }),
             Err(other) => Err(other),
-            Ok(bytes) => Ok(Received { bytes, turn: received.turn }),
+            Ok(bytes) => {
+                kept.room.at_most(bytes.len());
+                Ok(Received { bytes, kept })
+            }
         }
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.large.clone().acquire_owned().await.map_err(|e| ApiError::Internal(e.into()))
+    /// Makes it a large one: a place instead of room.
+    async fn place(&self, kept: &mut Kept, user: Option<UserId>) -> Result<(), ApiError> {
+        let (None, Some(user)) = (&kept.place, user) else { return Ok(()) };
+        let missing = ApiError::RateLimited { retry_after: 1 };
+        let taking = async {
+            let own = self.own_places.turn(&user, self.place_wait).await?;
+            let all = self.places.turn(&(), self.place_wait).await?;
+            Some(Place { _own: own, _all: all })
+        };
+        kept.place = Some(taking.await.ok_or(missing)?);
+        kept.room.at_most(0);
+        Ok(())
     }
 }
 
@@ -170,10 +237,18 @@ mod tests {
         Bodies::new(&Limits { max_body_bytes, ..Limits::default() })
     }
 
-    async fn read_gzip(bytes: Vec<u8>, max: usize) -> Result<Vec<u8>, ApiError> {
+    fn user(number: usize) -> UserId {
+        UserId(uuid::Uuid::from_u128(number as u128))
+    }
+
+    fn gzipped() -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
-        bodies(max).read(&headers, Body::from(bytes)).await.map(|received| received.bytes)
+        headers
+    }
+
+    async fn read_gzip(bytes: Vec<u8>, max: usize) -> Result<Vec<u8>, ApiError> {
+        bodies(max).read(user(1), &gzipped(), Body::from(bytes)).await.map(|received| received.bytes)
     }
 
     #[tokio::test]
@@ -192,16 +267,64 @@ mod tests {
     async fn large_bodies_take_turns_and_small_ones_do_not() {
         let bodies = bodies(2 * LARGE);
         let headers = HeaderMap::new();
-        let read = |length: usize| bodies.read(&headers, Body::from(vec![b' '; length])).boxed();
+        let read =
+            |n: usize, length: usize| bodies.read(user(n), &headers, Body::from(vec![b' '; length])).boxed();
         let mut held = Vec::new();
-        for _ in 0..LARGE_BODIES_AT_ONCE {
-            held.push(read(LARGE + 1).await.unwrap());
+        for n in 0..LARGE_BODIES_AT_ONCE {
+            held.push(read(n / LARGE_BODIES_OF_ONE_USER, LARGE + 1).await.unwrap());
         }
-        let mut waiting = read(LARGE + 1);
+        let mut waiting = read(99, LARGE + 1);
         assert!((&mut waiting).now_or_never().is_none());
-        assert!(read(LARGE).now_or_never().is_some());
+        assert!(read(99, LARGE).now_or_never().is_some());
         held.pop();
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_all_places_and_who_finds_none_may_come_back() {
+        let place_wait = Duration::from_millis(1);
+        let bodies = Bodies::new(&Limits { max_body_bytes: 2 * LARGE, place_wait, ..Limits::default() });
+        let headers = HeaderMap::new();
+        let read = |n: usize| bodies.read(user(n), &headers, Body::from(vec![b' '; LARGE + 1]));
+        let mut held = Vec::new();
+        for _ in 0..LARGE_BODIES_OF_ONE_USER {
+            held.push(read(1).await.unwrap());
+        }
+        assert_eq!(read(1).await.unwrap_err().code(), "RATE_LIMITED");
+        held.push(read(2).await.unwrap());
+        drop(held);
+        read(1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_one_user_and_all_together_hold_is_bounded() {
+        let bodies = bodies(2 * LARGE);
+        let small = gzip(&vec![b' '; LARGE - 1_024]);
+        let gzipped = gzipped();
+        let read = |n: usize| bodies.read(user(n), &gzipped, Body::from(small.clone()));
+        let mut held: Vec<Vec<Received>> = Vec::new();
+        loop {
+            let mut own = Vec::new();
+            let refused = loop {
+                match read(held.len()).await {
+                    Ok(received) => own.push(received),
+                    Err(refused) => break refused,
+                }
+                assert!(own.len() * (LARGE - 1_024) <= USER_BODY_ROOM);
+            };
+            assert_eq!(refused.code(), "RATE_LIMITED");
+            if own.is_empty() {
+                break;
+            }
+            held.push(own);
+            assert!(held.iter().flatten().map(|r| r.bytes.len()).sum::<usize>() <= BODY_ROOM);
+        }
+        assert!(held.len() > 1, "one user took all of it");
+        // who is not signed in is none of these
+        let form: Result<serde_json::Value, _> = bodies.json(&HeaderMap::new(), Body::from("{}")).await;
+        form.unwrap();
+        drop(held);
+        read(1).await.unwrap();
     }
 
     #[tokio::test]
@@ -215,7 +338,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, "br".parse().unwrap());
         assert_eq!(
-            bodies(10).read(&headers, Body::empty()).await.unwrap_err().code(),
+            bodies(10).read(user(1), &headers, Body::empty()).await.unwrap_err().code(),
             "UNSUPPORTED_ENCODING"
         );
     }

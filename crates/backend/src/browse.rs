@@ -47,6 +47,15 @@ pub struct DeleteQuery {
     to: Option<String>,
 }
 
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header")]
+pub struct DeviceHeader {
+    /// The device that asks; its tombstones name it.
+    #[param(rename = "X-Device-ID", required = false)]
+    device_id: Option<String>,
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct Deleted {
     /// Visits and aggregates together.
@@ -103,7 +112,7 @@ pub async fn list(
 }
 
 /// Deletes the records of a domain, or of a time. They are not stored again when they arrive again.
-#[utoipa::path(delete, path = "/api/v1/browsing_data", tag = "records", params(DeleteQuery),
+#[utoipa::path(delete, path = "/api/v1/browsing_data", tag = "records", params(DeleteQuery, DeviceHeader),
     security(("bearer" = [])),
     responses((status = 200, body = Envelope<Deleted>), (status = 400, body = ErrorBody), SignedInOnly, Common))]
 pub async fn delete(

@@ -7,9 +7,15 @@ use crate::secret::Secret;
 use crate::tls::Tls;
 use anyhow::{Context as _, bail};
 use axum::http::{HeaderName, HeaderValue};
+use sqlx::postgres::PgConnectOptions;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:3001";
+
+/// With PostgreSQL no node makes one: another would make another, and neither would know the other's tokens.
+pub const SECRET_NEEDED: &str = "there is no key for access tokens: with PostgreSQL HEYHO_JWT_SECRET or jwt_secret_file is needed, \
+                                 the same for every node";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Database {
@@ -28,11 +34,29 @@ impl std::fmt::Debug for Url {
     }
 }
 
+/// Whether anybody may make an account, or only who runs the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    Open,
+    Closed,
+}
+
+impl Registration {
+    pub fn parse(text: &str) -> anyhow::Result<Registration> {
+        match text {
+            "open" => Ok(Registration::Open),
+            "closed" => Ok(Registration::Closed),
+            _ => bail!("registration is {text:?}; \"open\" and \"closed\" are accepted"),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Config {
     pub database: Database,
     /// None: made once and kept beside a SQLite database.
     pub secret: Option<Secret>,
+    pub registration: Registration,
     pub limits: Limits,
     pub clock: Clock,
     /// The header in which a trusted proxy says who its client is. None: there is no proxy.
@@ -50,6 +74,7 @@ impl Config {
         Config {
             database,
             secret: None,
+            registration: Registration::Open,
             limits: Limits::default(),
             clock: Clock::default(),
             client_ip_header: None,
@@ -77,6 +102,11 @@ impl Database {
         match url.split_once("://") {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Database::Sqlite(PathBuf::from(path))),
             Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => {
+                // what is wrong with it may be its password, so nothing of it is repeated
+                PgConnectOptions::from_str(url).ok().context(
+                    "the URL of the PostgreSQL database cannot be read; postgres://USER:PASSWORD@HOST:PORT/NAME is \
+                     accepted, user and password percent-encoded, options such as ?sslmode=require behind it",
+                )?;
                 Ok(Database::Postgres(Url(url.to_owned())))
             }
             _ => {
@@ -122,6 +152,10 @@ mod tests {
         for bad in ["sqlite://", "postgres://", "b.db", "mysql://u:hunter2@h/d"] {
             let error = Database::parse(bad).unwrap_err().to_string();
             assert!(error.contains("sqlite://PATH") && !error.contains("hunter2"), "{error}");
+        }
+        for bad in ["postgres://u:hunter2@h:port/d", "postgres://u:hunter2@h/d?sslmode=nonsense"] {
+            let error = format!("{:#}", Database::parse(bad).unwrap_err());
+            assert!(error.contains("postgres://USER") && !error.contains("hunter2"), "{error}");
         }
     }
 }

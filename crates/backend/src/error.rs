@@ -38,6 +38,8 @@ pub enum ApiError {
     /// One text, whether it is wrong, spent, too old or tried too often, or there is no such account.
     #[error("the code is not valid, or no longer; ask for another")]
     InvalidCode,
+    #[error("this backend takes no new accounts by itself; ask who runs it for one")]
+    RegistrationClosed,
     #[error("this backend sends no e-mail; ask who runs it")]
     NoMail,
     #[error("{error}")]
@@ -88,7 +90,7 @@ impl ApiError {
         match self {
             ApiError::Unauthorized(_) | ApiError::InvalidCredentials => StatusCode::UNAUTHORIZED,
             ApiError::EmailTaken | ApiError::IdempotencyInProgress => StatusCode::CONFLICT,
-            ApiError::EmailNotVerified => StatusCode::FORBIDDEN,
+            ApiError::EmailNotVerified | ApiError::RegistrationClosed => StatusCode::FORBIDDEN,
             ApiError::Invalid { .. }
             | ApiError::InvalidCode
             | ApiError::InvalidJson(_)
@@ -111,6 +113,7 @@ impl ApiError {
             ApiError::InvalidCredentials => "INVALID_CREDENTIALS",
             ApiError::EmailTaken => "EMAIL_TAKEN",
             ApiError::EmailNotVerified => "EMAIL_NOT_VERIFIED",
+            ApiError::RegistrationClosed => "REGISTRATION_CLOSED",
             ApiError::InvalidCode => "INVALID_CODE",
             ApiError::NoMail => "NO_MAIL",
             ApiError::Invalid { .. } | ApiError::Records(_) => "VALIDATION_ERROR",

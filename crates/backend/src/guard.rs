@@ -3,7 +3,7 @@
 //!
 //! The log holds the route's pattern, the status and the time; no address, no query, no e-mail, no record.
 
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::clock;
 use crate::error::ApiError;
 use crate::sync::routes::BATCHES;
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tracing::Instrument as _;
 
@@ -37,7 +38,7 @@ pub async fn guard(
     let method = method_label(request.method());
     let route = route.as_ref().map_or("none", MatchedPath::as_str).to_owned();
     let id = request_id(request.headers());
-    let ip = client_ip(request.headers(), app.client_ip_header.as_ref(), peer);
+    let ip = client_ip(&app, request.headers(), peer);
     request.extensions_mut().insert(ClientIp(ip));
 
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
@@ -99,12 +100,30 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// The peer; behind a proxy that is trusted, what the proxy itself appended last.
-fn client_ip(headers: &HeaderMap, trusted: Option<&HeaderName>, peer: SocketAddr) -> IpAddr {
-    trusted
-        .and_then(|name| headers.get_all(name).iter().next_back())
-        .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
-        .unwrap_or(peer.ip())
+/// Behind a proxy that is trusted, what the proxy itself appended last: an address, some write its port too. None if
+/// that is none.
+fn named_by_proxy(headers: &HeaderMap, name: &HeaderName) -> Option<IpAddr> {
+    let value = headers.get_all(name).iter().next_back()?;
+    let last = value.to_str().ok()?.rsplit(',').next()?.trim();
+    let with_port = || last.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || last.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    last.parse().ok().or_else(with_port).or_else(in_brackets)
+}
+
+/// The peer, or whom the proxy names.
+fn client_ip(app: &App, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+    let Some(name) = &app.client_ip_header else { return peer.ip() };
+    named_by_proxy(headers, name).unwrap_or_else(|| {
+        // signs of life are asked without a proxy; whoever else is not named shares one network with all
+        if !app.said_that_no_client_is_named.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                header = name.as_str(),
+                "a request came without an address in the header that client_ip_header names; those that do count as \
+                 one network. This is said once"
+            );
+        }
+        peer.ip()
+    })
 }
 
 /// Lets a request in if its network's bucket does. Of a handler that panicked the client hears of a failure, the log the
@@ -141,15 +160,22 @@ mod tests {
 
     #[test]
     fn only_the_trusted_proxys_own_entry_counts() {
-        let peer: SocketAddr = "192.0.2.1:5".parse().unwrap();
         let name = HeaderName::from_static("x-forwarded-for");
         let mut headers = HeaderMap::new();
         headers.append(&name, "203.0.113.9".parse().unwrap());
         headers.append(&name, "forged, 198.51.100.7".parse().unwrap());
-        assert_eq!(client_ip(&headers, None, peer), peer.ip());
-        assert_eq!(client_ip(&headers, Some(&name), peer).to_string(), "198.51.100.7");
-        headers.insert(&name, "nonsense".parse().unwrap());
-        assert_eq!(client_ip(&headers, Some(&name), peer), peer.ip());
+        assert_eq!(named_by_proxy(&headers, &name).unwrap().to_string(), "198.51.100.7");
+        for (text, address) in [
+            ("198.51.100.7:5678", Some("198.51.100.7")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]:5678", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("nonsense", None),
+            ("for=198.51.100.7", None),
+        ] {
+            headers.insert(&name, text.parse().unwrap());
+            assert_eq!(named_by_proxy(&headers, &name).map(|ip| ip.to_string()).as_deref(), address);
+        }
     }
 
     /// Over the real layers: what panics on a route of batches is what any other failure of a batch is.

@@ -21,8 +21,10 @@ pub mod mail;
 mod meta;
 mod metrics;
 mod openapi;
+pub mod operator;
 mod pace;
 mod rates;
+mod room;
 pub mod secret;
 mod serving;
 pub mod settings;
@@ -31,13 +33,13 @@ mod sync;
 pub mod tls;
 mod turns;
 
-pub use config::{Config, Database};
+pub use config::{Config, Database, Registration};
 
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use heyho_records::fault::planted;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,7 +87,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let purging = tokio::spawn(purge(self.app.clone()));
         tracing::info!("listening on {}", self.url());
-        let router = app::router(self.app.clone(), &self.config.cors_origins);
+        let router = app::router(self.app.clone(), &self.config.cors_origins)?;
         let (tls, limits) = (self.config.tls.as_ref(), &self.config.limits);
         let served = serving::serve(self.listener, router, tls, limits, stop).await;
         purging.abort();
@@ -107,25 +109,28 @@ pub async fn serve(
 }
 
 async fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Secret)> {
+    let store = open_store(config).await?;
+    let secret = match (&config.secret, &config.database) {
+        (Some(secret), _) => secret.clone(),
+        (None, Database::Sqlite(path)) => Secret::kept_in(&path.with_file_name("jwt-secret"))?,
+        (None, Database::Postgres(_)) => bail!(config::SECRET_NEEDED),
+    };
+    Ok((store, secret))
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     match &config.database {
         Database::Sqlite(path) => {
             let store = SqliteStore::open(path)
                 .await
                 .with_context(|| format!("opening the database {}", path.display()))?;
-            let secret = match &config.secret {
-                Some(secret) => secret.clone(),
-                None => Secret::kept_in(&path.with_file_name("jwt-secret"))?,
-            };
-            Ok((Arc::new(store), secret))
+            Ok(Arc::new(store))
         }
         Database::Postgres(url) => {
-            let secret = config.secret.clone().context(
-                "HEYHO_JWT_SECRET is not set; with PostgreSQL it is needed, the same for every node",
-            )?;
             let store = PostgresStore::open(&url.0, &config.limits)
                 .await
                 .context("opening the PostgreSQL database")?;
-            Ok((Arc::new(store), secret))
+            Ok(Arc::new(store))
         }
     }
 }

@@ -51,9 +51,22 @@ pub const MAX_PASSWORD_CHARS: usize = 1_024;
 pub const MAX_NAME_CHARS: usize = 200;
 
 /// A body beyond this is a large one: twice the batch of a companion. Of larger ones only so many are held at once, so
-/// that bodies take at most some 0.5 GB, their inflated forms counted.
+/// that they take at most some 0.5 GB, their inflated forms counted; and of one user's half as many, so that nobody
+/// takes all the places.
 pub const LARGE_BODY: usize = 1024 * 1024;
 pub const LARGE_BODIES_AT_ONCE: usize = 4;
+pub const LARGE_BODIES_OF_ONE_USER: usize = 2;
+
+/// All other bodies of records that are held at once, as they were sent and while they are inflated: 256 batches of
+/// companions. What becomes of them on their way into the database is a few times as much.
+pub const BODY_ROOM: usize = 128 * 1024 * 1024;
+/// Of one user's: as many batches as [`USER_BODIES`].
+pub const USER_BODY_ROOM: usize = 32 * 1024 * 1024;
+/// Bodies that need no sign-in: nobody who has none takes room from those who have.
+pub const FORM_ROOM: usize = 32 * 1024 * 1024;
+
+/// Batches of one user that were read and wait, or are at work. A companion sends one after another.
+pub const USER_BODIES: usize = 64;
 
 /// Requests of one user that are at work in the database at once: of 16 connections to PostgreSQL nobody takes them all,
 /// and batches of one user wait for each other anyway.
@@ -112,12 +125,16 @@ pub struct Limits {
     pub address_sign_ins: Rate,
     /// Messages asked for by or for one e-mail address: each may be delayed or go astray, none may be a nuisance.
     pub address_mails: Rate,
+    /// The same in a day: a code has five attempts, so a hundred guesses a day at eight digits.
+    pub address_mails_a_day: u32,
     /// A body that is not there whole by then is refused with 408. A batch of 0.5 MB fits through 70 kbit/s.
     pub body_deadline: Duration,
     /// A request whose head is not there whole by then, or a connection that is idle for that long, is closed.
     pub header_deadline: Duration,
     /// How long an answer may wait for a client that hardly takes it.
     pub answer_deadline: Duration,
+    /// A large body for which there is no place waits this long, then hears 429.
+    pub place_wait: Duration,
     /// How long requests under way may take to finish when the server is asked to stop.
     pub stop_deadline: Duration,
     /// A request whose twin is still at work waits this long for its answer, then hears 409.
@@ -138,9 +155,11 @@ impl Default for Limits {
             network_sign_ins: Rate { burst: 100, per_minute: 30 },
             address_sign_ins: Rate { burst: 10, per_minute: 6 },
             address_mails: Rate { burst: 3, per_minute: 1 },
+            address_mails_a_day: 20,
             body_deadline: Duration::from_secs(60),
             header_deadline: Duration::from_secs(30),
             answer_deadline: Duration::from_secs(30),
+            place_wait: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(20),
             twin_wait: Duration::from_secs(5),
             postgres_connections: 16,

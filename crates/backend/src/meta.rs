@@ -1,6 +1,7 @@
 //! What the backend says of itself: what it can do, whether it lives, whether its database answers.
 
 use crate::app::Shared;
+use crate::config::Registration;
 use crate::error::ApiError;
 use crate::limits::MAX_RECORDS;
 use crate::openapi::{Common, ErrorBody};
@@ -15,6 +16,8 @@ use utoipa::ToSchema;
 /// What a client may rely on. A word is added when the feature is whole.
 const FEATURES: &[&str] =
     &["data.sync", "idempotency", "gzip", "browsing_data.delete", "account.export", "account.delete"];
+/// Where anybody may register.
+const OPEN_FEATURES: &[&str] = &["registration"];
 /// Where there is an SMTP server.
 const MAIL_FEATURES: &[&str] = &["email.verification", "password.reset"];
 
@@ -43,9 +46,10 @@ pub struct Health {
     responses((status = 200, body = Capabilities), Common))]
 pub async fn capabilities(State(app): State<Shared>) -> Json<Capabilities> {
     let mail = if app.mail.is_some() { MAIL_FEATURES } else { &[] };
+    let open = if app.registration == Registration::Open { OPEN_FEATURES } else { &[] };
     Json(Capabilities {
         protocol: 1,
-        features: FEATURES.iter().chain(mail).copied().collect(),
+        features: FEATURES.iter().chain(open).chain(mail).copied().collect(),
         limits: CapabilityLimits {
             max_page_visits: MAX_RECORDS,
             max_tab_aggregates: MAX_RECORDS,

@@ -1,5 +1,9 @@
 //! The OpenAPI document, generated from the handlers' own annotations and served at `/api/v1/openapi.json`.
 
+use axum::Extension;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
@@ -12,6 +16,22 @@ use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
     modifiers(&Bearer)
 )]
 pub struct Document;
+
+/// The document as it is served.
+#[derive(Clone)]
+pub struct Text(Bytes);
+
+impl Text {
+    pub fn of(document: &utoipa::openapi::OpenApi) -> serde_json::Result<Text> {
+        Ok(Text(serde_json::to_vec(document)?.into()))
+    }
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "operation", responses((status = 200, body = Object), Common))]
+pub async fn serve(Extension(Text(document)): Extension<Text>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document)
+}
 
 struct Bearer;
 

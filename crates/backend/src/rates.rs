@@ -2,7 +2,7 @@
 //!
 //! State is this node's own: with n nodes a client may get n times as much. Buckets that are full again are forgotten.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, DAY};
 use crate::error::ApiError;
 use crate::limits::{Limits, Rate};
 use crate::store::UserId;
@@ -30,6 +30,7 @@ pub struct Rates {
     sign_in_networks: Buckets<IpAddr>,
     sign_in_addresses: Buckets<String>,
     mail_addresses: Buckets<String>,
+    mails_of_a_day: Buckets<String>,
 }
 
 impl Rates {
@@ -40,6 +41,7 @@ impl Rates {
             sign_in_networks: Buckets::new(limits.network_sign_ins, clock),
             sign_in_addresses: Buckets::new(limits.address_sign_ins, clock),
             mail_addresses: Buckets::new(limits.address_mails, clock),
+            mails_of_a_day: Buckets::of_a_day(limits.address_mails_a_day, clock),
         }
     }
 
@@ -51,16 +53,18 @@ impl Rates {
         self.networks.take(&network(ip))
     }
 
-    /// An attempt to sign in or to register, from a network and for an e-mail address.
-    pub fn sign_in(&self, ip: IpAddr, address: &str) -> Result<(), ApiError> {
+    /// An attempt to sign in or to register, from a network and for an e-mail address. What is none is not remembered:
+    /// it may be anything, of any length.
+    pub fn sign_in(&self, ip: IpAddr, address: Option<&str>) -> Result<(), ApiError> {
         self.sign_in_networks.take(&network(ip))?;
-        self.sign_in_addresses.take(&address.to_owned())
+        address.map_or(Ok(()), |address| self.sign_in_addresses.take(&address.to_owned()))
     }
 
     /// A message is asked for, from a network and to an e-mail address.
     pub fn mail(&self, ip: IpAddr, address: &str) -> Result<(), ApiError> {
         self.sign_in_networks.take(&network(ip))?;
-        self.mail_addresses.take(&address.to_owned())
+        self.mail_addresses.take(&address.to_owned())?;
+        self.mails_of_a_day.take(&address.to_owned())
     }
 
     pub fn forget_idle(&self) {
@@ -69,6 +73,7 @@ impl Rates {
         self.sign_in_networks.0.retain_recent();
         self.sign_in_addresses.0.retain_recent();
         self.mail_addresses.0.retain_recent();
+        self.mails_of_a_day.0.retain_recent();
     }
 }
 
@@ -78,8 +83,21 @@ struct Buckets<K: Hash + Eq + Clone>(RateLimiter<K, DashMapStateStore<K>, Clock,
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
     fn new(rate: Rate, clock: &Clock) -> Buckets<K> {
-        let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_minute(at_least_one(rate.per_minute)).allow_burst(at_least_one(rate.burst));
+        Buckets::with(
+            Quota::per_minute(at_least_one(rate.per_minute)).allow_burst(at_least_one(rate.burst)),
+            clock,
+        )
+    }
+
+    /// So many at once, and as many more in a day.
+    fn of_a_day(number: u32, clock: &Clock) -> Buckets<K> {
+        let number = at_least_one(number);
+        let each = Duration::from_millis(DAY.unsigned_abs()) / number.get();
+        let quota = Quota::with_period(each).unwrap_or_else(|| Quota::per_minute(number));
+        Buckets::with(quota.allow_burst(number), clock)
+    }
+
+    fn with(quota: Quota, clock: &Clock) -> Buckets<K> {
         Buckets(RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()))
     }
 
@@ -90,6 +108,10 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
             ApiError::RateLimited { retry_after: wait.as_millis().div_ceil(1_000).max(1) as u64 }
         })
     }
+}
+
+fn at_least_one(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 
 /// One person has a whole IPv6 network of 64 bits.
@@ -119,6 +141,20 @@ mod tests {
         clock.advance(1);
         buckets.take(&"a").unwrap();
         assert!(buckets.take(&"a").is_err());
+    }
+
+    #[test]
+    fn a_day_has_so_many_however_often_it_is_asked() {
+        const MINUTE: i64 = 60_000;
+        let clock = Clock::manual(0);
+        let buckets = Buckets::of_a_day(20, &clock);
+        let minutes = 24 * 60;
+        let taken = (0..=minutes).filter(|_| {
+            clock.advance(MINUTE);
+            buckets.take(&"a").is_ok()
+        });
+        // those at once, and those of the day
+        assert_eq!(taken.count(), 40);
     }
 
     #[test]

@@ -43,14 +43,17 @@ impl Secret {
         &self.0
     }
 
+    /// The secret in `path`.
+    pub fn read(path: &Path) -> anyhow::Result<Secret> {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        Secret::from_setting(&text).with_context(|| format!("{}", path.display()))
+    }
+
     /// The secret kept in `path`; made there if there is none yet.
     pub fn kept_in(path: &Path) -> anyhow::Result<Secret> {
-        match fs::read_to_string(path) {
-            Ok(text) => Secret::from_setting(&text).with_context(|| format!("{}", path.display())),
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                make(path).with_context(|| format!("making {}", path.display()))
-            }
-            Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+        match fs::exists(path) {
+            Ok(false) => make(path).with_context(|| format!("making {}", path.display())),
+            _ => Secret::read(path),
         }
     }
 }

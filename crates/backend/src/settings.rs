@@ -1,6 +1,6 @@
 //! The settings file, TOML: what the flags and the environment say wins over it.
 
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, Registration};
 use crate::limits::{Limits, Rate};
 use crate::mail::MailSetting;
 use crate::tls::Tls;
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub struct Settings {
     pub listen: Option<String>,
     pub database: Option<String>,
+    /// "open" or "closed".
+    pub registration: Option<String>,
     /// A file that holds the key for access tokens.
     pub jwt_secret_file: Option<PathBuf>,
     pub client_ip_header: Option<String>,
@@ -56,6 +58,7 @@ pub struct LimitSettings {
     pub network_sign_ins: Option<RateSetting>,
     pub address_sign_ins: Option<RateSetting>,
     pub address_mails: Option<RateSetting>,
+    pub address_mails_a_day: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -83,14 +86,16 @@ impl Settings {
             config.client_ip_header = Some(name);
         }
         for origin in &self.cors_origins {
-            let plain =
-                url::Url::parse(origin).is_ok_and(|url| url.has_host() || url.scheme().contains("extension"));
             match origin.parse::<HeaderValue>() {
-                Ok(value) if plain && !origin.ends_with('/') => config.cors_origins.push(value),
+                Ok(value) if is_origin(origin) => config.cors_origins.push(value),
                 _ => bail!(
-                    "cors_origins has {origin:?}; an origin is accepted, such as https://app.example.org"
+                    "cors_origins has {origin:?}; an origin is accepted as browsers write it, such as \
+                     https://app.example.org: in lower case, without a path, without the scheme's own port"
                 ),
             }
+        }
+        if let Some(text) = &self.registration {
+            config.registration = Registration::parse(text)?;
         }
         self.limits.apply(&mut config.limits)?;
         Ok(config)
@@ -117,6 +122,17 @@ impl Settings {
     }
 }
 
+/// As a browser sends it: another spelling would never match.
+fn is_origin(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let extension = url.scheme().ends_with("-extension");
+    let written = match url.host_str() {
+        Some(host) if extension => format!("{}://{host}", url.scheme()),
+        _ => url.origin().ascii_serialization(),
+    };
+    written == text
+}
+
 impl LimitSettings {
     fn apply(&self, limits: &mut Limits) -> anyhow::Result<()> {
         if let Some(bytes) = self.max_body_bytes {
@@ -126,16 +142,32 @@ impl LimitSettings {
             limits.max_body_bytes = bytes;
         }
         if let Some(connections) = self.postgres_connections {
-            limits.postgres_connections = connections.max(2);
+            if connections < 2 {
+                bail!("limits.postgres_connections is {connections}; at least 2 are needed");
+            }
+            limits.postgres_connections = connections;
         }
-        for (setting, limit) in [
-            (self.user_requests, &mut limits.user_requests),
-            (self.network_requests, &mut limits.network_requests),
-            (self.network_sign_ins, &mut limits.network_sign_ins),
-            (self.address_sign_ins, &mut limits.address_sign_ins),
-            (self.address_mails, &mut limits.address_mails),
+        if let Some(mails) = self.address_mails_a_day {
+            if mails == 0 {
+                bail!(
+                    "limits.address_mails_a_day is 0; at least 1 is needed (without mail.smtp none is sent)"
+                );
+            }
+            limits.address_mails_a_day = mails;
+        }
+        for (name, setting, limit) in [
+            ("user_requests", self.user_requests, &mut limits.user_requests),
+            ("network_requests", self.network_requests, &mut limits.network_requests),
+            ("network_sign_ins", self.network_sign_ins, &mut limits.network_sign_ins),
+            ("address_sign_ins", self.address_sign_ins, &mut limits.address_sign_ins),
+            ("address_mails", self.address_mails, &mut limits.address_mails),
         ] {
             if let Some(RateSetting { burst, per_minute }) = setting {
+                if burst == 0 || per_minute == 0 {
+                    bail!(
+                        "limits.{name} has burst {burst} and per_minute {per_minute}; at least 1 each is needed"
+                    );
+                }
                 *limit = Rate { burst, per_minute };
             }
         }
@@ -180,8 +212,11 @@ mod tests {
         read(sample).unwrap();
         let settings: Settings = toml::from_str(sample).unwrap();
         assert!(settings.mail(None, None).unwrap().is_some());
-        let secret = settings.jwt_secret_file.unwrap();
-        assert!(secret.starts_with("/var/lib/heyho-backend"), "the unit may write nowhere else");
+        // each table names all there is
+        let table: toml::Table = toml::from_str(sample).unwrap();
+        for (table, known) in [(&table, 9), (table["limits"].as_table().unwrap(), 8)] {
+            assert_eq!(table.len(), known, "{table:?}");
+        }
     }
 
     #[test]
@@ -189,6 +224,16 @@ mod tests {
         for (text, words) in [
             ("lisen = \"x\"", "lisen"),
             ("cors_origins = [\"*\"]", "https://app.example.org"),
+            ("cors_origins = [\"https://app.example.org/\"]", "without a path"),
+            ("cors_origins = [\"https://app.example.org/path\"]", "without a path"),
+            ("cors_origins = [\"https://App.example.org\"]", "lower case"),
+            ("cors_origins = [\"https://app.example.org:443\"]", "own port"),
+            ("cors_origins = [\"chrome-extension://abc/x\"]", "without a path"),
+            ("registration = \"shut\"", "\"closed\""),
+            ("[limits]\npostgres_connections = 1", "limits.postgres_connections"),
+            ("[limits]\naddress_mails_a_day = 0", "limits.address_mails_a_day"),
+            ("[limits]\naddress_mails = { burst = 0, per_minute = 1 }", "limits.address_mails"),
+            ("[limits]\nuser_requests = { burst = 1, per_minute = 0 }", "limits.user_requests"),
             ("client_ip_header = \"a b\"", "x-forwarded-for"),
             ("[limits]\nmax_body_bytes = 5", "524288"),
             ("[tls]\ncertificate = \"c\"", "key"),

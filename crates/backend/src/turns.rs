@@ -1,4 +1,5 @@
-//! Who takes turns: requests with one idempotency key, one at a time; those of one user that need the database, a few.
+//! Who takes turns: requests with one idempotency key, one at a time; those of one user that need the database, a few;
+//! and whatever else there are only so many of for each key.
 //!
 //! Who waits, waits here, without a database connection: whoever sends more than there are turns for holds up nobody but
 //! themselves. Turns are this node's own; across nodes the store keeps twins apart.
@@ -23,19 +24,24 @@ impl<K: Hash + Eq + Clone> Turns<K> {
 
     /// A turn for this key, kept until it is dropped; None if there was none within `wait`.
     pub async fn turn(&self, key: &K, wait: Duration) -> Option<OwnedSemaphorePermit> {
-        let turns = {
-            let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-            at_work.retain(|_, turns| turns.strong_count() > 0);
-            match at_work.get(key).and_then(Weak::upgrade) {
-                Some(turns) => turns,
-                None => {
-                    let turns = Arc::new(Semaphore::new(self.at_once));
-                    at_work.insert(key.clone(), Arc::downgrade(&turns));
-                    turns
-                }
-            }
-        };
-        tokio::time::timeout(wait, turns.acquire_owned()).await.ok()?.ok()
+        tokio::time::timeout(wait, self.of(key).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// A turn that is free now.
+    pub fn free_turn(&self, key: &K) -> Option<OwnedSemaphorePermit> {
+        self.of(key).try_acquire_owned().ok()
+    }
+
+    /// The turns of this key, remembered while anybody has them.
+    pub fn of(&self, key: &K) -> Arc<Semaphore> {
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        at_work.retain(|_, turns| turns.strong_count() > 0);
+        if let Some(turns) = at_work.get(key).and_then(Weak::upgrade) {
+            return turns;
+        }
+        let turns = Arc::new(Semaphore::new(self.at_once));
+        at_work.insert(key.clone(), Arc::downgrade(&turns));
+        turns
     }
 }
 

@@ -69,7 +69,7 @@ pub async fn verify_email(
     let form: Verification = app.bodies.json(&headers, body).await?;
     mailer(&app)?;
     let email = address::parse(&form.email.unwrap_or_default())?;
-    app.rates.sign_in(client.0, &email)?;
+    app.rates.sign_in(client.0, Some(&email))?;
     let (user, code) = fitting(&app, &email, Purpose::ConfirmAddress, form.code).await?;
     match app.store.confirm_address(user, &code, app.clock.now()).await? {
         true => Ok(done("the address is confirmed")),
@@ -116,7 +116,7 @@ pub async fn reset_password(
     mailer(&app)?;
     let email = address::parse(&form.email.unwrap_or_default())?;
     let new = new_password("new_password", form.new_password)?;
-    app.rates.sign_in(client.0, &email)?;
+    app.rates.sign_in(client.0, Some(&email))?;
     let (user, code) = fitting(&app, &email, Purpose::ResetPassword, form.code).await?;
     let hash = app.passwords.hash(new).await.map_err(ApiError::Internal)?;
     match app.store.reset_password(user, &code, hash, app.clock.now()).await? {

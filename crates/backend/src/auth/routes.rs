@@ -3,7 +3,8 @@
 use super::refresh::RefreshToken;
 use super::{Caller, address, codes};
 use crate::app::{App, Shared};
-use crate::clock;
+use crate::clock::{self, Millis};
+use crate::config;
 use crate::error::ApiError;
 use crate::guard::ClientIp;
 use crate::limits::{
@@ -11,7 +12,8 @@ use crate::limits::{
 };
 use crate::openapi::{Bodies, Common, ErrorBody, SignedInOnly};
 use crate::store::{
-    Created, NewSession, NewUser, Presented, Purpose, Rotation, SessionEnd, SessionId, User, UserId,
+    Created, NewSession, NewUser, PasswordHash, Presented, Purpose, Rotation, SessionEnd, SessionId, User,
+    UserId,
 };
 use axum::body::Body;
 use axum::extract::State;
@@ -109,32 +111,29 @@ impl From<User> for Profile {
 
 /// Makes an account and signs in; where addresses are confirmed, sends a code instead.
 #[utoipa::path(post, path = "/register", tag = "sign-in", request_body = Registration,
-    responses((status = 201, body = Envelope<Registered>), (status = 409, body = ErrorBody), Bodies, Common))]
+    responses((status = 201, body = Envelope<Registered>),
+        (status = 403, body = ErrorBody, description = "registration is closed"),
+        (status = 409, body = ErrorBody), Bodies, Common))]
 pub async fn register(
     State(app): State<Shared>,
     Extension(client): Extension<ClientIp>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Envelope<Registered>>), ApiError> {
+    if app.registration == config::Registration::Closed {
+        return Err(ApiError::RegistrationClosed);
+    }
     let form: Registration = app.bodies.json(&headers, body).await?;
     let email = address::parse(&form.email.unwrap_or_default())?;
-    app.rates.sign_in(client.0, &email)?;
+    app.rates.sign_in(client.0, Some(&email))?;
     let password = new_password("password", form.password)?;
     let first_name = name("first_name", form.first_name)?;
     let last_name = name("last_name", form.last_name)?;
     let password_hash = app.passwords.hash(password).await.map_err(ApiError::Internal)?;
     let now = app.clock.now();
-    let id = UserId(clock::new_id(now)?);
-    let user = NewUser {
-        id,
-        email: email.clone(),
-        password_hash,
-        first_name,
-        last_name,
-        feed_epoch: clock::new_id(now)?.to_string(),
-        confirmed_at: app.mail.is_none().then_some(now),
-        now,
-    };
+    let confirmed_at = app.mail.is_none().then_some(now);
+    let user = NewUser { first_name, last_name, ..new_user(&email, password_hash, confirmed_at, now)? };
+    let id = user.id;
     match app.store.create_user(user).await? {
         Created::EmailTaken => Err(ApiError::EmailTaken),
         Created::Created if app.mail.is_some() => {
@@ -164,13 +163,16 @@ pub async fn login(
     let needed = |field, value: Option<String>| {
         value.filter(|v| !v.is_empty()).ok_or_else(|| ApiError::invalid(field, format!("{field} is missing")))
     };
-    let email = needed("email", form.email)?.trim().to_lowercase();
+    let email = address::parse(&needed("email", form.email)?).ok();
     let password = needed("password", form.password)?;
-    app.rates.sign_in(client.0, &email)?;
+    app.rates.sign_in(client.0, email.as_deref())?;
     // neither can be anyone's; nothing is looked up and the same work is done
-    let possible = address::parse(&email).is_ok() && password.chars().count() <= MAX_PASSWORD_CHARS;
-    let known = if possible { app.store.credentials(&email).await? } else { None };
-    let password = if possible { password } else { String::new() };
+    let possible = email.filter(|_| password.chars().count() <= MAX_PASSWORD_CHARS);
+    let password = if possible.is_some() { password } else { String::new() };
+    let known = match possible {
+        Some(email) => app.store.credentials(&email).await?,
+        None => None,
+    };
     let stored = known.as_ref().map(|k| k.password_hash.clone());
     let fits = app.passwords.verify(password, stored).await.map_err(ApiError::Internal)?;
     match known {
@@ -247,7 +249,7 @@ pub async fn change_password(
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let form: PasswordChange = app.bodies.json(&headers, body).await?;
-    app.rates.sign_in(client.0, &caller.user.email)?;
+    app.rates.sign_in(client.0, Some(&caller.user.email))?;
     let new = new_password("new_password", form.new_password)?;
     let current = form
         .current_password
@@ -273,15 +275,17 @@ async fn open_session(app: &App, user: User) -> Result<SignedIn, ApiError> {
     let now = app.clock.now();
     let session = SessionId(clock::new_id(now)?);
     let token = RefreshToken::new()?;
-    app.store
-        .open_session(NewSession {
-            id: session,
-            user: user.id,
-            token: token.hash(),
-            now,
-            expires_at: now + REFRESH_TOKEN_LIFE,
-        })
-        .await?;
+    let opened = app.store.open_session(NewSession {
+        id: session,
+        user: user.id,
+        token: token.hash(),
+        now,
+        expires_at: now + REFRESH_TOKEN_LIFE,
+    });
+    if !opened.await? {
+        // the account ended meanwhile
+        return Err(ApiError::InvalidCredentials);
+    }
     signed_in(app, user, session, &token)
 }
 
@@ -292,6 +296,25 @@ fn signed_in(app: &App, user: User, session: SessionId, token: &RefreshToken) ->
         token_type: "Bearer",
         expires_in: ACCESS_TOKEN_LIFE / clock::SECOND,
         user: user.into(),
+    })
+}
+
+/// Somebody without a name, who has stored nothing yet.
+pub fn new_user(
+    email: &str,
+    password_hash: PasswordHash,
+    confirmed_at: Option<Millis>,
+    now: Millis,
+) -> std::io::Result<NewUser> {
+    Ok(NewUser {
+        id: UserId(clock::new_id(now)?),
+        email: email.to_owned(),
+        password_hash,
+        first_name: None,
+        last_name: None,
+        feed_epoch: clock::new_id(now)?.to_string(),
+        confirmed_at,
+        now,
     })
 }
 

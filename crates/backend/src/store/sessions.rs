@@ -80,7 +80,8 @@ impl KnownToken {
 
 #[async_trait]
 pub trait Sessions {
-    async fn open_session(&self, session: NewSession) -> Result<()>;
+    /// False: there is no such account, or it is ending.
+    async fn open_session(&self, session: NewSession) -> Result<bool>;
     /// Whose session this is, if it has not ended.
     async fn session_user(&self, session: SessionId, now: Millis) -> Result<Option<User>>;
     async fn rotate(&self, presented: Presented) -> Result<Rotation>;

@@ -98,6 +98,9 @@ pub trait Users {
         keep: SessionId,
         now: Millis,
     ) -> Result<()>;
+    /// A new password by who runs the backend: all sessions and codes end, and the address counts as confirmed. False:
+    /// nobody has this address.
+    async fn replace_password(&self, email: &str, new: PasswordHash, now: Millis) -> Result<bool>;
     /// Every row of the user is gone.
     async fn delete_user(&self, user: UserId) -> Result<()>;
     /// The account without its records, for an export.

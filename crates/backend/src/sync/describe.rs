@@ -220,9 +220,12 @@ pub struct SyncCounts {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct SyncHeaders {
-    /// One effect per key; the answer is replayed for 24 hours. Also read as `X-Idempotency-Key`.
+    /// One effect per key; the answer is replayed for 24 hours.
     #[param(rename = "Idempotency-Key", required = false)]
     idempotency_key: Option<String>,
+    /// The same; `Idempotency-Key` wins over it.
+    #[param(rename = "X-Idempotency-Key", required = false)]
+    x_idempotency_key: Option<String>,
     /// The device; wins over the body's.
     #[param(rename = "X-Device-ID", required = false)]
     device_id: Option<String>,

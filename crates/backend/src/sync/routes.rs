@@ -1,6 +1,7 @@
 //! The three routes that take records: one path through them all.
 //!
-//! Turn for the idempotency key, turn of the user → an answer given before, meanwhile read and validate → save. Only a 200 is kept for replay.
+//! A place among the user's, turn for the idempotency key, turn of the user → an answer given before, meanwhile read and
+//! validate → save. Only a 200 is kept for replay.
 
 use super::describe::{AggregatesBody, BatchBody, SyncAnswer, SyncErrors, SyncHeaders, VisitsBody};
 use super::request::{self, Form};
@@ -112,7 +113,10 @@ async fn save(
     let key =
         header_text(&headers, &["idempotency-key", "x-idempotency-key"], "Idempotency-Key", MAX_KEY_CHARS)?;
     let device = device_header(&headers)?;
-    let body = app.bodies.read(&headers, body).await?;
+    let body = app.bodies.read(caller.user.id, &headers, body).await?;
+    // who sends many at once is told so, and keeps none of them here
+    let many = ApiError::RateLimited { retry_after: 1 };
+    let _one_of_so_many = app.batches.free_turn(&caller.user.id).ok_or(many)?;
 
     let key = key.map(|key| IdempotencyKey { user: caller.user.id, method: "POST", path, key });
     let mut _turn = None;
@@ -123,14 +127,14 @@ async fn save(
     // read while the database is asked whether it was answered before
     let reading = tokio::task::spawn_blocking(move || {
         let body_hash: [u8; 32] = Sha256::digest(&body.bytes).into();
-        (body_hash, request::read(form, &body.bytes), body.into_turn())
+        (body_hash, request::read(form, &body.bytes), body.into_kept())
     });
     let before = match &key {
         Some(key) => app.store.answered(key, app.clock.now()).await?,
         None => None,
     };
-    // a large batch keeps its turn until it is saved
-    let (body_hash, accepted, _large) = reading.await.map_err(|e| ApiError::Internal(e.into()))?;
+    // its room is kept until it is saved
+    let (body_hash, accepted, _kept) = reading.await.map_err(|e| ApiError::Internal(e.into()))?;
     match before {
         Some(before) if before.body_hash == body_hash => return Ok(replayed(before.answer)),
         Some(_) => return Err(ApiError::IdempotencyKeyReused),

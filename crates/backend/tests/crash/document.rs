@@ -18,7 +18,8 @@ const SETTINGS: &str = "[limits]
     network_requests = { burst = 1000000, per_minute = 1000000 }
     network_sign_ins = { burst = 1000000, per_minute = 1000000 }
     address_sign_ins = { burst = 1000000, per_minute = 1000000 }
-    address_mails = { burst = 1000000, per_minute = 1000000 }";
+    address_mails = { burst = 1000000, per_minute = 1000000 }
+    address_mails_a_day = 1000000";
 
 /// About half of what it asks is meant to be wrong.
 const STORED: f64 = 0.25;

@@ -13,6 +13,8 @@ mod kill;
 #[cfg(test)]
 mod large;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[cfg(test)]

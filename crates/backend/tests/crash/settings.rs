@@ -108,3 +108,49 @@ fn a_certificate_that_cannot_be_used_ends_it_before_it_listens() {
         refused(folder.path(), &settings, |_| (), &[word]);
     }
 }
+
+#[test]
+fn a_database_that_cannot_be_named_ends_it_before_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    for url in ["mysql://h/d", "postgres://u:hunter2@h:port/x", "postgres://u:hunter2@h/x?sslmode=nonsense"] {
+        let database = |command: &mut Command| {
+            command.env("HEYHO_DATABASE_URL", url);
+        };
+        refused(folder.path(), "", database, &["postgres://USER"]);
+    }
+}
+
+/// A key that one node made for itself would sign what no other believes.
+#[test]
+fn no_key_is_made_for_a_database_that_other_nodes_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("jwt-secret");
+    let shared = |command: &mut Command| {
+        command
+            .env("HEYHO_DATABASE_URL", "postgres://heyho@127.0.0.1:1/heyho")
+            .env_remove("HEYHO_JWT_SECRET");
+    };
+    let settings = format!("jwt_secret_file = {:?}\n", secret.display().to_string());
+    refused(folder.path(), &settings, shared, &["the same for every node", "jwt-secret"]);
+    assert!(!secret.exists());
+    refused(folder.path(), "", shared, &["the same for every node"]);
+}
+
+#[test]
+fn other_settings_that_cannot_be_used_end_it_before_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(
+        folder.path(),
+        "[limits]\naddress_mails = { burst = 0, per_minute = 1 }",
+        |_| (),
+        &["address_mails"],
+    );
+    let arguments = |command: &mut Command| {
+        command.args(["--registration", "shut"]);
+    };
+    refused(folder.path(), "registration = \"closed\"", arguments, &["shut", "closed"]);
+    let log = |command: &mut Command| {
+        command.env("HEYHO_LOG", "heyho=loud");
+    };
+    refused(folder.path(), "", log, &["heyho=loud", "heyho_backend=debug"]);
+}

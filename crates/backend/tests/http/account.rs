@@ -9,6 +9,7 @@ on_each_store!(
     a_new_password_ends_the_other_sessions,
     the_export_holds_everything_stored,
     deletion_leaves_nothing,
+    an_account_that_is_ending_is_gone_to_who_signs_in_meanwhile,
 );
 
 async fn login(backend: &Backend, password: &str) -> Account {
@@ -117,4 +118,15 @@ async fn deletion_leaves_nothing(backend: Backend) {
     let again = backend.register("ada@example.org").await;
     assert_ne!(again.id, ada.id);
     assert_eq!(backend.stored(&again.access, "", 10).await.len(), 0);
+}
+
+/// What its end takes first is gone; the rest is still to go. Whoever's password was read before that comes too late.
+async fn an_account_that_is_ending_is_gone_to_who_signs_in_meanwhile(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    backend.execute("DELETE FROM feeds").await;
+    let who = json!({"email": "ada@example.org", "password": "correct horse"});
+    assert_eq!(backend.post("/api/v1/auth/login", who).await.code(), (401, "INVALID_CREDENTIALS"));
+    assert!(!alive(&backend, &ada).await);
+    let refresh = backend.post("/api/v1/auth/refresh", json!({"refresh_token": ada.refresh})).await;
+    assert_eq!(refresh.code(), (401, "UNAUTHORIZED"));
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 on_each_store!(whatever_is_no_sign_in_is_refused_everywhere, nobody_reads_or_changes_what_is_somebody_elses);
 
 /// What anybody may ask. Everything else needs a sign-in.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 12] = [
     "login",
     "register",
     "refresh",
@@ -24,6 +24,7 @@ const OPEN: [&str; 11] = [
     "health",
     "ready",
     "metrics",
+    "openapi.json",
 ];
 
 /// (method, path) of every operation, and whether it needs a sign-in.

@@ -3,8 +3,8 @@
 use crate::support::{Backend, aggregate, on_each_store, send, visit};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use heyho_backend::Config;
-use heyho_backend::limits::{LARGE_BODIES_AT_ONCE, LARGE_BODY, Limits, Rate};
+use heyho_backend::limits::{LARGE_BODIES_OF_ONE_USER, LARGE_BODY, Limits, Rate};
+use heyho_backend::{Config, Registration};
 use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
@@ -15,6 +15,7 @@ on_each_store!(
     who_asks_too_often_hears_when_to_come_back,
     guessing_a_password_is_slow_for_one_address_and_for_one_network,
     a_flood_from_one_network_is_stopped_before_anything_is_read,
+    closed_registration_is_closed_to_everybody,
     every_answer_is_closed_to_browsers_and_has_an_id,
     metrics_count_what_happened_and_name_nobody,
     methods_that_a_client_makes_up_are_one_series,
@@ -57,6 +58,30 @@ async fn guessing_a_password_is_slow_for_one_address_and_for_one_network(mut bac
     assert_eq!([login("c@b.example").await, login("d@b.example").await], [401, 429]);
     backend.clock.advance(60_000);
     assert_eq!(login("a@b.example").await, 401);
+    // what is no address has no bucket: it may be anything, of any length
+    backend.clock.advance(10 * 60_000);
+    let nonsense = "x".repeat(60_000);
+    for _ in 0..4 {
+        assert_eq!(login(&nonsense).await, 401);
+    }
+    assert_eq!(login("e@b.example").await, 429);
+}
+
+async fn closed_registration_is_closed_to_everybody(mut backend: Backend) {
+    let open = backend.get("/api/v1/capabilities", "").await.ok();
+    assert!(open["features"].as_array().unwrap().contains(&json!("registration")));
+    let ada = backend.register("ada@example.org").await;
+    backend.reconfigure(|config| config.registration = Registration::Closed).await;
+    for path in ["/api/v1/auth/register", "/api/auth/register"] {
+        for email in ["bob@example.org", "ada@example.org"] {
+            let body = json!({"email": email, "password": "correct horse"});
+            assert_eq!(backend.post(path, body).await.code(), (403, "REGISTRATION_CLOSED"));
+        }
+    }
+    let closed = backend.get("/api/v1/capabilities", "").await.ok();
+    assert!(!closed["features"].as_array().unwrap().contains(&json!("registration")));
+    backend.get("/api/v1/auth/me", &ada.access).await.ok();
+    assert_eq!(backend.count("SELECT count(*) FROM users").await, 1);
 }
 
 async fn a_flood_from_one_network_is_stopped_before_anything_is_read(mut backend: Backend) {
@@ -156,16 +181,19 @@ async fn a_body_that_says_it_is_too_large_is_refused_at_once(backend: Backend) {
 
 /// What a large body becomes on its way into the database is no smaller than itself.
 async fn large_bodies_count_as_such_until_they_are_saved(mut backend: Backend) {
-    backend.reconfigure(|c| c.limits.body_deadline = Duration::from_secs(6)).await;
-    let ada = backend.register("ada@example.org").await;
+    backend.reconfigure(|c| c.limits.place_wait = Duration::from_secs(2)).await;
+    let (ada, bob) = (backend.register("ada@example.org").await, backend.register("bob@example.org").await);
     let held = backend.hold_writes().await;
     let body = json!({"pageVisits": [visit("v1")], "ignored": " ".repeat(LARGE_BODY)}).to_string();
-    let mut requests: FuturesUnordered<_> = (0..=LARGE_BODIES_AT_ONCE)
-        .map(|_| backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access))
-        .map(|request| send(request.body(body.clone())))
-        .collect();
-    // nothing can be saved, so the one too many finds no turn in its time
-    assert_eq!(requests.next().await.unwrap().code(), (408, "REQUEST_TIMEOUT"));
+    let post = |token: &str| {
+        let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(token);
+        send(request.body(body.clone()))
+    };
+    let mut requests: FuturesUnordered<_> =
+        (0..=LARGE_BODIES_OF_ONE_USER).map(|_| post(&ada.access)).collect();
+    // nothing can be saved, so the one too many finds no place in its time; somebody else does
+    assert_eq!(requests.next().await.unwrap().code(), (429, "RATE_LIMITED"));
+    requests.push(post(&bob.access));
     held.release().await;
     while let Some(answer) = requests.next().await {
         answer.ok();

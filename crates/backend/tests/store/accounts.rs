@@ -14,6 +14,7 @@ on_each_store!(
     one_token_presented_at_once_has_one_successor,
     a_spent_token_that_was_forgotten_still_ends_the_family,
     an_account_that_is_deleted_leaves_nothing,
+    a_new_password_by_the_operator_ends_all_sessions,
     an_account_that_is_deleted_while_its_batches_arrive_leaves_nothing,
 );
 
@@ -26,7 +27,7 @@ fn hash(n: u8) -> [u8; 32] {
 async fn open(asked: &Asked, user: UserId, n: u8) -> SessionId {
     let id = SessionId(Uuid::from_u128(u128::from(n) << 64 | user.0.as_u128()));
     let session = NewSession { id, user, token: hash(n), now: NOW, expires_at: NOW + LIFE };
-    asked.store.open_session(session).await.unwrap();
+    assert!(asked.store.open_session(session).await.unwrap());
     id
 }
 
@@ -172,12 +173,29 @@ async fn an_account_that_is_deleted_leaves_nothing(asked: Asked) {
     );
 
     asked.store.delete_user(ada).await.unwrap();
+    // who gave the password a moment before
+    let id = SessionId(Uuid::from_u128(99));
+    let late = NewSession { id, user: ada, token: hash(99), now: NOW, expires_at: NOW + LIFE };
+    assert!(!asked.store.open_session(late).await.unwrap());
     assert!(asked.store.account(ada).await.unwrap().is_none());
     assert!(asked.store.credentials("ada@example.org").await.unwrap().is_none());
     assert!(!alive(&asked, session, NOW).await);
     assert_eq!(asked.page(ada, Place::start(), 10).await.records, []);
     assert_eq!(asked.all(bob, 10).await.len(), 2);
     asked.user_called("ada@example.org").await;
+}
+
+async fn a_new_password_by_the_operator_ends_all_sessions(asked: Asked) {
+    let (ada, bob) = (asked.user_called("ada@example.org").await, asked.user().await);
+    let (adas, bobs) = (open(&asked, ada, 1).await, open(&asked, bob, 2).await);
+    let replace =
+        async |email: &str| asked.store.replace_password(email, PasswordHash("new".into()), NOW).await;
+    assert!(!replace("nobody@example.org").await.unwrap());
+    assert!(alive(&asked, adas, NOW).await);
+    assert!(replace("ada@example.org").await.unwrap());
+    let known = asked.store.credentials("ada@example.org").await.unwrap().unwrap();
+    assert_eq!((known.password_hash.0.as_str(), known.confirmed), ("new", true));
+    assert!(!alive(&asked, adas, NOW).await && alive(&asked, bobs, NOW).await);
 }
 
 /// Each batch is saved or told that there is nobody; neither it nor the deletion fails for the other.

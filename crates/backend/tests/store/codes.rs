@@ -62,7 +62,7 @@ async fn a_reset_ends_every_session_and_confirms_the_address(asked: Asked) {
     let ada = asked.user_called(EMAIL).await;
     let id = SessionId(uuid::Uuid::from_u128(5));
     let session = NewSession { id, user: ada, token: [1; 32], now: NOW, expires_at: NOW + 1_000 };
-    asked.store.open_session(session).await.unwrap();
+    assert!(asked.store.open_session(session).await.unwrap());
     put(&asked, ada, Purpose::ResetPassword, "h").await;
     let reset = async |code: &str, new: &str| {
         let (code, new) = (PasswordHash(code.into()), PasswordHash(new.into()));

@@ -13,6 +13,8 @@ mod keys;
 #[cfg(test)]
 mod long;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 #[path = "../support/postgres.rs"]

@@ -85,7 +85,13 @@ async fn spend(tx: &mut Tx, user: UserId, purpose: Purpose, code: &PasswordHash)
     Ok(gone.rows_affected() == 1)
 }
 
-async fn confirm(tx: &mut Tx, user: UserId, now: Millis) -> Result<()> {
+/// Whatever they are for.
+pub(super) async fn forget(tx: &mut Tx, user: UserId) -> Result<()> {
+    sqlx::query("DELETE FROM codes WHERE user_id = $1").bind(user).execute(&mut **tx).await?;
+    Ok(())
+}
+
+pub(super) async fn confirm(tx: &mut Tx, user: UserId, now: Millis) -> Result<()> {
     sqlx::query("UPDATE users SET confirmed_at = $1 WHERE id = $2 AND confirmed_at IS NULL")
         .bind(now)
         .bind(user)

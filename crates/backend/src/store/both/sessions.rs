@@ -1,4 +1,4 @@
-//! Sessions, in SQL that both databases read.
+//! Sessions, in SQL that both databases read. An account that is ending has no feed any more: to a session it is gone.
 
 use super::{This, Tx, lock_session};
 use crate::clock::Millis;
@@ -11,23 +11,30 @@ use heyho_records::fault::planted;
 
 #[async_trait]
 impl Sessions for This {
-    async fn open_session(&self, session: NewSession) -> Result<()> {
+    async fn open_session(&self, session: NewSession) -> Result<bool> {
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)")
-            .bind(session.id)
-            .bind(session.user)
-            .bind(session.now)
-            .bind(session.expires_at)
-            .execute(&mut *tx)
-            .await?;
+        let opened = sqlx::query(
+            "INSERT INTO sessions (id, user_id, created_at, expires_at)
+             SELECT $1, user_id, $3, $4 FROM feeds WHERE user_id = $2",
+        )
+        .bind(session.id)
+        .bind(session.user)
+        .bind(session.now)
+        .bind(session.expires_at)
+        .execute(&mut *tx)
+        .await?;
+        if opened.rows_affected() == 0 {
+            return Ok(false);
+        }
         issue(&mut tx, session.id, &session.token, session.now).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     async fn session_user(&self, session: SessionId, now: Millis) -> Result<Option<User>> {
         let user = sqlx::query_as(
             "SELECT users.id, users.email FROM sessions JOIN users ON users.id = sessions.user_id
+             JOIN feeds ON feeds.user_id = users.id
              WHERE sessions.id = $1 AND ended_at IS NULL AND expires_at > $2",
         )
         .bind(session)
@@ -46,7 +53,8 @@ impl Sessions for This {
                     (SELECT next.spent_at IS NULL FROM refresh_tokens AS next
                      WHERE next.hash = this.successor_hash) AS successor_unused
              FROM refresh_tokens AS this
-             JOIN sessions ON sessions.id = session_id JOIN users ON users.id = user_id
+             JOIN sessions ON sessions.id = session_id JOIN users ON users.id = sessions.user_id
+             JOIN feeds ON feeds.user_id = users.id
              WHERE this.hash = $1 AND ended_at IS NULL AND expires_at > $2",
         )
         .bind(&presented.token[..])

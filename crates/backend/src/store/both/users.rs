@@ -1,6 +1,6 @@
 //! People, in SQL that both databases read.
 
-use super::{This, Tx, sessions};
+use super::{This, Tx, codes, sessions};
 use crate::clock::Millis;
 use crate::store::{
     AccountData, Created, Credentials, NewUser, PasswordHash, Result, SessionEnd, SessionId, UserId, Users,
@@ -58,6 +58,21 @@ impl Users for This {
         sessions::end_all(&mut tx, user, Some(keep), SessionEnd::PasswordChanged, now).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    async fn replace_password(&self, email: &str, new: PasswordHash, now: Millis) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let user: Option<UserId> = sqlx::query_scalar("SELECT id FROM users WHERE email = $1")
+            .bind(email)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(user) = user else { return Ok(false) };
+        set_password(&mut tx, user, &new).await?;
+        codes::confirm(&mut tx, user, now).await?;
+        codes::forget(&mut tx, user).await?;
+        sessions::end_all(&mut tx, user, None, SessionEnd::PasswordReset, now).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn delete_user(&self, user: UserId) -> Result<()> {

@@ -6,7 +6,8 @@
 //! - A batch holds that row, if only shared, before any other of the user's rows: the end of
 //!   an account, which takes it first, meets no batch half way.
 //! - Twins of one idempotency key wait for each other on an advisory lock, at most [`Limits::twin_wait`].
-//! - sqlx migrates under a lock of its own, so nodes may start together.
+//! - sqlx migrates under a lock of its own, so nodes may start together. A migration, and the wait for another node's,
+//!   takes as long as it takes: it has a connection without a bound on statements.
 //!
 //! [`Limits::twin_wait`]: crate::limits::Limits
 
@@ -55,7 +56,12 @@ pub struct PostgresStore {
 impl PostgresStore {
     pub async fn open(url: &str, limits: &Limits) -> Result<PostgresStore> {
         let statement_timeout = format!("{}ms", limits.statement_timeout.as_millis());
-        let options = PgConnectOptions::from_str(url)?.application_name("heyho-backend").options([
+        let options = PgConnectOptions::from_str(url)?.application_name("heyho-backend");
+        let unbounded = options.clone().options([("statement_timeout", "0")]);
+        let migrating = PgPoolOptions::new().max_connections(1).connect_with(unbounded).await?;
+        sqlx::migrate!("migrations/postgres").run(&migrating).await?;
+        migrating.close().await;
+        let options = options.options([
             ("statement_timeout", statement_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "30s"),
         ]);
@@ -64,7 +70,6 @@ impl PostgresStore {
             .acquire_timeout(Duration::from_secs(10))
             .connect_with(options)
             .await?;
-        sqlx::migrate!("migrations/postgres").run(&pool).await?;
         Ok(PostgresStore { pool, twin_wait: limits.twin_wait })
     }
 
