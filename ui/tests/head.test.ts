@@ -66,7 +66,16 @@ test("a damaged store that was put in order is said apart, in the reader's langu
   const de = head(beside, now, catalogues.de(new Format("de")));
   expect(de.also).toEqual([]);
   expect(de.recovered).toMatch(/^48 von 50 Einträgen sind gerettet\. 1 davon ist nicht mehr/);
-  expect(head({ ...beside, also: [{ ...said, args: { saved: 1 } }] }, now, en).recovered).toMatch(/^1 record was saved\. The/);
+  expect(head({ ...beside, also: [{ ...said, args: { saved: 1 } }] }, now, en).recovered).toMatch(/^1 record was saved\. How many there were is not known\. The/);
+});
+
+test("nobody is told that nothing is lost while a store that was lost is spoken of", () => {
+  const said = { code: "recovered", args: { saved: 0, damaged: 0 }, text: "" };
+  const nothing = { ...all["signed_out"]!, unclaimed: 0 };
+  expect(head(nothing, now, en).detail).toContain("nothing is lost");
+  const damaged = head({ ...nothing, also: [said] }, now, en);
+  expect(damaged.detail).toBeNull();
+  expect(damaged.recovered).toMatch(/^0 records were saved\. How many there were is not known\./);
 });
 
 test("one record is one record", () => {

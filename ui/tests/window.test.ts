@@ -491,6 +491,86 @@ test("the diagnostics are copied as the agent says them", async () => {
   expect([written, w.text("diagnostics-said")]).toEqual([["companion 0.1.0"], "Diagnostics copied"]);
 });
 
+test("what comes on the hour is of the hour that ended: a point's time is the end of its quarter", async () => {
+  const companion = new FakeCompanion(all["up_to_date"]!);
+  companion.points = [
+    { at: "2026-11-21T12:45:00Z", waiting: 9, sent: 1 },
+    { at: "2026-11-21T13:00:00Z", waiting: 7, sent: 2 },
+    { at: "2026-11-21T13:15:00Z", waiting: 6, sent: 4 },
+    { at: "2026-11-21T14:00:00Z", waiting: 5, sent: 8 },
+    { at: "2026-11-21T14:15:00Z", waiting: 3, sent: 16 },
+  ];
+  const w = await open(all["up_to_date"]!, companion);
+  const rows = Array.from(w.find("day")?.querySelectorAll("tbody tr") ?? [], (row) => Array.from(row.children, (cell) => cell.textContent));
+  expect(rows).toEqual([
+    ["14:00", "16", "3"],
+    ["13:00", "12", "5"],
+    ["12:00", "3", "7"],
+  ]);
+});
+
+test("forgetting a site says which browsers it does not reach, before and after, and what the backend answered", async () => {
+  const companion = new FakeCompanion(all["up_to_date"]!);
+  companion.forgottenText = "What the backend has is still there. It does not answer. Not reached: Firefox.";
+  const w = await open(all["up_to_date"]!, companion);
+  await w.press("tab-settings");
+  const site = w.find("forget-site") as HTMLInputElement;
+  site.value = "shop.example";
+  site.dispatchEvent(new Event("input", { bubbles: true }));
+  await settle();
+  await w.press("forget");
+  expect(w.text("forget-closed")).toContain("Firefox");
+  expect(w.text("forget-closed")).not.toContain("Chromium");
+  await w.press("confirm");
+  expect(w.asked("forget")).toEqual([["shop.example", true]]);
+  expect(w.text("forgotten")).toContain("3 records deleted here");
+  expect(w.text("forgotten-told")).toBe(companion.forgottenText);
+});
+
+test("what was never delivered is counted once: the failed ones of other accounts are in the number of all", async () => {
+  const others = [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 2 }];
+  const w = await open({ ...all["failed_and_down"]!, otherAccounts: others });
+  await w.press("tab-settings");
+  await w.press("erase");
+  // 1,204 wait, 40 of another account, 5 failed of all.
+  expect(w.container.querySelector("dialog")?.textContent).toContain("1,249 records were never delivered");
+});
+
+test("signing out promises to send what waits only, and names this account's failed ones apart", async () => {
+  const others = [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 2 }];
+  const w = await open({ ...all["failed_and_down"]!, otherAccounts: others });
+  await w.press("tab-settings");
+  await w.press("sign-out");
+  expect(w.text("unsent")).toContain("1,204 records have not been delivered");
+  expect(w.text("unsent-failed")).toContain("3 records failed");
+  expect(w.find("unsent-export")).not.toBeNull();
+});
+
+test("signing out with failed records alone does not say that everything was delivered", async () => {
+  const w = await open(all["needs_attention"]!);
+  await w.press("tab-settings");
+  await w.press("sign-out");
+  const text = w.container.querySelector("dialog")?.textContent;
+  expect(text).not.toContain("Everything was delivered");
+  expect(w.text("unsent-failed")).toContain("5 records failed");
+});
+
+test("a chosen record that somebody else dealt with is chosen no more", async () => {
+  const w = await open(all["needs_attention"]!, new FakeCompanion(all["needs_attention"]!, failedRecords(now, 5)));
+  await w.press("tab-failed");
+  const boxes = Array.from(w.container.querySelectorAll<HTMLInputElement>("[data-testid=failed-choose]"));
+  for (const box of boxes.slice(0, 3)) box.click();
+  await settle();
+  expect(w.text("failed-chosen")).toContain("3 chosen");
+  w.companion.failed = w.companion.failed.filter((record) => record.number !== 2);
+  w.companion.say({ ...all["needs_attention"]!, failed: 4 });
+  await settle();
+  expect(w.text("failed-chosen")).toContain("2 chosen");
+  await w.press("chosen-discard");
+  await w.press("confirm");
+  expect(w.asked("failedDiscard")).toEqual([[{ ids: [1, 3] }]]);
+});
+
 test("the last day: its sentence and its table say what the chart shows, the newest hour first", async () => {
   const companion = new FakeCompanion(all["up_to_date"]!);
   companion.points = [

@@ -31,6 +31,11 @@ export class Format {
     return this.#number.format(n);
   }
 
+  /** Names one after the other, as a sentence has them. */
+  list(names: readonly string[]): string {
+    return new Intl.ListFormat(this.locale).format(names);
+  }
+
   /** The form for `n`, with `#` replaced by the number. */
   plural(n: number, forms: Forms): string {
     const form = this.#plural.select(n) === "one" ? forms.one : forms.other;

@@ -36,7 +36,10 @@ export const loud = (s: Status): number => Math.max(0, s.failed - s.failedKept);
 
 export const waiting = (s: Status): number => s.backlog.pageVisits + s.backlog.tabAggregates;
 
-/** Everything that is kept here and not delivered, for whichever account. */
+/** Failed records that are not another account's: the status counts everybody's. */
+export const failedOwn = (s: Status): number => Math.max(0, s.failed - s.otherAccounts.reduce((sum, other) => sum + other.failed, 0));
+
+/** Everything that waits here, for whichever account or for none. */
 export const keptHere = (s: Status): number =>
   waiting(s) + s.unclaimed + s.otherAccounts.reduce((sum, other) => sum + other.waiting, 0);
 
@@ -75,7 +78,8 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
   const already = [RECOVERED, "signed_out", "session_expired", ...(s.state === "needs_attention" && loud(s) > 0 ? ["failed_records"] : [])];
   const spoken = everything(s).filter((said) => !already.includes(said.code));
   const [reason = null, ...also] = spoken.map((said) => inWords(said, m));
-  const base = { state: s.state, reason, also, recovered: recovered(s, m), failedToShow: loud(s) > 0 };
+  const saved = recovered(s, m);
+  const base = { state: s.state, reason, also, recovered: saved, failedToShow: loud(s) > 0 };
   switch (s.state) {
     case "up_to_date":
       return { ...base, tone: "good", icon: "done", sentence: m.head.upToDate, detail: null, primary: "sync", canPause: true };
@@ -149,7 +153,8 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         tone: "calm",
         icon: "person",
         sentence: m.head.signedOut,
-        detail: safe > 0 ? m.head.alreadySafe(safe) : m.head.nothingLost,
+        // Beside a store that was lost, nobody is told that nothing is lost.
+        detail: safe > 0 ? m.head.alreadySafe(safe) : saved === null ? m.head.nothingLost : null,
         primary: "none",
         canPause: false,
       };

@@ -2,7 +2,7 @@
 import type { Timeline } from "../generated/Timeline";
 
 export interface Hour {
-  /** When the hour began. */
+  /** When the hour began; what came on it still counts to the one before. */
   from: Date;
   /** At its end; null where nothing is known of it. */
   waiting: number | null;
@@ -23,7 +23,8 @@ export function hours(timeline: Timeline, now: Date): Hour[] {
   }));
   const first = list[0]?.from.getTime() ?? last;
   for (const point of timeline.points) {
-    const hour = list[Math.floor((Date.parse(point.at) - first) / HOUR)];
+    // A point's time is the end of its quarter: on the hour, it is the last quarter of the hour before.
+    const hour = list[Math.floor((Date.parse(point.at) - first - 1) / HOUR)];
     if (!hour) continue;
     hour.waiting = point.waiting;
     hour.sent += point.sent;

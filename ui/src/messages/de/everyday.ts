@@ -38,7 +38,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     recovered: (saved, expected, damaged) =>
       [
         expected === null
-          ? f.plural(saved, { one: "# Eintrag ist gerettet.", other: "# Einträge sind gerettet." })
+          ? `${f.plural(saved, { one: "# Eintrag ist gerettet.", other: "# Einträge sind gerettet." })} Wie viele es waren, ist nicht bekannt.`
           : f.plural(expected, { one: `${f.number(saved)} von # Eintrag ist gerettet.`, other: `${f.number(saved)} von # Einträgen sind gerettet.` }),
         ...(damaged > 0
           ? [f.plural(damaged, { one: "# davon ist nicht mehr, was gespeichert war, und steht unter „Fehler“.", other: "# davon sind nicht mehr, was gespeichert war, und stehen unter „Fehler“." })]

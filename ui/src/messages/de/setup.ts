@@ -51,6 +51,11 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
         one: "# Eintrag ist noch nicht übertragen. Er bleibt sicher auf diesem Rechner und wird gesendet, sobald Sie sich wieder mit diesem Konto anmelden.",
         other: "# Einträge sind noch nicht übertragen. Sie bleiben sicher auf diesem Rechner und werden gesendet, sobald Sie sich wieder mit diesem Konto anmelden.",
       }),
+    unsentFailed: (n) =>
+      f.plural(n, {
+        one: "# Eintrag ist fehlgeschlagen. Er bleibt mit seinem Grund auf diesem Rechner und wird nur gesendet, wenn Sie es erneut versuchen.",
+        other: "# Einträge sind fehlgeschlagen. Sie bleiben mit ihren Gründen auf diesem Rechner und werden nur gesendet, wenn Sie es erneut versuchen.",
+      }),
     signOutClean: "Alles ist übertragen. Neue Einträge bleiben auf diesem Rechner, bis sich jemand anmeldet.",
     backendTitle: "Anderen Server verwenden?",
     backendUse: "Verwenden",
@@ -106,7 +111,8 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     forget: "Eine Website und alles darunter vergessen",
     forgetAction: "Vergessen",
     forgetTitle: (site) => `${site} vergessen?`,
-    forgetText: "Ihre Einträge auf diesem Rechner werden gelöscht, wartende und fehlgeschlagene, auch die in den Browsern. Sie lassen sich nicht zurückholen.",
+    forgetText: "Ihre Einträge auf diesem Rechner werden gelöscht, wartende und fehlgeschlagene, auch die in den verbundenen Browsern. Sie lassen sich nicht zurückholen.",
+    forgetClosed: (names) => `Gerade nicht verbunden: ${names}. Was dort noch von dieser Website liegt, kommt beim nächsten Start an; vergessen Sie sie dann noch einmal.`,
     forgetBackend: "Auch am Server löschen",
     forgotten: (n, changed, backend) =>
       [

@@ -37,7 +37,7 @@ export const everyday = (f: Format) => ({
     recovered: (saved: number, expected: number | null, damaged: number) =>
       [
         expected === null
-          ? f.plural(saved, { one: "# record was saved.", other: "# records were saved." })
+          ? `${f.plural(saved, { one: "# record was saved.", other: "# records were saved." })} How many there were is not known.`
           : `${f.number(saved)} of ${f.plural(expected, { one: "# record was saved.", other: "# records were saved." })}`,
         ...(damaged > 0
           ? [f.plural(damaged, { one: "# of them is no longer what was stored: it is among the failed.", other: "# of them are no longer what was stored: they are among the failed." })]

@@ -50,6 +50,11 @@ export const setup = (f: Format) => ({
         one: "# record has not been delivered. It stays safe on this computer and is sent when you sign in to this account again.",
         other: "# records have not been delivered. They stay safe on this computer and are sent when you sign in to this account again.",
       }),
+    unsentFailed: (n: number) =>
+      f.plural(n, {
+        one: "# record failed. It stays on this computer with its reason, and is sent only if you retry it.",
+        other: "# records failed. They stay on this computer with their reasons, and are sent only if you retry them.",
+      }),
     signOutClean: "Everything was delivered. New records are kept on this computer until somebody signs in.",
     backendTitle: "Use another backend?",
     backendUse: "Use it",
@@ -105,7 +110,8 @@ export const setup = (f: Format) => ({
     forget: "Forget a site and everything under it",
     forgetAction: "Forget",
     forgetTitle: (site: string) => `Forget ${site}?`,
-    forgetText: "Its records on this computer are deleted, waiting and failed ones, and those in the browsers. They cannot be brought back.",
+    forgetText: "Its records on this computer are deleted, waiting and failed ones, and those in the connected browsers. They cannot be brought back.",
+    forgetClosed: (names: string) => `Not connected now: ${names}. What is still held there of this site comes when it is started; forget the site again then.`,
     forgetBackend: "Delete it at the backend too",
     forgotten: (n: number, changed: number, backend: number | null) =>
       [
