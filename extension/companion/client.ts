@@ -226,7 +226,7 @@ export class Companion {
     switch (frame.type) {
       case 'welcome':
         await this.learnAccount(store, frame.accountRef);
-        await this.learnRules(store, frame.rules);
+        if (frame.rules !== null) await this.learnRules(store, frame.rules);
         this.sender?.welcome(epoch, frame.maxRecords, frame.maxMessageBytes);
         return;
       case 'status':

@@ -51,7 +51,7 @@ export interface Ack {
 }
 
 export type HostFrame =
-  | { type: 'welcome'; maxRecords: number; maxMessageBytes: number; accountRef: string | null; rules: Rule[] }
+  | { type: 'welcome'; maxRecords: number; maxMessageBytes: number; accountRef: string | null; rules: Rule[] | null }
   | Ack
   | { type: 'nack'; id: string; code: string; error: string; retryAfterMs: number }
   | { type: 'status'; status: CompanionStatus }
@@ -87,8 +87,10 @@ export function readHostFrame(value: unknown): HostFrame | null {
       return { type: 'nack', id, ...words(value), retryAfterMs: count(value['retryAfterMs']) ?? 5_000 };
     case 'status':
       return typeof value['state'] === 'string' ? { type: 'status', status: readStatus(value) } : null;
-    case 'rules':
-      return { type: 'rules', rules: readRules(value['rules']) };
+    case 'rules': {
+      const rules = readRules(value['rules']);
+      return rules === null ? null : { type: 'rules', rules };
+    }
     case 'syncRequested':
     case 'opened':
       if (id === null || typeof value['accepted'] !== 'boolean') return null;
@@ -120,9 +122,12 @@ function readStatus(value: JsonObject): CompanionStatus {
   };
 }
 
-/** A rule this client cannot read is left to the host, which applies all of them again. */
-function readRules(value: unknown): Rule[] {
-  if (!Array.isArray(value)) return [];
+/**
+ * A rule this client cannot read is left to the host, which applies all of them again. Null where the host says
+ * none because it cannot read them itself: those that are known hold on.
+ */
+function readRules(value: unknown): Rule[] | null {
+  if (!Array.isArray(value)) return null;
   return value.filter(
     (rule): rule is Rule =>
       isObject(rule) &&

@@ -9,6 +9,7 @@ use heyho_buffer::{Buffer, Watch};
 use heyho_local::clock::Clock;
 use heyho_local::vocabulary::{Companion, Request as AgentRequest};
 use heyho_records::native::{Answer, RequestId};
+use heyho_records::rules::Rule;
 use heyho_records::status::Status;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,13 +31,14 @@ pub struct Pusher {
     pub id: Option<RequestId>,
     /// What the extension was told last.
     pub said: Option<Status>,
+    /// The same of the rules; None where it was told none because they could not be read.
+    pub rules: Option<Vec<Rule>>,
 }
 
 impl Pusher {
     /// Until the browser is gone.
     pub async fn run(mut self) {
         let mut written = self.buffer.watch().await.ok();
-        let mut rules = self.settings.rules();
         let mut live = self.subscribe().await;
         let mut not_before = Instant::now() + SPACING;
         while !self.out.is_closed() {
@@ -47,10 +49,9 @@ impl Pusher {
             }
             tokio::time::sleep_until(not_before).await;
             not_before = Instant::now() + SPACING;
-            let now = self.settings.rules();
-            if now != rules {
-                rules = now;
+            if let Some(rules) = self.settings.rules().filter(|now| self.rules.as_ref() != Some(now)) {
                 self.say(&Answer::Rules { rules: rules.clone() });
+                self.rules = Some(rules);
             }
             if live.is_none() {
                 live = self.subscribe().await;

@@ -18,6 +18,7 @@ use heyho_records::native::{
     AccountRef, Answer, Client, ErrorCode, HostInfo, Limits, MAX_FROM_BROWSER, MAX_RECORDS, PROTOCOL,
     RequestId,
 };
+use heyho_records::rules::Rule;
 use heyho_records::status::Status;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Session {
     agent: Arc<AgentLink>,
     buffer: Option<Buffer>,
     client: Client,
+    /// The privacy rules as the client was told them last.
+    rules: Option<Vec<Rule>>,
     out: mpsc::UnboundedSender<Vec<u8>>,
     /// End with the session: some hold the way out open.
     tasks: JoinSet<()>,
@@ -64,8 +67,10 @@ impl Session {
         out: mpsc::UnboundedSender<Vec<u8>>,
     ) -> Session {
         let agent = Arc::new(AgentLink::new(paths.socket(), &out));
+        let mut settings = Settings::new(paths.config_file());
         Session {
-            settings: Settings::new(paths.config_file()),
+            rules: settings.rules(),
+            settings,
             paths,
             clock,
             caller,
@@ -264,7 +269,7 @@ impl Session {
             Ok(buffer) => buffer.signed_in().await.ok().flatten(),
             Err(_) => None,
         };
-        let rules = self.settings.rules();
+        self.rules = self.settings.rules();
         self.say(&Answer::Welcome {
             id,
             protocol: PROTOCOL,
@@ -272,7 +277,7 @@ impl Session {
             features: vec!["records", "status", "subscribe", "sync", "open"],
             limits: Limits { max_records: MAX_RECORDS, max_message_bytes: MAX_FROM_BROWSER },
             account: account.map(|a| AccountRef { r#ref: a.r#ref, email: a.email }),
-            rules,
+            rules: self.rules.clone(),
         });
     }
 
@@ -302,6 +307,7 @@ impl Session {
             out: self.out.clone(),
             id,
             said: Some(said),
+            rules: self.rules.clone(),
         };
         // One for this connection: a second subscription takes the place of the first.
         if let Some(before) = self.pusher.replace(self.tasks.spawn(pusher.run())) {

@@ -33,9 +33,10 @@ impl Settings {
         self.config.as_ref().map_err(String::as_str)
     }
 
-    /// The privacy rules, for the extension to know what it need not even send.
-    pub fn rules(&mut self) -> Vec<Rule> {
-        self.current().map(|config| config.rules.clone()).unwrap_or_default()
+    /// The privacy rules, for the extension to know what it need not even send. None while they cannot be read: that
+    /// is not "no rules", and an extension keeps those it knows.
+    pub fn rules(&mut self) -> Option<Vec<Rule>> {
+        self.current().ok().map(|config| config.rules.clone())
     }
 
     /// What the status is judged by, also while the settings cannot be read.

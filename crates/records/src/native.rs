@@ -189,7 +189,9 @@ pub enum Answer {
         features: Vec<&'static str>,
         limits: Limits,
         account: Option<AccountRef>,
-        rules: Vec<Rule>,
+        /// Not said while they cannot be read: the client keeps those it knows.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rules: Option<Vec<Rule>>,
     },
     Ack {
         #[serde(skip_serializing_if = "Option::is_none")]

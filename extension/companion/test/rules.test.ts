@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Rule, RuleSet } from '..';
-import { visit, World } from './world';
+import { idle, visit, World } from './world';
 
 const rule = (match: Rule['match'], pattern: string, action: Rule['action'] = 'drop'): Rule => ({ id: pattern, match, pattern, action });
 const none = (): boolean => false;
@@ -82,6 +82,24 @@ describe('privacy rules', () => {
     world.reborn();
     await world.client.start();
     expect(world.client.admit('https://bank.example/')).toBeNull();
+  });
+
+  it('keeps the rules it knows while the host cannot read them', async () => {
+    const world = new World();
+    world.host.rules = [rule('host', 'bank.example')];
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    world.host.rules = null;
+    world.host.push({ type: 'rules' });
+    await idle();
+    expect(world.client.admit('https://bank.example/')).toBeNull();
+    world.reborn();
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    const secret = { ...visit('secret'), url: 'https://bank.example/canary' };
+    expect(await world.client.add('pageVisit', [secret])).toEqual({ dropped: 1 });
+    world.host.push({ type: 'rules', rules: [] });
+    await world.until(() => world.client.admit('https://bank.example/') !== null);
   });
 
   it('applies rules that are pushed to what already waits, and says so', async () => {

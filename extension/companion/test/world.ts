@@ -49,7 +49,8 @@ export class FakeHost {
   readonly hellos: string[] = [];
   installed = true;
   account: { ref: string; email: string } | null = null;
-  rules: Rule[] = [];
+  /** Null: it cannot read them, and says none. */
+  rules: Rule[] | null = [];
   maxRecords = 1_000;
   /** Taken one a frame; `ack` when none is left. */
   script: Behaviour[] = [];
@@ -98,7 +99,7 @@ export class FakeHost {
     if (frame.type === 'hello') {
       this.hellos.push(frame.client?.profileId ?? '');
       const limits = { maxRecords: this.maxRecords, maxMessageBytes: 33_554_432 };
-      events.onFrame({ type: 'welcome', protocol: 1, features: [], limits, account: this.account, rules: this.rules });
+      events.onFrame({ type: 'welcome', protocol: 1, features: [], limits, account: this.account, ...(this.rules === null ? {} : { rules: this.rules }) });
     } else if (frame.type === 'subscribe' || frame.type === 'status') {
       events.onFrame(this.status());
     } else if (frame.type === 'sync') {

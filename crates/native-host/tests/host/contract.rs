@@ -47,6 +47,38 @@ fn connect(world: &Path) -> SqliteConnection {
 }
 
 #[test]
+fn rules_that_cannot_be_read_are_not_said_as_none_and_those_that_were_said_hold() {
+    let world = tempfile::tempdir().unwrap();
+    let rule = |pattern: &str, action: &str| {
+        let rule = format!("id = 'b'\nmatch = 'host'\npattern = '{pattern}'\naction = '{action}'\n");
+        settings(world.path(), &format!("[[privacy.rules]]\n{rule}"));
+    };
+    let hello = json!({ "type": "hello", "protocol": 1, "client": { "profileId": "p" } });
+    rule("*.bank.example", "dorp");
+    sign_in(world.path(), "ada");
+    let mut host = Host::start(world.path());
+    let welcome = host.ask(&hello);
+    assert!(welcome["type"] == "welcome" && welcome.get("rules").is_none(), "{welcome}");
+    // Mended before the subscription: it was not told yet, so it is pushed.
+    rule("*.bank.example", "drop");
+    assert_eq!(host.ask(&json!({ "type": "subscribe" }))["type"], "status");
+    let pushed = host.answer();
+    assert_eq!((&pushed["type"], &pushed["rules"][0]["action"]), (&json!("rules"), &json!("drop")));
+    // A slip while it is connected. Rules go before the status in each look: a status means that nothing was said of them.
+    rule("*.bank.example, shop.example", "dorp");
+    sign_in(world.path(), "bob");
+    let pushed = host.answer();
+    assert_eq!((&pushed["type"], &pushed["account"]["email"]), (&json!("status"), &json!("bob@x")));
+    rule("*.shop.example", "strip");
+    let pushed = host.answer();
+    assert_eq!(
+        (&pushed["type"], &pushed["rules"][0]["pattern"]),
+        (&json!("rules"), &json!("*.shop.example"))
+    );
+    assert_eq!(host.end().0, 0);
+}
+
+#[test]
 fn welcome_says_whose_records_are_captured_and_which_rules_hold_and_the_ref_is_obeyed() {
     let world = tempfile::tempdir().unwrap();
     let (ada, bob) = (sign_in(world.path(), "ada"), sign_in(world.path(), "bob"));
