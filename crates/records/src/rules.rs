@@ -5,14 +5,17 @@
 //!   `currentDomain`, and what its `statistics` say of it; an id that points to a dropped visit is left out.
 //! - `strip`: the query and the fragment of `url` and `currentUrl` go.
 //!
-//! `*` matches any run of characters, the rest is compared without regard to case. Host patterns match the
-//! whole host; `*.x` matches `x` too. Url patterns match the whole address.
+//! `*` matches any run of characters, the rest is compared without regard to case and to blanks around it. Host
+//! patterns match the whole host, in letters or as `xn--`, with or without a last dot; `*.x` matches `x` too. Url
+//! patterns match the whole address, as it was sent or as a browser writes it. The extension's `rules.ts` judges
+//! alike: both are asked the cases in `extension/companion/test/rule-cases.json`.
 
 use crate::Kind;
 use crate::json::{Json, entries_of, repair};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashSet;
+use url::Url;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
@@ -79,11 +82,16 @@ pub fn apply<'a>(rules: &[Rule], kind: Kind, raw: &'a str, dropped: &mut Dropped
         }
         return None;
     }
+    let no_address = entries
+        .iter()
+        .filter(|(key, _)| key == "currentUrl")
+        .any(|(_, value)| text_of(value.get()).is_some_and(|url| action(rules, &url) == Some(Action::Drop)));
     let mut changed = false;
     let mut kept = Vec::with_capacity(entries.len());
     for (key, value) in &entries {
         let after = match key.as_str() {
             "url" | "currentUrl" => text_of(value.get()).map(|url| address(rules, &url)),
+            "currentDomain" if no_address => Some(Part::Gone),
             "currentDomain" | "domain" => {
                 text_of(value.get()).filter(|host| drops_host(rules, host)).map(|_| Part::Gone)
             }
@@ -151,10 +159,14 @@ fn statistics(rules: &[Rule], value: &str) -> Option<Part> {
 
 /// The strictest of what the rules say about an address.
 fn action(rules: &[Rule], url: &str) -> Option<Action> {
-    let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(Url::host_str);
     let matching = rules.iter().filter(|rule| match rule.r#match {
-        Match::Host => host.as_deref().is_some_and(|host| matches_host(&rule.pattern, host)),
-        Match::Url => matches(&rule.pattern, url),
+        Match::Host => host.is_some_and(|host| matches_host(&rule.pattern, host)),
+        Match::Url => {
+            let pattern = rule.pattern.trim();
+            matches(pattern, url) || parsed.as_ref().is_some_and(|parsed| matches(pattern, parsed.as_str()))
+        }
     });
     let mut found = None;
     for rule in matching {
@@ -166,21 +178,27 @@ fn action(rules: &[Rule], url: &str) -> Option<Action> {
     found
 }
 
+/// Whether a host is dropped as a whole: by a host rule, or by an address rule that covers all of it.
 fn drops_host(rules: &[Rule], host: &str) -> bool {
-    rules.iter().any(|rule| {
-        rule.action == Action::Drop
-            && match rule.r#match {
-                Match::Host => matches_host(&rule.pattern, host),
-                // An address rule that covers all of a site covers its name.
-                Match::Url => ["https://", "http://"]
-                    .iter()
-                    .any(|scheme| matches(&rule.pattern, &format!("{scheme}{host}/any/page?of=it"))),
-            }
-    })
+    let of_it = |scheme: &str| format!("{scheme}://{host}/any/page?of=it");
+    ["https", "http"].iter().any(|scheme| action(rules, &of_it(scheme)) == Some(Action::Drop))
 }
 
 fn matches_host(pattern: &str, host: &str) -> bool {
-    matches(pattern, host) || pattern.strip_prefix("*.").is_some_and(|domain| matches(domain, host))
+    let pattern = host_pattern(pattern);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    matches(&pattern, host) || pattern.strip_prefix("*.").is_some_and(|domain| matches(domain, host))
+}
+
+/// `bücher.example` is written `xn--…` in an address; a star is carried across as a name of its own.
+fn host_pattern(pattern: &str) -> String {
+    const STAR: &str = "star-0-star";
+    let pattern = pattern.trim().to_lowercase();
+    let pattern = pattern.strip_suffix('.').unwrap_or(&pattern);
+    let letters =
+        (!pattern.is_ascii()).then(|| Url::parse(&format!("http://{}/", pattern.replace('*', STAR))));
+    let host = letters.and_then(Result::ok).and_then(|url| Some(url.host_str()?.replace(STAR, "*")));
+    host.unwrap_or_else(|| pattern.to_owned())
 }
 
 /// Whether all of the text fits the pattern; linear for one star, never exponential.
@@ -229,6 +247,33 @@ mod tests {
         assert!(matches_host("*.bank.example", "bank.example"));
         assert!(matches_host("*.bank.example", "www.bank.example"));
         assert!(!matches_host("*.bank.example", "notbank.example"));
+    }
+
+    #[test]
+    fn it_judges_as_the_extension_does() {
+        let cases = include_str!("../../../extension/companion/test/rule-cases.json");
+        let cases: Vec<(Match, String, String, bool)> = serde_json::from_str(cases).unwrap();
+        assert!(cases.len() > 20);
+        for (by, pattern, url, dropped) in cases {
+            let rules = [rule(by, &pattern, Action::Drop)];
+            assert_eq!(action(&rules, &url) == Some(Action::Drop), dropped, "{by:?} {pattern:?} {url}");
+        }
+    }
+
+    #[test]
+    fn an_aggregate_loses_every_spelling_of_a_dropped_host_and_the_domain_of_a_dropped_address() {
+        let kept = |by, pattern, raw: &str| {
+            let rules = [rule(by, pattern, Action::Drop)];
+            apply(&rules, Kind::TabAggregate, raw, &mut Dropped::default()).unwrap().into_owned()
+        };
+        let durations =
+            r#"{"domainDurations":{"www.bücher.example":1,"WWW.xn--bcher-kva.example.":2,"x":3}}"#;
+        assert_eq!(kept(Match::Host, "*.bücher.example", durations), r#"{"domainDurations":{"x":3}}"#);
+        let part = r#"{"n":1,"currentUrl":"https://b.example/private/a","currentDomain":"b.example","domainDurations":{"b.example":1}}"#;
+        assert_eq!(
+            kept(Match::Url, "https://b.example/private/*", part),
+            r#"{"n":1,"domainDurations":{"b.example":1}}"#
+        );
     }
 
     #[test]
