@@ -14,7 +14,7 @@ use heyho_records::status::Said;
 use heyho_sync::auth_http::{AuthError, Registered, Registration, Session};
 use heyho_sync::driver::Driver;
 use heyho_sync::secret::Secret;
-use heyho_sync::why::{Outlook, Why};
+use heyho_sync::why::{Outlook, Stop, Why};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The tokens, in the store that was asked for, and in memory always.
@@ -218,6 +218,7 @@ pub fn fault(error: &AuthError) -> Fault {
 pub fn why_code(why: &Why) -> FaultCode {
     match why {
         Why::RateLimited | Why::AskedToWait | Why::NotYet | Why::StillWorking => FaultCode::TryLater,
+        Why::Stopped { by: Stop::BufferBusy } => FaultCode::TryLater,
         Why::Stopped { .. } | Why::Internal => FaultCode::Failed,
         _ => match why.outlook() {
             Outlook::SessionExpired => FaultCode::SignInNeeded,

@@ -5,24 +5,29 @@
 //! transaction.
 
 mod taking;
+#[cfg(test)]
+mod taking_tests;
 
 use crate::live::{DELIVERED, Live};
 use crate::monotonic::Monotonic;
-use crate::tokenholder::{Refresh, Tokenholder};
+use crate::tokenholder::{Access, Refresh, Tokenholder};
 use heyho_buffer::{AccountId, Buffer, BufferError, Fate, LAST_ANSWERED, LAST_CONFIRMED};
 use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
 use heyho_local::vocabulary::Delivered;
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use heyho_records::glance::Glance;
 use heyho_records::time::timestamp;
 use heyho_sync::driver::Driver;
 use heyho_sync::known_good::KnownGood;
+use heyho_sync::secret::Secret;
 use heyho_sync::task::{
     Batch, BatchFate, BatchLimits, Mode, Outcome, Refreshed, RowRef, Settlement, Taken, Task, Vouched,
 };
-use heyho_sync::why::Stop;
+use heyho_sync::why::{Stop, Why};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Carrier {
@@ -79,9 +84,18 @@ impl Carrier {
         if matches!(attempt, Err(BufferError::DiskFull)) && self.buffer.release_ballast().is_ok() {
             attempt = self.attempt(task).await;
         }
+        // Another program writes for longer than a write waits: once more. What was asked of the backend is not asked
+        // again for it: it had its answer by then.
+        if matches!(attempt, Err(BufferError::Busy)) && matches!(task, Task::TakeBatch(_) | Task::Settle(_)) {
+            attempt = self.attempt(task).await;
+        }
         match attempt {
             Ok(outcome) => outcome,
             Err(error) => {
+                if matches!(error, BufferError::Busy) && !planted("busy-is-broken") {
+                    tracing::warn!("the run ends, and soon goes on: {error}");
+                    return Outcome::Stop(Stop::BufferBusy);
+                }
                 tracing::error!("the run ends: {error}");
                 if matches!(error, BufferError::Damaged(_)) {
                     // The next start looks at the whole file, and mends it.
@@ -98,7 +112,10 @@ impl Carrier {
             Task::TakeBatch(limits) => Outcome::Taken(self.take(limits).await?),
             Task::Send { gzip } => {
                 let Some(flight) = &self.flight else { return Ok(Outcome::Stop(Stop::BufferProblem)) };
-                let token = self.tokens.access(&self.driver).await;
+                let token = match self.tokens.access(&self.driver).await {
+                    Access::Token(token) => token,
+                    Access::NotNow(why, floor) => return Ok(not_now(why, floor)),
+                };
                 let _sending = self.live.sending().await;
                 // What was erased meanwhile, also while the tokens were renewed, is not sent from memory.
                 if !self.buffer.is_in_flight(flight.batch).await? {
@@ -117,11 +134,14 @@ impl Carrier {
                 Refresh::SessionOver => Refreshed::SessionOver,
                 Refresh::NotNow(why, floor) => Refreshed::NotNow(why, floor),
             }),
-            Task::Check => {
-                let token = self.tokens.access(&self.driver).await;
-                Outcome::Reply(self.driver.check(&token).await)
-            }
-            Task::Vouch { kind } => Outcome::Vouched(self.vouch(*kind).await),
+            Task::Check => match self.tokens.access(&self.driver).await {
+                Access::Token(token) => Outcome::Reply(self.driver.check(&token).await),
+                Access::NotNow(why, floor) => not_now(why, floor),
+            },
+            Task::Vouch { kind } => match self.tokens.access(&self.driver).await {
+                Access::Token(token) => Outcome::Vouched(self.vouch(*kind, &token).await),
+                Access::NotNow(why, floor) => not_now(why, floor),
+            },
             Task::Wait { until_ms, .. } => {
                 let left = until_ms.saturating_sub(self.monotonic.now_ms()).max(0);
                 tokio::time::sleep(std::time::Duration::from_millis(left as u64)).await;
@@ -132,15 +152,14 @@ impl Carrier {
         })
     }
 
-    async fn vouch(&mut self, kind: Kind) -> Option<Vouched> {
-        let token = self.tokens.access(&self.driver).await;
+    async fn vouch(&mut self, kind: Kind, token: &Secret) -> Option<Vouched> {
         let _sending = self.live.sending().await;
         if self.live.erasures() != self.erasures {
             return None;
         }
         let key = clock::new_id().to_string();
         let (batch, body) = self.known_good.request(kind, &key, &self.device_id)?;
-        let reply = self.driver.sync(body, &key, &token, false).await;
+        let reply = self.driver.sync(body, &key, token, false).await;
         Some(Vouched { batch, reply })
     }
 
@@ -213,6 +232,10 @@ impl Carrier {
     pub async fn answered_now(&self) -> Result<(), BufferError> {
         self.buffer.set_meta(LAST_ANSWERED, &self.clock.now_ms().to_string()).await
     }
+}
+
+fn not_now(why: Why, floor: Option<Duration>) -> Outcome {
+    Outcome::Refreshed(Refreshed::NotNow(why, floor))
 }
 
 fn row(row: RowRef) -> Row {

@@ -103,9 +103,9 @@ pub struct Engine {
     first_run: bool,
     /// The user pressed Stop: before the next regular run none begins by itself.
     stopped: bool,
-    /// Somebody asked for a run while one was going on.
-    joined: bool,
+    /// Who waits for the run, and who asked while it was going on.
     waiters: Vec<oneshot::Sender<RunSummary>>,
+    joined: Vec<oneshot::Sender<RunSummary>>,
     ending: Option<oneshot::Sender<()>>,
     upkeep: Upkeep,
     telling: Telling,
@@ -140,8 +140,8 @@ impl Engine {
             last_end_at: None,
             first_run,
             stopped: false,
-            joined: false,
             waiters: Vec::new(),
+            joined: Vec::new(),
             ending: None,
             telling: Telling::default(),
             kept_floor: None,
@@ -217,7 +217,7 @@ impl Engine {
             Command::PauseChanged => self.pause_changed(),
             Command::Session(signed) => {
                 let signed_in = signed.is_some();
-                self.switch(*signed);
+                self.switch(*signed).await;
                 if signed_in && self.may_run() {
                     self.begin(Trigger::SignedIn, commands).await;
                 }
@@ -244,7 +244,7 @@ impl Engine {
         }
     }
 
-    fn switch(&mut self, signed: Option<Signed>) {
+    async fn switch(&mut self, signed: Option<Signed>) {
         self.resume_at = None;
         match &signed {
             Some(signed) if *signed.driver.base_url() != self.config.backend.url => {
@@ -253,6 +253,7 @@ impl Engine {
             }
             _ => self.core.forget_session(),
         }
+        self.remember_floor().await;
         let session = if signed.is_some() { SessionState::SignedIn } else { SessionState::SignedOut };
         let note = signed.as_ref().and_then(|_| self.keeper.note());
         self.signed = signed;

@@ -9,7 +9,7 @@ use crate::monotonic::Monotonic;
 use crate::tokenholder::Tokenholder;
 use crate::tokens::{FileStore, Stored};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -29,10 +29,13 @@ const T0: u64 = 1_700_000_000_000;
 
 #[derive(Default)]
 struct HeyHo {
-    visits: BTreeSet<String>,
+    /// Written over by their id, whoever sends them: whose each is, and how long it lasted.
+    visits: BTreeMap<String, (String, u64)>,
     /// And which visit each is tied to, and until when it lasted.
     aggregates: BTreeMap<String, (String, u64)>,
     requests: u64,
+    /// Requests in which an id stood twice.
+    twice: u64,
 }
 
 type Service = Arc<Mutex<HeyHo>>;
@@ -53,7 +56,8 @@ fn refused(visit: &Value) -> bool {
     visit["url"].as_str().is_none_or(|url| url.contains('|'))
 }
 
-async fn sync(State(heyho): State<Service>, Json(body): Json<Value>) -> Response {
+async fn sync(State(heyho): State<Service>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    let user = headers["authorization"].to_str().unwrap().to_owned();
     let mut heyho = heyho.lock().unwrap();
     heyho.requests += 1;
     if heyho.requests.is_multiple_of(100) {
@@ -67,7 +71,17 @@ async fn sync(State(heyho): State<Service>, Json(body): Json<Value>) -> Response
     let (visits, aggregates) =
         (body["pageVisits"].as_array().unwrap(), body["tabAggregates"].as_array().unwrap());
     let id = |record: &Value| record["id"].as_str().unwrap().to_owned();
-    let mut known = heyho.visits.clone();
+    // Two rows of one id in one upsert are an error of the database.
+    let twice = |records: &[Value]| records.iter().map(id).collect::<BTreeSet<_>>().len() != records.len();
+    if twice(visits) || twice(aggregates) {
+        heyho.twice += 1;
+        return failed();
+    }
+    if visits.len() + aggregates.len() > 1_000 {
+        let error = json!({"success": false, "message": "Too many records", "errors": []});
+        return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+    }
+    let mut known: BTreeSet<String> = heyho.visits.keys().cloned().collect();
     let (mut errors, mut saved) = (Vec::new(), Vec::new());
     for visit in visits {
         if refused(visit) {
@@ -79,7 +93,7 @@ async fn sync(State(heyho): State<Service>, Json(body): Json<Value>) -> Response
             return failed();
         }
         known.insert(id(visit));
-        saved.push(id(visit));
+        saved.push((id(visit), (user.clone(), visit["duration"].as_u64().unwrap_or_default())));
     }
     let mut tied = Vec::new();
     for aggregate in aggregates {
@@ -108,10 +122,16 @@ async fn sync(State(heyho): State<Service>, Json(body): Json<Value>) -> Response
 
 /// Runs until nothing waits; waits are not waited for, and a session that is over is there again at once.
 async fn drain(buffer: &Buffer, account: &Account, url: &str, dir: &std::path::Path) {
+    drain_for(buffer, account, url, dir, 60).await;
+    assert_eq!(buffer.totals(Some(account.id), 0).await.unwrap().waiting(), 0, "it never ends");
+}
+
+/// The same for so many runs.
+async fn drain_for(buffer: &Buffer, account: &Account, url: &str, dir: &std::path::Path, most: u32) {
     let clock = clock::system();
     let stored = Stored {
         account_ref: account.r#ref.clone(),
-        access_token: Secret::new("t"),
+        access_token: Secret::new(account.email.as_str()),
         refresh_token: None,
         expires_at: None,
         kept_login: None,
@@ -127,9 +147,8 @@ async fn drain(buffer: &Buffer, account: &Account, url: &str, dir: &std::path::P
     let keeper = Keeper::new(Arc::new(FileStore::new(dir.join("tokens"))));
     let mut core = Core::new(Policy::default());
     let (mut now, mut step, mut runs) = (0, 0_u64, 0);
-    while buffer.totals(Some(account.id), clock.now_ms()).await.unwrap().waiting() > 0 {
+    while runs < most && buffer.totals(Some(account.id), clock.now_ms()).await.unwrap().waiting() > 0 {
         runs += 1;
-        assert!(runs < 60, "it never ends");
         let mut carrier = Carrier::new(
             buffer.clone(),
             driver.clone(),
@@ -196,7 +215,7 @@ async fn heyhos_service_gets_every_good_record_out_of_the_real_buffer() {
         json!({"tabId": tab % tab_ids, "startTime": start, "lastActiveTime": start + lasts,
             "totalActiveDuration": active, "pageCount": 2.4e21, "isOpen": lasts < 50_000})
     };
-    let mut later = Vec::new();
+    let (mut later, mut again, mut looked_at) = (Vec::new(), Vec::new(), Vec::new());
     for tab in 0..tabs {
         for profile in [1, 2] {
             let number = tab * 2 + profile;
@@ -218,6 +237,13 @@ async fn heyhos_service_gets_every_good_record_out_of_the_real_buffer() {
                     true => bad += 1,
                     false => {
                         any_good = true;
+                        // The page that is looked at is appended again with each run, longer than before.
+                        if place == 1 && number % 3 == 0 {
+                            let mut longer = records[records.len() - 1].clone();
+                            longer["duration"] = json!(60_000);
+                            again.push((profile, longer));
+                            looked_at.push(id.clone());
+                        }
                         visits.insert(id);
                     }
                 }
@@ -247,14 +273,57 @@ async fn heyhos_service_gets_every_good_record_out_of_the_real_buffer() {
     for (profile, aggregate) in later {
         append(&buffer, profile, &[], &[aggregate]).await;
     }
+    for (profile, visit) in again {
+        append(&buffer, profile, &[visit], &[]).await;
+    }
     drain(&buffer, &account, &url, dir.path()).await;
 
     let failed = buffer.totals(Some(account.id), clock::system().now_ms()).await.unwrap().failed;
     let heyho = heyho.lock().unwrap();
-    assert_eq!(heyho.visits, visits);
+    assert_eq!(heyho.visits.keys().cloned().collect::<BTreeSet<_>>(), visits);
+    assert_eq!(heyho.twice, 0);
+    let short: Vec<_> = looked_at.iter().filter(|id| heyho.visits[*id].1 != 60_000).collect();
+    assert!(short.is_empty(), "an older version lasts: {short:?}");
     let lasting: BTreeMap<String, u64> =
         heyho.aggregates.iter().map(|(id, (_, until))| (id.clone(), *until)).collect();
     let missing: Vec<_> = good.iter().filter(|(id, until)| lasting.get(*id) != Some(until)).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert_eq!(failed, bad, "after {} requests", heyho.requests);
+}
+
+/// The browser stays open when somebody else signs in: its tabs live on, and what was seen in them before is not theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn tabs_that_outlive_a_change_of_account_take_no_visit_across() {
+    let (dir, (heyho, url)) = (tempfile::tempdir().unwrap(), service().await);
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    let aggregate = |tab: u64, lasts: u64| {
+        json!({"tabId": tab, "startTime": T0 + tab * 60_000, "lastActiveTime": T0 + tab * 60_000 + lasts,
+            "totalActiveDuration": 5_000, "isOpen": true})
+    };
+    let mut expected = BTreeMap::new();
+    for (round, user) in ["a@x", "b@x", "c@x"].iter().enumerate() {
+        let who = SignedIn {
+            backend: url.clone(),
+            user_id: (*user).into(),
+            email: (*user).into(),
+            claim_others: false,
+        };
+        let (account, _) = buffer.sign_in(&who, clock::system().now_ms()).await.unwrap();
+        for tab in 0..10 {
+            let id = format!("{user}-{tab}");
+            let time = T0 + tab * 60_000 + 1_000 * (round as u64 + 1);
+            let visit = json!({"id": id, "url": "https://x.example/", "timestamp": time, "tabId": tab});
+            // In every other tab nothing new is looked at; its times grow all the same.
+            if round == 0 || tab % 2 == 0 {
+                append(&buffer, 1, &[visit], &[]).await;
+                expected.insert(id, format!("Bearer {user}"));
+            }
+            append(&buffer, 1, &[], &[aggregate(tab, 10_000 * (round as u64 + 1))]).await;
+        }
+        let runs = if round == 0 { 60 } else { 8 };
+        drain_for(&buffer, &account, &url, dir.path(), runs).await;
+    }
+    let owners: BTreeMap<String, String> =
+        heyho.lock().unwrap().visits.iter().map(|(id, (user, _))| (id.clone(), user.clone())).collect();
+    assert_eq!(owners, expected);
 }

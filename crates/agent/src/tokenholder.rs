@@ -13,9 +13,10 @@ use crate::tokens::Stored;
 use heyho_buffer::SignedIn;
 use heyho_local::clock::Clock;
 use heyho_records::fault::planted;
-use heyho_sync::auth_http::{AuthError, Tokens};
+use heyho_sync::answer::TransportError;
+use heyho_sync::auth_http::{Asked, AuthError, Tokens};
 use heyho_sync::driver::Driver;
-use heyho_sync::policy::REFRESH_EARLY;
+use heyho_sync::policy::{REFRESH_AGAIN, REFRESH_EARLY};
 use heyho_sync::secret::Secret;
 use heyho_sync::why::Why;
 use std::sync::Arc;
@@ -27,8 +28,17 @@ pub struct Tokenholder {
     clock: Arc<dyn Clock>,
     stored: Stored,
     short_session: bool,
-    /// The backend asked to be left alone when tokens were renewed before their end: not asked again in this breath.
-    asked_to_wait: Option<(Why, Duration)>,
+    /// Tokens that end soon could not be renewed: not asked again in this run before they are refused. With what the
+    /// backend asked for, if it wants to be left alone.
+    not_again: Option<(Why, Option<Duration>)>,
+}
+
+/// What a request is to be sent with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Access {
+    Token(Secret),
+    /// It is over, and could not be renewed: nothing is sent with it, and this is why.
+    NotNow(Why, Option<Duration>),
 }
 
 /// What a refresh came to.
@@ -41,33 +51,45 @@ pub enum Refresh {
 
 impl Tokenholder {
     pub fn new(keeper: Keeper, clock: Arc<dyn Clock>, stored: Stored) -> Tokenholder {
-        Tokenholder { keeper, clock, stored, short_session: false, asked_to_wait: None }
+        Tokenholder { keeper, clock, stored, short_session: false, not_again: None }
     }
 
-    /// The access token, refreshed before it ends. Where that fails the old one is given: the backend's
-    /// answer to it decides.
-    pub async fn access(&mut self, driver: &Driver) -> Secret {
+    /// The access token, renewed before it ends. Where that fails the old one is given while it lasts, and the backend's
+    /// answer to it decides. Once it is over nothing is sent with it while the backend is away: one request is enough to
+    /// learn that. What answers without being the backend (a page) is not believed: the backend itself is asked.
+    pub async fn access(&mut self, driver: &Driver) -> Access {
+        let now = self.clock.now_ms();
         let early = i64::try_from(REFRESH_EARLY.as_millis()).unwrap_or(i64::MAX);
-        let ends_soon = self.stored.expires_at.is_some_and(|at| at - early <= self.clock.now_ms());
+        let ends_soon = self.stored.expires_at.is_some_and(|at| at - early <= now);
+        let over = self.stored.expires_at.is_some_and(|at| at <= now);
         if ends_soon
-            && self.asked_to_wait.is_none()
+            && self.not_again.is_none()
             && (self.stored.refresh_token.is_some() || self.stored.kept_login.is_some())
-            && let Refresh::NotNow(why, Some(floor)) = self.refresh(driver).await
+            && let Refresh::NotNow(why, floor) = self.renew(driver, Asked::Early).await
         {
-            self.asked_to_wait = Some((why, floor));
+            if over && (floor.is_some() || is_away(&why)) {
+                return Access::NotNow(why, floor);
+            }
+            self.not_again = Some((why, floor));
         }
-        self.stored.access_token.clone()
+        Access::Token(self.stored.access_token.clone())
     }
 
+    /// The backend has refused the token.
     pub async fn refresh(&mut self, driver: &Driver) -> Refresh {
-        if let Some((why, floor)) = self.asked_to_wait.take() {
-            return Refresh::NotNow(why, Some(floor));
+        match self.not_again.take() {
+            Some((why, Some(floor))) => Refresh::NotNow(why, Some(floor)),
+            _ => self.renew(driver, Asked::Refused).await,
         }
+    }
+
+    async fn renew(&mut self, driver: &Driver, asked: Asked) -> Refresh {
         let renewal = Renewal {
             keeper: self.keeper.clone(),
             clock: self.clock.clone(),
             driver: driver.clone(),
             before: self.stored.clone(),
+            asked,
         };
         // The fault: the renewal ends with whoever waits for it.
         let renewed = match planted("drops-renewal") {
@@ -99,6 +121,7 @@ struct Renewal {
     clock: Arc<dyn Clock>,
     driver: Driver,
     before: Stored,
+    asked: Asked,
 }
 
 struct Renewed {
@@ -118,7 +141,7 @@ impl Renewal {
             return Renewed { refresh: Refresh::Done, stored: kept, short_session: false };
         }
         let renewed = match &self.before.refresh_token {
-            Some(token) => self.driver.refresh(token).await,
+            Some(token) => self.spend(token).await,
             None => Err(AuthError::NotRenewable),
         };
         match renewed {
@@ -129,6 +152,20 @@ impl Renewal {
                 Renewed { short_session: error == AuthError::NotRenewable, ..renewed }
             }
         }
+    }
+
+    /// Until an answer came, or the backend's grace for a token that was spent is over.
+    async fn spend(&self, token: &Secret) -> Result<Tokens, AuthError> {
+        let mut answer = self.driver.refresh(token, self.asked).await;
+        for wait in REFRESH_AGAIN {
+            // The fault: the answer is lost, and with it the session.
+            if !answer.as_ref().is_err_and(is_lost) || planted("loses-renewal") {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            answer = self.driver.refresh(token, self.asked).await;
+        }
+        answer
     }
 
     fn not_renewed(&self, refresh: Refresh) -> Renewed {
@@ -187,4 +224,14 @@ impl Renewal {
         };
         Renewed { refresh, stored, short_session: false }
     }
+}
+
+/// The backend was reached, and may have answered.
+fn is_lost(error: &AuthError) -> bool {
+    use TransportError::{AnswerTimeout, ConnectionLost};
+    matches!(error, AuthError::NotNow(Why::NoAnswer { error: AnswerTimeout | ConnectionLost }, _))
+}
+
+fn is_away(why: &Why) -> bool {
+    matches!(why, Why::NoAnswer { .. } | Why::ServerError { .. } | Why::RateLimited)
 }

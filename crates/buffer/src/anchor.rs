@@ -1,8 +1,9 @@
 //! Visits that are kept after their confirmation, because a backend in baseline mode ties the aggregate of
 //! their tab to them. Bounded: a few for each tab, none for longer than a month, and none of a tab whose
-//! closed aggregate was confirmed.
+//! closed aggregate was confirmed. An anchor is its account's: it never goes along with what another one sends.
 
 use crate::TAB_VISIT_FOR_MS;
+use crate::accounts::AccountId;
 use crate::batch::BatchItem;
 use crate::error::Result;
 use crate::open::Buffer;
@@ -25,15 +26,16 @@ pub struct Anchor {
 }
 
 impl Buffer {
-    /// Those of these numbers that are what was stored. A damaged one is forgotten: the visit is at the backend, and
+    /// Those of these numbers that are this account's, and what was stored. A damaged one is forgotten: the visit is at the backend, and
     /// what is no longer that visit must not be written over it.
-    pub async fn anchors(&self, numbers: &[i64]) -> Result<Vec<Anchor>> {
+    pub async fn anchors(&self, account: AccountId, numbers: &[i64]) -> Result<Vec<Anchor>> {
         let (mut found, mut damaged) = (Vec::new(), Vec::new());
         for chunk in numbers.chunks(200) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "SELECT a.anchor, s.name, a.id, CAST(a.text AS BLOB), a.checksum FROM anchor a JOIN source s USING (source) \
-                 WHERE a.anchor IN (",
+                 WHERE a.account = ",
             );
+            query.push_bind(account.0).push(" AND a.anchor IN (");
             let mut list = query.separated(", ");
             for number in chunk {
                 list.push_bind(*number);
@@ -95,7 +97,7 @@ pub(crate) async fn keep(tx: &mut SqliteConnection, confirmed: &[BatchItem], now
     if !aggregates.is_empty() {
         let mut query = QueryBuilder::<Sqlite>::new(
             "DELETE FROM anchor WHERE anchor IN (SELECT a.anchor FROM record r JOIN anchor a \
-             ON a.source = r.source AND a.tab = r.tab AND a.visited_at BETWEEN r.start_time AND r.last_time \
+             ON a.source = r.source AND a.tab = r.tab AND a.account = r.account AND a.visited_at BETWEEN r.start_time AND r.last_time \
              WHERE (json_extract(r.text, '$.isOpen') = 0 OR json_extract(r.text, '$.closed_at') IS NOT NULL) \
              AND (r.seq, r.revision) IN ",
         );

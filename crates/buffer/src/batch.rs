@@ -7,7 +7,7 @@
 use crate::accounts::AccountId;
 use crate::error::Result;
 use crate::open::Buffer;
-use crate::rows::{CHUNK, kind};
+use crate::rows::{CHUNK, checksum, intact, kind};
 use crate::series::{self, Flow};
 use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, anchor, state};
 use heyho_records::Kind;
@@ -36,6 +36,9 @@ pub struct Batch {
     pub body: Vec<u8>,
     /// In the order they stand in the request.
     pub items: Vec<BatchItem>,
+    /// False: what is stored is not what was stored. It must not be sent, and nothing be settled by it: a flipped bit
+    /// in the bytes would be confirmed in place of the record, one in a number would delete another record.
+    pub intact: bool,
 }
 
 /// What an answer came to.
@@ -69,7 +72,7 @@ impl Buffer {
     /// The batch of this account that was sent, or was about to be.
     pub async fn in_flight(&self, account: AccountId) -> Result<Option<Batch>> {
         let mut connection = self.pool.acquire().await?;
-        let Some(row) = sqlx::query("SELECT batch, key, body FROM batch WHERE account = ?")
+        let Some(row) = sqlx::query("SELECT batch, key, body, checksum FROM batch WHERE account = ?")
             .bind(account.0)
             .fetch_optional(&mut *connection)
             .await?
@@ -77,23 +80,26 @@ impl Buffer {
             return Ok(None);
         };
         let batch: i64 = row.try_get(0)?;
-        let items = sqlx::query(
+        let rows = sqlx::query(
             "SELECT queue, seq, revision, kind FROM batch_item WHERE batch = ? ORDER BY position",
         )
         .bind(batch)
         .fetch_all(&mut *connection)
-        .await?
-        .iter()
-        .map(|row| {
-            let seq: i64 = row.try_get(1)?;
-            Ok(BatchItem {
-                seq: if row.try_get::<i64, _>(0)? == ANCHOR { -seq } else { seq },
-                revision: row.try_get(2)?,
-                kind: kind(row.try_get(3)?)?,
-            })
-        })
-        .collect::<Result<_>>()?;
-        Ok(Some(Batch { batch, key: row.try_get(1)?, body: row.try_get(2)?, items }))
+        .await?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (seq, number): (i64, i64) = (row.try_get(1)?, row.try_get(3)?);
+            // A kind that there is not is damage, which the checksum tells.
+            let Ok(kind) = kind(number) else { continue };
+            let seq = if row.try_get::<i64, _>(0)? == ANCHOR { -seq } else { seq };
+            items.push(BatchItem { seq, revision: row.try_get(2)?, kind });
+        }
+        let body: Vec<u8> = row.try_get(2)?;
+        // Without one: an older program made it.
+        let stored: Option<i64> = row.try_get(3)?;
+        let intact =
+            items.len() == rows.len() && stored.is_none_or(|stored| intact(&all(&body, &items), stored));
+        Ok(Some(Batch { batch, key: row.try_get(1)?, body, items, intact }))
     }
 
     /// Whether this batch is still to be sent: users may have deleted what is in it.
@@ -109,12 +115,13 @@ impl Buffer {
     pub async fn begin_batch(&self, account: AccountId, batch: &NewBatch, now: i64) -> Result<i64> {
         let mut tx = self.write().await?;
         let number: i64 = sqlx::query_scalar(
-            "INSERT INTO batch (account, key, body, made_at) VALUES (?, ?, ?, ?) RETURNING batch",
+            "INSERT INTO batch (account, key, body, made_at, checksum) VALUES (?, ?, ?, ?, ?) RETURNING batch",
         )
         .bind(account.0)
         .bind(&batch.key)
         .bind(&batch.body)
         .bind(now)
+        .bind(checksum(&all(&batch.body, &batch.items)))
         .fetch_one(&mut *tx)
         .await?;
         let numbered: Vec<_> = batch.items.iter().enumerate().collect();
@@ -191,6 +198,17 @@ impl Buffer {
         tx.commit().await?;
         Ok((confirmed, failed))
     }
+}
+
+/// All that a settlement goes by, for the checksum: the bytes, and which row each record in them is.
+fn all(body: &[u8], items: &[BatchItem]) -> Vec<u8> {
+    let mut all = body.to_vec();
+    for item in items {
+        for number in [item.seq, item.revision, item.kind.number()] {
+            all.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    all
 }
 
 /// Removes rows by number **and** revision, remembering their content.

@@ -42,16 +42,21 @@ pub struct Waiting {
     pub intact: bool,
 }
 
-/// `+`: a visit is found by its id, not among all those of its tab.
+/// `+`: a visit is found by its id, not among all those of its tab. What one account saw in a tab is never linked to,
+/// or sent along with, what another one's aggregate says of the same tab.
 const WAITING: &str = "SELECT r.seq, r.revision, r.kind, r.id, r.id_derived, s.name, r.text, r.checksum, \
      r.attempts, r.captured_at, CASE WHEN r.kind = 2 THEN (SELECT v.id FROM tab_visit v \
        WHERE v.source = r.source AND v.tab = r.tab AND v.visited_at BETWEEN r.start_time AND r.last_time \
+         AND NOT EXISTS (SELECT 1 FROM record o WHERE o.source = v.source AND o.kind = 1 AND o.id = v.id \
+           AND o.account <> r.account) \
+         AND NOT EXISTS (SELECT 1 FROM delivered o WHERE o.source = v.source AND o.kind = 1 AND o.id = v.id \
+           AND o.account <> r.account) \
        ORDER BY v.visited_at DESC LIMIT 1) END, r.tab, \
      CASE WHEN r.kind = 2 THEN r.start_time ELSE (SELECT max((SELECT max(l.start_time) FROM tab_life l \
          WHERE l.source = v.source AND l.tab = v.tab AND l.start_time <= v.visited_at)) \
        FROM tab_visit v WHERE v.source = r.source AND v.id = r.id AND +v.tab = r.tab) END, \
      CASE WHEN r.kind = 2 THEN (SELECT a.anchor FROM anchor a \
-       WHERE a.source = r.source AND a.tab = r.tab AND a.visited_at BETWEEN r.start_time AND r.last_time \
+       WHERE a.source = r.source AND a.tab = r.tab AND a.account = r.account AND a.visited_at BETWEEN r.start_time AND r.last_time \
        ORDER BY a.visited_at DESC LIMIT 1) END \
      FROM record r JOIN source s USING (source) ";
 

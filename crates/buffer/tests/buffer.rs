@@ -535,7 +535,7 @@ async fn a_visit_stays_as_an_anchor_until_its_tabs_life_is_over() {
     assert_eq!(rows.iter().map(|row| row.life).collect::<Vec<_>>(), [Some(90), Some(900)]);
     let anchor = rows[0].anchor.unwrap();
     assert_eq!(rows[1].anchor, None);
-    assert_eq!(bench.buffer.anchors(&[anchor]).await.unwrap()[0].id, "v2");
+    assert_eq!(bench.buffer.anchors(account.id, &[anchor]).await.unwrap()[0].id, "v2");
     // it goes along in the batch, and comes back as what it is
     let along = BatchItem { seq: -anchor, revision: 0, kind: Kind::PageVisit };
     let new = NewBatch { key: "k".into(), body: b"{}".to_vec(), items: vec![along, item(&rows[0])] };
@@ -543,7 +543,73 @@ async fn a_visit_stays_as_an_anchor_until_its_tabs_life_is_over() {
     assert_eq!(bench.buffer.in_flight(account.id).await.unwrap().unwrap().items, new.items);
     let done = Settlement { confirm: vec![item(&rows[0])], keep_anchors: true, ..Settlement::default() };
     bench.buffer.settle(Some(batch), &done, NOW).await.unwrap();
-    assert!(bench.buffer.anchors(&[anchor]).await.unwrap().is_empty());
+    assert!(bench.buffer.anchors(account.id, &[anchor]).await.unwrap().is_empty());
+}
+
+/// The tab lives on when somebody else signs in.
+#[tokio::test]
+async fn what_one_account_saw_in_a_tab_never_goes_along_with_what_another_sends_of_it() {
+    for confirmed in [true, false] {
+        let bench = Bench::new().await;
+        let first = bench.sign_in("1").await;
+        let tab =
+            |until: i64| format!(r#"{{"startTime":90,"tabId":7,"lastActiveTime":{until},"isOpen":false}}"#);
+        bench.append(&[r#"{"id":"v1","url":"http://a/","startedAt":100,"tabId":7}"#], &[&tab(300)]).await;
+        let rows = bench.oldest(&first).await;
+        assert_eq!(rows[1].page_visit_id.as_deref(), Some("v1"));
+        if confirmed {
+            let confirm = rows.iter().filter(|row| row.kind == Kind::PageVisit).map(item).collect();
+            let done = Settlement { confirm, keep_anchors: true, ..Settlement::default() };
+            bench.buffer.settle(None, &done, NOW).await.unwrap();
+            // Without the anchor's tab being closed: the aggregate of the first still needs it.
+            let aggregates = rows.iter().filter(|row| row.kind == Kind::TabAggregate).map(item).collect();
+            let done = Settlement { confirm: aggregates, ..Settlement::default() };
+            bench.buffer.settle(None, &done, NOW).await.unwrap();
+        }
+        let second = bench.sign_in("2").await;
+        bench.append(&[], &[&tab(400), r#"{"startTime":95,"tabId":7,"lastActiveTime":401}"#]).await;
+        let of_second = bench.oldest(&second).await;
+        assert!(!of_second.is_empty());
+        for row in &of_second {
+            assert_eq!((row.anchor, row.page_visit_id.as_deref()), (None, None), "confirmed: {confirmed}");
+        }
+        if confirmed {
+            let anchors: Vec<i64> = (1..10).collect();
+            assert_eq!(bench.buffer.anchors(second.id, &anchors).await.unwrap(), []);
+            let of_first = bench.buffer.anchors(first.id, &anchors).await.unwrap();
+            assert_eq!(of_first.len(), 1);
+            // A closed tab of the second lets go of nothing of the first.
+            let confirm = of_second.iter().map(item).collect();
+            let done = Settlement { confirm, keep_anchors: true, ..Settlement::default() };
+            bench.buffer.settle(None, &done, NOW).await.unwrap();
+            assert_eq!(bench.buffer.anchors(first.id, &anchors).await.unwrap(), of_first);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_in_flight_that_is_not_what_was_stored_is_known_for_it() {
+    for damage in [
+        "UPDATE batch SET body = CAST(replace(CAST(body AS TEXT), 'site', 'sitf') AS BLOB)",
+        "UPDATE batch SET body = x'7b'",
+        "UPDATE batch_item SET seq = seq + 1 WHERE position = 0",
+        "UPDATE batch_item SET revision = 2 WHERE position = 1",
+        "DELETE FROM batch_item WHERE position = 1",
+    ] {
+        let bench = Bench::new().await;
+        let account = bench.sign_in("1").await;
+        bench.append(&[&visit("a", ""), &visit("b", ""), &visit("c", "")], &[]).await;
+        let items = bench.oldest(&account).await.iter().take(2).map(item).collect();
+        let new = NewBatch { key: "k".into(), body: br#"{"batchId":"k","url":"site"}"#.to_vec(), items };
+        bench.buffer.begin_batch(account.id, &new, NOW).await.unwrap();
+        assert!(bench.buffer.in_flight(account.id).await.unwrap().unwrap().intact);
+        let other = sqlite(&bench.path()).await;
+        sqlx::query(damage).execute(&other).await.unwrap();
+        assert!(!bench.buffer.in_flight(account.id).await.unwrap().unwrap().intact, "{damage}");
+        // One of a program without checksums is taken as it is.
+        sqlx::query("UPDATE batch SET checksum = NULL").execute(&other).await.unwrap();
+        assert!(bench.buffer.in_flight(account.id).await.unwrap().unwrap().intact);
+    }
 }
 
 #[tokio::test]
@@ -557,10 +623,10 @@ async fn an_anchor_that_is_not_what_was_stored_is_forgotten_and_never_sent() {
     let done = Settlement { confirm: vec![item(&rows[0])], keep_anchors: true, ..Settlement::default() };
     bench.buffer.settle(None, &done, NOW).await.unwrap();
     let anchor = bench.oldest(&account).await[0].anchor.unwrap();
-    assert_eq!(bench.buffer.anchors(&[anchor]).await.unwrap()[0].text, visit);
+    assert_eq!(bench.buffer.anchors(account.id, &[anchor]).await.unwrap()[0].text, visit);
     let other = sqlite(&bench.path()).await;
     sqlx::query("UPDATE anchor SET text = replace(text, 'http', 'hxxp')").execute(&other).await.unwrap();
-    assert_eq!(bench.buffer.anchors(&[anchor]).await.unwrap(), []);
+    assert_eq!(bench.buffer.anchors(account.id, &[anchor]).await.unwrap(), []);
     assert_eq!(bench.oldest(&account).await[0].anchor, None);
 }
 

@@ -116,7 +116,7 @@ async fn walk(buffer: &Buffer, account: &Account) {
         settlement.keep_anchors = keep_anchors;
         settlement.forget_anchors.push(1);
         buffer.settle(Some(batch), &settlement, NOW).await.unwrap();
-        buffer.anchors(&[1, 2]).await.unwrap();
+        buffer.anchors(account.id, &[1, 2]).await.unwrap();
     }
     // What was confirmed, and what failed, arrives again.
     append(buffer, &visits).await.unwrap();

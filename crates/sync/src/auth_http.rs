@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | log in | `POST /auth/login` → `access_token` … and the user | the same route → `AccessToken` …, no user: `sub` of the token |
 //! | register | `POST /auth/register` → tokens | `POST /auth/create-account` wants both names and answers no token |
-//! | refresh | `POST /auth/refresh` | none: the session is over |
+//! | refresh | `POST /auth/refresh` | none (404, with a page or without): the session is over |
 //! | address, password | `verify_http.rs` | the same routes |
 //! | who am I | `GET /auth/me` | `GET /users/me` |
 
@@ -50,6 +50,15 @@ pub struct Tokens {
     pub access_token: Secret,
     pub refresh_token: Option<Secret>,
     pub expires_in: Option<Duration>,
+}
+
+/// Why tokens are renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// They end soon.
+    Early,
+    /// The backend has just refused them (401).
+    Refused,
 }
 
 /// What is needed to register.
@@ -131,9 +140,14 @@ impl Driver {
     }
 
     /// Spends the refresh token for new ones.
-    pub async fn refresh(&self, refresh_token: &Secret) -> Result<Tokens, AuthError> {
-        let reply = self.post(REFRESH, &json!({"refresh_token": refresh_token.reveal()}), None).await;
+    pub async fn refresh(&self, refresh_token: &Secret, asked: Asked) -> Result<Tokens, AuthError> {
+        let reply = self.post_refresh(REFRESH, &json!({"refresh_token": refresh_token.reveal()})).await;
         match &reply {
+            // The backend was there a moment ago, and said that the session is over; so this is how the program there
+            // answers a route it does not have: a page of its own.
+            Ok(answer) if asked == Asked::Refused && matches!(answer.status, 404 | 405) => {
+                Err(AuthError::NotRenewable)
+            }
             // What a network puts in front of the backend has no say in whether a session is over.
             Ok(answer) if matches!(answer.status, 400 | 401 | 403 | 404 | 422) && !is_refusal(answer) => {
                 Err(unreadable(answer))

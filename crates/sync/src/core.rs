@@ -24,7 +24,8 @@
 //! - a record is confirmed only by an answer that accounts for it, and set aside only when named, or when others
 //!   were accepted after it was refused alone ([`crate::hunt`]);
 //! - what is persisted is enough: after a crash a new core resends the batch in flight and finds its way again;
-//! - every run ends: each request confirms, sets aside, counts, halves or spends an attempt.
+//! - every run ends: each request confirms, sets aside, counts, halves or spends an attempt; and should that be wrong
+//!   of some backend, after so many requests without a result ([`policy::REQUESTS_WITHOUT_RESULT`]).
 //!
 //! `now` is in milliseconds of a clock that does not jump and counts while the machine sleeps, from any origin;
 //! `jitter` is drawn evenly from 0 to 1 for each call.
@@ -38,7 +39,7 @@ mod vouch;
 use crate::capabilities::Capabilities;
 use crate::hunt::{Hunt, Next};
 use crate::policy::{self, Policy};
-use crate::task::{Batch, Outcome, Refreshed, RowRef, RunEnd, Task, Totals, Trigger, Vouched};
+use crate::task::{Batch, Outcome, RowRef, RunEnd, Task, Totals, Trigger, Vouched};
 use crate::why::Why;
 use heyho_records::Kind;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Core {
     faults: (String, usize),
     /// Runs in a row that ended without a healthy answer.
     away: u32,
+    /// The route for them had a fault of its own when it was asked last.
+    capabilities_fault: bool,
     /// The backend asked not to be disturbed before this.
     floor_until: Option<i64>,
     next_at: Option<i64>,
@@ -77,12 +80,19 @@ struct Run {
     rekeyed: bool,
     /// Kinds of which something was confirmed in this run.
     confirmed: [bool; 2],
+    /// Kinds of which one that was confirmed may be sent once more.
+    at_hand: [bool; 2],
     /// The single record that is tried after a batch met five server errors, and that batch.
     probe: Option<Probe>,
     /// A server error now is a refusal: a single record passed while its batch did not.
     faults_refuse: bool,
     /// What met a server error passed unchanged a moment later: no record is the cause.
     weather: bool,
+    /// Records set aside because a known good one was accepted once more, and nothing new since.
+    vouched: usize,
+    /// Requests since something was confirmed, set aside or counted; and the last status that refused.
+    fruitless: usize,
+    refused_with: u16,
     stop: bool,
 }
 
@@ -153,6 +163,7 @@ impl Core {
             passed_over: Vec::new(),
             faults: (String::new(), 0),
             away: 0,
+            capabilities_fault: false,
             floor_until: None,
             next_at: None,
             run: None,
@@ -210,14 +221,20 @@ impl Core {
             refreshed: false,
             rekeyed: false,
             confirmed: [false; 2],
+            at_hand: [false; 2],
             probe: None,
             faults_refuse: false,
             weather: false,
+            vouched: 0,
+            fruitless: 0,
+            refused_with: 0,
             stop: false,
         });
         let age = millis(policy::CAPABILITIES_AGE);
         match &self.capabilities {
             Some((_, learnt)) if (0..age).contains(&now.saturating_sub(*learnt)) => self.take(now, jitter),
+            // In an outage one request is enough: the batch itself, in the plain way.
+            None if self.capabilities_fault && self.away > 0 => self.take(now, jitter),
             _ => {
                 (self.learnt_bytes, self.learnt_records) = (None, None);
                 Task::LearnCapabilities
@@ -262,6 +279,16 @@ impl Core {
             (Step::Learning, Outcome::Reply(reply)) => self.learnt(reply, now, jitter),
             (Step::Taking(next), Outcome::Taken(taken)) => self.taken(next, taken, now, jitter),
             (Step::Sending, Outcome::Reply(reply)) => self.judge(&reply, now, jitter),
+            // The token is over, and could not be renewed before anything was sent with it.
+            (Step::Sending, Outcome::Refreshed(refreshed)) => {
+                self.refreshed(refreshed, Again::Send, now, jitter)
+            }
+            (Step::Checking, Outcome::Refreshed(refreshed)) => {
+                self.refreshed(refreshed, Again::Check, now, jitter)
+            }
+            (Step::Vouching(doubt), Outcome::Refreshed(refreshed)) => {
+                self.refreshed(refreshed, Again::Vouch(doubt), now, jitter)
+            }
             (Step::Settling(then), Outcome::Settled) => match then {
                 Then::Take => self.take(now, jitter),
                 Then::Send => self.send(),
@@ -269,17 +296,9 @@ impl Core {
                 Then::Vouch(doubt) => self.vouch(doubt),
                 Then::Finish(why) => self.finish(why, now, jitter),
             },
-            (Step::Refreshing(again), Outcome::Refreshed(refreshed)) => match refreshed {
-                Refreshed::Yes => self.again(again, now, jitter),
-                Refreshed::SessionOver => self.finish(Why::SessionExpired, now, jitter),
-                Refreshed::NotNow(why, floor) => {
-                    // It was not refreshed: the next refusal is no proof that the session is over.
-                    if let Some(run) = &mut self.run {
-                        run.refreshed = false;
-                    }
-                    self.later(why, floor, false, again, now, jitter)
-                }
-            },
+            (Step::Refreshing(again), Outcome::Refreshed(refreshed)) => {
+                self.refreshed(refreshed, again, now, jitter)
+            }
             (Step::Checking, Outcome::Reply(reply)) => self.checked(&reply, now, jitter),
             (Step::Vouching(doubt), Outcome::Vouched(vouched)) => self.vouched(vouched, doubt, now, jitter),
             (Step::Vouching(doubt), Outcome::Reply(reply)) => {

@@ -60,6 +60,8 @@ pub struct Timeouts {
     pub request: Duration,
     /// One small exchange, whole.
     pub small: Duration,
+    /// One attempt to renew a session, whole.
+    pub refresh: Duration,
 }
 
 impl Default for Timeouts {
@@ -69,6 +71,7 @@ impl Default for Timeouts {
             read: policy::READ_TIMEOUT,
             request: policy::REQUEST_TIMEOUT,
             small: policy::SMALL_REQUEST_TIMEOUT,
+            refresh: policy::REFRESH_TIMEOUT,
         }
     }
 }
@@ -164,14 +167,22 @@ impl Driver {
         body: &serde_json::Value,
         token: Option<&Secret>,
     ) -> Reply {
-        let mut request = self
-            .request(Method::POST, route)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(body.to_string());
+        let mut request = self.json(route, body);
         if let Some(token) = token {
             request = request.bearer_auth(token.reveal());
         }
         self.exchange(request, route, self.timeouts.small).await
+    }
+
+    /// The renewal of a session: an answer that is lost must be asked for again soon.
+    pub(crate) async fn post_refresh(&self, route: &'static str, body: &serde_json::Value) -> Reply {
+        self.exchange(self.json(route, body), route, self.timeouts.refresh).await
+    }
+
+    fn json(&self, route: &str, body: &serde_json::Value) -> RequestBuilder {
+        self.request(Method::POST, route)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(body.to_string())
     }
 
     fn request(&self, method: Method, route: &str) -> RequestBuilder {

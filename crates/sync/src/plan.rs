@@ -9,7 +9,8 @@
 //! - The limit of bytes is that of the whole body. A record that is larger by itself goes alone, up to the hard
 //!   limit; beyond that it is reported as unsendable, so that it can be set aside instead of going in circles.
 //! - Baseline mode (HeyHo's service ties an aggregate to the first visit of the same tabId in the request):
-//!   an aggregate brings its anchor visit along, one tabId of two tab lives never shares a request, and no
+//!   an aggregate brings its anchor visit along (where the visit itself is in the request, in a newer version, that
+//!   stands for it: nothing goes twice in one request), one tabId of two tab lives never shares a request, and no
 //!   record overtakes another, so that an aggregate never comes before its visit. A visit that another one opened
 //!   never comes before that one, in no earlier request and not in front of it; what belongs to its tab waits with it.
 
@@ -180,7 +181,10 @@ struct Draft<'a, 'l> {
     empty_bytes: usize,
     /// Which life each tabId of this request belongs to.
     lives: BTreeMap<&'a str, &'a str>,
-    anchors: BTreeSet<&'a str>,
+    /// The visits that go along, by source and id.
+    anchors: BTreeMap<(&'a str, &'a str), RowRef>,
+    /// The visits of this request that wait themselves.
+    own: BTreeSet<(&'a str, &'a str)>,
 }
 
 const LISTS: [&str; 2] = ["pageVisits", "tabAggregates"];
@@ -210,7 +214,8 @@ impl<'a, 'l> Draft<'a, 'l> {
             bytes,
             empty_bytes: bytes,
             lives: BTreeMap::new(),
-            anchors: BTreeSet::new(),
+            anchors: BTreeMap::new(),
+            own: BTreeSet::new(),
         }
     }
 
@@ -245,7 +250,8 @@ impl<'a, 'l> Draft<'a, 'l> {
                 return Ok(Added::NotInThisRequest);
             }
             if let Some(anchor) = candidate.anchor
-                && !self.anchors.contains(anchor.id)
+                && !self.anchors.contains_key(&(anchor.source, anchor.id))
+                && !self.own.contains(&(anchor.source, anchor.id))
                 && !self.add_anchor(&anchor, text.len())?
             {
                 return Ok(Added::NoRoom);
@@ -259,6 +265,15 @@ impl<'a, 'l> Draft<'a, 'l> {
         };
         if !self.push(text, item) {
             return Ok(Added::NoRoom);
+        }
+        if candidate.row.kind == Kind::PageVisit {
+            self.own.insert((candidate.source, candidate.id));
+            // The fault: the older version stays beside the newer one.
+            if let Some(anchor) = self.anchors.remove(&(candidate.source, candidate.id))
+                && !planted("sends-twice")
+            {
+                self.drop_anchor(anchor);
+            }
         }
         if let Some(tab) = candidate.tab {
             self.lives.insert(tab.id, tab.life);
@@ -292,8 +307,17 @@ impl<'a, 'l> Draft<'a, 'l> {
         self.bytes += text.len() + usize::from(!self.lists[0].is_empty());
         self.lists[0].insert(0, text);
         self.items[0].insert(0, item);
-        self.anchors.insert(anchor.id);
+        self.anchors.insert((anchor.source, anchor.id), anchor.row);
         Ok(true)
+    }
+
+    /// What it stood for is in the request itself now.
+    fn drop_anchor(&mut self, anchor: RowRef) {
+        if let Some(index) = self.items[0].iter().position(|item| item.row == anchor) {
+            self.items[0].remove(index);
+            // The visit that takes its place is in the list: a comma goes too.
+            self.bytes -= self.lists[0].remove(index).len() + 1;
+        }
     }
 
     fn push(&mut self, text: String, item: BatchItem) -> bool {

@@ -193,6 +193,9 @@ fn baseline_mode_keeps_equal_tab_ids_of_two_lives_apart() {
 }
 
 proptest! {
+    // A failure prints its case and leaves no file: the planted fault fails often.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_body_is_over_the_limits_and_each_record_is_in_one_place(
         sizes in prop::collection::vec((any::<bool>(), 0usize..3_000), 0..80),
@@ -237,4 +240,36 @@ fn a_visit_never_comes_before_the_one_that_opened_it() {
     assert_eq!(of(behind), [2]);
     // In a circle nobody is first.
     assert_eq!(of(vec![opened(1, "a", "b"), opened(2, "b", "a"), opened(3, "c", "a")]), [1, 2, 3]);
+}
+
+#[test]
+fn a_visit_goes_once_in_a_request_and_in_its_newer_version() {
+    let baseline = BatchLimits { mode: Mode::Baseline, ..limits() };
+    let anchor = |source| Anchor {
+        row: RowRef { kind: Kind::PageVisit, seq: -9, revision: 0 },
+        source,
+        id: "v",
+        text: r#"{"id":"v","tabId":7,"old":1}"#,
+    };
+    let of = |source, candidates: &[Candidate<'static>]| {
+        let tab = Some(Tab { id: "7", life: "s/1" });
+        let anchor = |it: &Candidate<'_>| (it.row.kind == Kind::TabAggregate).then(|| anchor(source));
+        let all = candidates.iter().map(|it| Candidate { tab, anchor: anchor(it), ..*it });
+        let planned = plan(&envelope(), &baseline, all);
+        let _: Value = serde_json::from_slice(&planned.body).unwrap();
+        let sent: Vec<_> = planned.items.iter().map(|it| (it.row.seq, it.role)).collect();
+        (sent, text(&planned).contains("old"))
+    };
+    let (newer, tab) = (visit(1, "v", r#"{"id":"v","tabId":7}"#), aggregate(2, "a", r#"{"tabId":7}"#));
+    let once = vec![(1, Role::Own), (2, Role::Own)];
+    let source = newer.source;
+    assert_eq!(of(source, &[newer, tab]), (once.clone(), false));
+    let more = aggregate(3, "b", "{}");
+    assert_eq!(of(source, &[tab, newer]), (once, false));
+    assert_eq!(of(source, &[tab, newer, more]).0, [(1, Role::Own), (2, Role::Own), (3, Role::Own)]);
+    // A visit of another profile that has the same id is another visit.
+    assert_eq!(
+        of("another", &[newer, tab]),
+        (vec![(-9, Role::Anchor), (1, Role::Own), (2, Role::Own)], true)
+    );
 }

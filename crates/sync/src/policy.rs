@@ -40,6 +40,9 @@ pub const AWAY_MOST: Duration = Duration::from_secs(300);
 /// `Retry-After` is a floor, but a mistaken or hostile one does not silence the companion for a day.
 pub const RETRY_AFTER_MOST: Duration = Duration::from_secs(3_600);
 
+/// Those who were all told the same time come back within this part of it later, not in one second.
+pub const FLOOR_JITTER: f64 = 0.25;
+
 /// A `Retry-After` that cannot be read still asked for patience: one interval.
 pub const RETRY_AFTER_UNREADABLE: Duration = INTERVAL;
 
@@ -50,6 +53,11 @@ pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// So many single records from different places refused without one being accepted in between: then it may be
 /// the backend. Nothing is set aside unless a record that it has confirmed before is accepted again.
 pub const REFUSED_PLACES: usize = 3;
+
+/// So many records may be set aside in one run on the word of a record that was confirmed before, with nothing new
+/// accepted in between; then the run ends, and the next one knows of no such record until something new is accepted. More
+/// bad ones than that at the end of a queue are less likely than a backend that takes nothing new.
+pub const VOUCHED_MOST: usize = 50;
 
 /// How often a single record must stay unaccounted for, in answers that otherwise add up, before it is set
 /// aside as "the backend did not confirm it".
@@ -70,8 +78,16 @@ pub const SERVER_ERROR_ATTEMPTS: u32 = 5;
 pub const LOST_RUNS: u32 = 2;
 pub const PASSED_OVER_FOR: Duration = Duration::from_secs(3_600);
 
+/// Where what is oldest waits for something else (an opener that is passed over, and all that it opened), so many times
+/// as much is read, to find what may go. More than that behind one visit is not browsing.
+pub const WINDOWS_MOST: usize = 64;
+
 /// A batch that the backend calls "in progress" over this many runs gets a new key: whatever worked on it died.
 pub const STILL_WORKING_RUNS: u32 = 3;
+
+/// So many requests of one run in a row without a record confirmed, set aside or counted: whatever it is that goes in
+/// circles, it ends. To find one bad record among 2,000 by halving, five attempts each, is 120.
+pub const REQUESTS_WITHOUT_RESULT: usize = 200;
 
 /// Establishing a connection: a backend that is there answers in well under this.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,12 +101,22 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Small requests (sign-in, capabilities, check): somebody may be looking at a spinner.
 pub const SMALL_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// One attempt to renew a session. A refresh token is spent by its use, and whoever loses the answer may ask for it
+/// again within the backend's 30 s of grace: so it is asked at once again, all of it within that time. The last attempt
+/// begins after 8 + 1 + 8 + 4 s.
+pub const REFRESH_TIMEOUT: Duration = Duration::from_secs(8);
+pub const REFRESH_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+/// A store that another program keeps locked for longer than a write waits: soon again.
+pub const BUSY_AGAIN: Duration = Duration::from_secs(20);
+
 /// Capabilities are asked for again after this long: backends are upgraded.
 pub const CAPABILITIES_AGE: Duration = Duration::from_secs(24 * 3_600);
 
 /// After the network is back, names resolve and proxies answer only a moment later; drawn from a fifth of this to
 /// all of it, so that a room full of machines does not return in one second.
 pub const NETWORK_SETTLES: Duration = Duration::from_secs(5);
+pub const NETWORK_SETTLES_LEAST: f64 = 0.2;
 
 /// A loose cable comes back every few seconds: not each time is worth a run.
 pub const NETWORK_FLAPS: Duration = Duration::from_secs(15);

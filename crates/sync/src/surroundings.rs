@@ -65,7 +65,8 @@ pub fn network_returned(before: Surroundings, after: Surroundings) -> bool {
 /// and not again and again while a cable is loose.
 pub fn run_after_return(now: i64, next: Option<i64>, last_end: Option<i64>, jitter: f64) -> i64 {
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-    let settled = policy::NETWORK_SETTLES.mul_f64(0.2 + 0.8 * jitter.clamp(0.0, 1.0));
+    let least = policy::NETWORK_SETTLES_LEAST;
+    let settled = policy::NETWORK_SETTLES.mul_f64(least + (1.0 - least) * jitter.clamp(0.0, 1.0));
     let soon = now.saturating_add(millis(settled));
     let soon = last_end.map_or(soon, |end| soon.max(end.saturating_add(millis(policy::NETWORK_FLAPS))));
     next.map_or(soon, |next| next.min(soon))

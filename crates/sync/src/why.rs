@@ -97,6 +97,8 @@ pub enum Stop {
     Erased,
     /// The buffer cannot be read or written.
     BufferProblem,
+    /// Another program writes to the buffer and keeps it locked.
+    BufferBusy,
 }
 
 /// What an answer was that should have been a proof.
@@ -148,6 +150,7 @@ impl Why {
         match self {
             Why::Emptied | Why::NothingToSend => Outlook::Good,
             Why::Stopped { by: Stop::BufferProblem } => Outlook::NeedsAttention,
+            Why::Stopped { by: Stop::BufferBusy } => Outlook::Retrying,
             Why::Stopped { .. } => Outlook::Stopped,
             Why::SessionExpired => Outlook::SessionExpired,
             // A certificate does not mend itself, and a mistyped address neither; but a clock is set right, a
@@ -238,6 +241,7 @@ impl Stop {
             Stop::AccountChanged => "Another account was signed in meanwhile.",
             Stop::SettingsChanged => "The backend's address was changed meanwhile.",
             Stop::Erased => "Records were deleted here meanwhile. What is left is sent in the next run.",
+            Stop::BufferBusy => "The local store of records is in use by another program just now.",
             Stop::BufferProblem => "The local store of records cannot be used.",
         }
     }

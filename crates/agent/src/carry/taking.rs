@@ -8,7 +8,7 @@ use heyho_records::Kind;
 use heyho_records::fault::planted;
 use heyho_records::reason::Reason;
 use heyho_sync::plan::{Anchor as PlanAnchor, Candidate, Envelope, Tab, plan};
-use heyho_sync::policy::OPENERS_DEEP;
+use heyho_sync::policy::{OPENERS_DEEP, WINDOWS_MOST};
 use heyho_sync::task::{Batch, BatchItem, BatchLimits, Mode, Pick, Role, RowRef, Taken, Unsendable};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,11 +22,35 @@ impl Carrier {
             false => self.buffer.in_flight(self.account).await?,
         };
         if let Some(flight) = in_flight {
-            let batch = self.as_batch(&flight).await?;
-            self.flight = Some(flight);
-            return Ok(Taken { batch: Some(batch), unsendable: Vec::new() });
+            if let Some(batch) = self.as_batch(&flight).await? {
+                self.flight = Some(flight);
+                return Ok(Taken { batch: Some(batch), unsendable: Vec::new() });
+            }
+            tracing::error!("the batch in flight is not what was stored: its records are sent in another");
+            self.end(&flight).await?;
         }
-        let mut rows = self.candidates(limits).await?;
+        // What is oldest may all wait for something that cannot go now: then more is read, to find what may.
+        let (mut windows, mut before) = (1, 0);
+        loop {
+            let rows = self.candidates(limits, windows).await?;
+            let read = rows.len();
+            let taken = self.planned(limits, rows).await?;
+            let stuck = taken.batch.is_none()
+                && taken.unsendable.is_empty()
+                && read > before
+                && matches!(limits.pick, Pick::Oldest { .. })
+                // The fault: what waits for something else stands in everybody's way.
+                && !planted("stuck-at-the-head");
+            if !stuck || windows >= WINDOWS_MOST {
+                return Ok(taken);
+            }
+            (windows, before) = (windows * 2, read);
+        }
+    }
+
+    /// A request of these rows, persisted.
+    async fn planned(&mut self, limits: &BatchLimits, mut rows: Vec<Waiting>) -> Result<Taken, BufferError> {
+        self.leave_behind(limits, &mut rows).await?;
         let openers = self.openers(limits, &mut rows).await?;
         let (intact, damaged): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.intact);
         let mut unsendable: Vec<Unsendable> = damaged
@@ -55,17 +79,49 @@ impl Carrier {
         let bytes = planned.body.len();
         let new = NewBatch { key: batch_id.clone(), body: planned.body, items };
         let number = self.buffer.begin_batch(self.account, &new, self.clock.now_ms()).await?;
-        self.flight =
-            Some(heyho_buffer::Batch { batch: number, key: new.key, body: new.body, items: new.items });
+        self.flight = Some(heyho_buffer::Batch {
+            batch: number,
+            key: new.key,
+            body: new.body,
+            items: new.items,
+            intact: true,
+        });
         Ok(Taken { batch: Some(Batch { batch_id, items: planned.items, bytes }), unsendable })
     }
 
     async fn forget_flight(&self) -> Result<Option<heyho_buffer::Batch>, BufferError> {
         if let Some(flight) = self.buffer.in_flight(self.account).await? {
-            let ended = Settlement { fate: Fate::End, ..Settlement::default() };
-            self.buffer.settle(Some(flight.batch), &ended, self.clock.now_ms()).await?;
+            self.end(&flight).await?;
         }
         Ok(None)
+    }
+
+    /// What is in it waits again, in its old place.
+    async fn end(&self, flight: &heyho_buffer::Batch) -> Result<(), BufferError> {
+        let ended = Settlement { fate: Fate::End, ..Settlement::default() };
+        self.buffer.settle(Some(flight.batch), &ended, self.clock.now_ms()).await.map(drop)
+    }
+
+    /// An aggregate whose visit is left out (passed over, or under suspicion) waits with it: without one of its tab it
+    /// would be skipped in silence, and be blamed for it.
+    async fn leave_behind(&self, limits: &BatchLimits, rows: &mut Vec<Waiting>) -> Result<(), BufferError> {
+        let Pick::Oldest { skip } = &limits.pick else { return Ok(()) };
+        let visits = skip.iter().filter(|row| row.kind == Kind::PageVisit);
+        let seqs: Vec<i64> = visits.map(|row| row.seq).collect();
+        if limits.mode == Mode::Full || seqs.is_empty() || planted("parts-tabs") {
+            return Ok(());
+        }
+        let skipped: BTreeSet<String> =
+            self.buffer.waiting(self.account, &seqs).await?.iter().map(life).collect();
+        let mut others = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.kind == Kind::PageVisit) {
+            others.entry(life(row)).or_insert(row.seq);
+        }
+        rows.retain(|row| {
+            let has_visit = row.anchor.is_some() || others.get(&life(row)).is_some_and(|seq| *seq < row.seq);
+            row.kind == Kind::PageVisit || has_visit || !skipped.contains(&life(row))
+        });
+        Ok(())
     }
 
     /// The visits that go along with their tabs' aggregates.
@@ -76,52 +132,62 @@ impl Carrier {
         let mut numbers: Vec<i64> = rows.iter().filter_map(|row| row.anchor).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        self.buffer.anchors(&numbers).await
+        self.buffer.anchors(self.account, &numbers).await
     }
 
     /// Puts visits that opened others in front of them, from beyond what was read too; and gives, for each row, the
-    /// visit that opened it, where that waits.
+    /// visit that opened it, where that waits. Of rows that were asked for by name, those that opened each other in a
+    /// circle wait for nobody who is not among them: none of them is first, and each must be tried alone.
     async fn openers(
         &self,
         limits: &BatchLimits,
         rows: &mut Vec<Waiting>,
     ) -> Result<BTreeMap<i64, String>, BufferError> {
-        let mut opened = BTreeMap::new();
+        let mut opened: BTreeMap<i64, (i64, String)> = BTreeMap::new();
         if limits.mode == Mode::Full {
-            return Ok(opened);
+            return Ok(BTreeMap::new());
         }
-        let mut from = 0..rows.len();
+        let mut named = named(rows);
         for _ in 0..OPENERS_DEEP {
-            let new = rows.get(from.clone()).unwrap_or_default();
-            let named: Vec<(i64, (String, String))> =
-                new.iter().filter_map(|row| Some((row.seq, (row.source.clone(), opener_of(row)?)))).collect();
-            let waiting = self
-                .buffer
-                .waiting_visits(self.account, &named.iter().map(|it| it.1.clone()).collect())
-                .await?;
+            let visits = named.iter().map(|it| it.1.clone()).collect();
+            let waiting = self.buffer.waiting_visits(self.account, &visits).await?;
             let mut missing = BTreeSet::new();
             for (seq, visit) in named {
                 let Some(opener) = waiting.get(&visit).filter(|opener| **opener != seq) else { continue };
-                opened.insert(seq, visit.1);
+                opened.insert(seq, (*opener, visit.1));
                 missing.insert(*opener);
             }
-            let Pick::Oldest { skip } = &limits.pick else { break };
-            missing.retain(|seq| {
-                !rows.iter().any(|row| row.seq == *seq) && !skip.iter().any(|row| row.seq == *seq)
-            });
-            let missing: Vec<i64> = missing.into_iter().collect();
-            let now = self.clock.now_ms();
-            let found = self.buffer.sendable(self.account, &missing, now).await?;
+            missing.retain(|seq| !opened.contains_key(seq) && !rows.iter().any(|row| row.seq == *seq));
+            let found = match &limits.pick {
+                Pick::Oldest { skip } => {
+                    missing.retain(|seq| !skip.iter().any(|row| row.seq == *seq));
+                    let missing: Vec<i64> = missing.into_iter().collect();
+                    self.buffer.sendable(self.account, &missing, self.clock.now_ms()).await?
+                }
+                Pick::Rows(_) => {
+                    let missing: Vec<i64> = missing.into_iter().collect();
+                    self.buffer.waiting(self.account, &missing).await?
+                }
+            };
             if found.is_empty() {
                 break;
             }
-            from = 0..found.len();
-            rows.splice(0..0, found);
+            named = self::named(&found);
+            if matches!(limits.pick, Pick::Oldest { .. }) {
+                rows.splice(0..0, found);
+            }
         }
-        Ok(opened)
+        let free = |seq: &i64, opener: &i64| {
+            let beyond = !rows.iter().any(|row| row.seq == *opener);
+            matches!(limits.pick, Pick::Rows(_)) && beyond && in_circle(&opened, *seq)
+        };
+        let held =
+            opened.iter().filter(|(seq, (opener, _))| !free(seq, opener) || planted("waits-in-circles"));
+        Ok(held.map(|(seq, (_, id))| (*seq, id.clone())).collect())
     }
 
-    async fn candidates(&self, limits: &BatchLimits) -> Result<Vec<Waiting>, BufferError> {
+    /// So many times what fits a request.
+    async fn candidates(&self, limits: &BatchLimits, windows: usize) -> Result<Vec<Waiting>, BufferError> {
         // The fault: what is sent is whose turn it is now, with the tokens of whoever began.
         let account = match planted("run-outlives-account") {
             true => self.buffer.signed_in().await?.map_or(self.account, |account| account.id),
@@ -131,9 +197,9 @@ impl Carrier {
             Pick::Oldest { skip } => {
                 let skip: Vec<i64> = skip.iter().map(|row| row.seq).collect();
                 let most = heyho_buffer::Limits {
-                    page_visits: limits.max_page_visits,
-                    tab_aggregates: limits.max_tab_aggregates,
-                    bytes: limits.max_bytes,
+                    page_visits: limits.max_page_visits * windows,
+                    tab_aggregates: limits.max_tab_aggregates * windows,
+                    bytes: limits.max_bytes.saturating_mul(windows),
                 };
                 let now = self.clock.now_ms();
                 match limits.mode {
@@ -149,19 +215,20 @@ impl Carrier {
         }
     }
 
-    /// A batch that was persisted, in this run or before a crash.
-    async fn as_batch(&self, flight: &heyho_buffer::Batch) -> Result<Batch, BufferError> {
+    /// A batch that was persisted, in this run or before a crash. None: it is not what was stored.
+    async fn as_batch(&self, flight: &heyho_buffer::Batch) -> Result<Option<Batch>, BufferError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Head {
             batch_id: String,
         }
-        let head: Head = serde_json::from_slice(&flight.body)
-            .map_err(|e| BufferError::Damaged(format!("the batch in flight cannot be read: {e}")))?;
+        let Some(head) = serde_json::from_slice::<Head>(&flight.body).ok().filter(|_| flight.intact) else {
+            return Ok(None);
+        };
         let seqs: Vec<i64> = flight.items.iter().map(|item| item.seq).collect();
         let known = self.buffer.attempts(&seqs).await?;
         let along: Vec<i64> = seqs.iter().filter(|seq| **seq < 0).map(|seq| -seq).collect();
-        let anchors = self.buffer.anchors(&along).await?;
+        let anchors = self.buffer.anchors(self.account, &along).await?;
         let items = flight
             .items
             .iter()
@@ -184,12 +251,32 @@ impl Carrier {
                 }
             })
             .collect();
-        Ok(Batch { batch_id: head.batch_id, items, bytes: flight.body.len() })
+        Ok(Some(Batch { batch_id: head.batch_id, items, bytes: flight.body.len() }))
     }
 }
 
 fn row_ref(row: &Waiting) -> RowRef {
     RowRef { kind: row.kind, seq: row.seq, revision: row.revision }
+}
+
+/// The visits that opened these, by source and id.
+fn named(rows: &[Waiting]) -> Vec<(i64, (String, String))> {
+    rows.iter().filter_map(|row| Some((row.seq, (row.source.clone(), opener_of(row)?)))).collect()
+}
+
+/// Whether a visit opened itself by way of others, or by so many that nobody looks further.
+fn in_circle(opened: &BTreeMap<i64, (i64, String)>, seq: i64) -> bool {
+    let mut at = seq;
+    for _ in 0..OPENERS_DEEP {
+        match opened.get(&at) {
+            Some((opener, _)) => at = *opener,
+            None => return false,
+        }
+        if at == seq {
+            return true;
+        }
+    }
+    true
 }
 
 /// The visit that opened this one, as HeyHo's extension says it.
@@ -204,7 +291,7 @@ fn opener_of(row: &Waiting) -> Option<String> {
 
 /// Tells apart two tabs of the same id: of two browser profiles, or before and after a restart.
 fn life(row: &Waiting) -> String {
-    format!("{}/{}", row.source, row.life.unwrap_or_default())
+    format!("{}/{}/{}", row.source, row.tab.as_deref().unwrap_or_default(), row.life.unwrap_or_default())
 }
 
 fn candidate<'a>(

@@ -4,7 +4,7 @@
 //! their outboxes would arrive again), then the buffer, the agent's memory, and the backend where it is asked for.
 
 use super::{Service, buffer};
-use crate::tokenholder::Tokenholder;
+use crate::tokenholder::{Access, Tokenholder};
 use heyho_buffer::Erased;
 use heyho_local::vocabulary::{Count, Event, Fault, FaultCode, Forgotten};
 use heyho_records::glance::host_name;
@@ -55,7 +55,12 @@ impl Service {
         }
         let driver = super::driver(&self.config(), &self.device_id).map_err(|fault| fault.text)?;
         let mut tokens = Tokenholder::new(self.keeper.clone(), self.clock.clone(), stored);
-        let token = tokens.access(&driver).await;
+        let token = match tokens.access(&driver).await {
+            Access::Token(token) => token,
+            Access::NotNow(why, _) => {
+                return Err(format!("What the backend has is still there. {}", why.sentence()));
+            }
+        };
         // What is on its way there now would arrive after it was deleted. What sets out later is not of this site.
         let on_the_way = tokio::time::timeout(policy::REQUEST_TIMEOUT, self.live.nothing_on_the_way());
         let Ok(_nothing) = on_the_way.await else {

@@ -53,7 +53,7 @@ impl Engine {
                 tracing::warn!("the run could not be added to the history: {error}");
             }
         }
-        self.answer(account, &end, now).await;
+        let summary = self.summary(account, &end, now).await;
         let delivered = end.totals.confirmed > 0;
         let note = self.keeper.note();
         self.live.change(|live| {
@@ -71,6 +71,8 @@ impl Engine {
                 why => live.last_end = Some(why),
             }
         });
+        // Whoever looks at the status once it has the answer finds it true.
+        self.answer(summary);
         if delivered {
             self.upkeep.after_draining().await;
         }
@@ -78,29 +80,33 @@ impl Engine {
         self.telling.soon();
     }
 
-    /// Tells those who wait for the run what it came to.
-    async fn answer(&mut self, account: AccountId, end: &RunEnd, now: i64) {
+    /// What the run came to, and whether those who joined it must wait for one that begins afterwards.
+    async fn summary(&self, account: AccountId, end: &RunEnd, now: i64) -> (RunSummary, bool) {
         let good = end.why.outlook() == Outlook::Good;
         let totals = self.buffer.totals(Some(account), now).await;
         let sendable = totals.as_ref().is_ok_and(|totals| totals.waiting() > totals.held);
-        if self.joined && good && sendable {
-            return;
-        }
-        self.joined = false;
         let fault = match &totals {
             Err(_) => Some(FaultCode::Failed),
             Ok(_) if good => None,
             Ok(_) if self.live.read().paused.is_some() => Some(FaultCode::TryLater),
             Ok(_) => Some(why_code(&end.why)),
         };
-        self.answer_waiters(&RunSummary {
+        let summary = RunSummary {
             sent: end.totals.confirmed,
             failed: end.totals.set_aside,
             waiting: totals.map_or(0, |totals| totals.waiting()),
             outcome: end.why.code().to_owned(),
             why: (!good).then(|| end.why.sentence()),
             fault,
-        });
+        };
+        (summary, good && sendable)
+    }
+
+    fn answer(&mut self, (summary, again): (RunSummary, bool)) {
+        if !again || self.ending.is_some() {
+            self.waiters.append(&mut self.joined);
+        }
+        self.answer_waiters(&summary);
     }
 
     fn answer_waiters(&mut self, summary: &RunSummary) {
@@ -111,6 +117,7 @@ impl Engine {
 
     /// Those who wait are told why no run can begin.
     pub(super) fn nobody_signed_in(&mut self) {
+        self.waiters.append(&mut self.joined);
         let live = self.live.read();
         let waiting = live.note.filter(|note| note.code == WAITING_FOR_TOKENS);
         let (outcome, why, fault) = match (live.configuration, waiting) {

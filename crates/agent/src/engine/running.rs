@@ -27,12 +27,16 @@ pub(super) enum After {
 
 impl Engine {
     pub(super) async fn begin(&mut self, trigger: Trigger, commands: &mut mpsc::Receiver<Command>) {
-        self.joined = false;
         self.run_once(trigger, commands).await;
-        // Who asked in the middle of a run, after its last look at the queue, gets one of their own.
-        if self.joined && !self.waiters.is_empty() {
-            self.joined = false;
+        // Who asked in the middle of a run, perhaps after its last look at the queue, gets one that begins afterwards.
+        while !self.joined.is_empty() && self.ending.is_none() {
+            self.waiters.append(&mut self.joined);
+            // The fault: and so once only.
+            let last = planted("joins-once");
             self.run_once(Trigger::SyncNow, commands).await;
+            if last {
+                break;
+            }
         }
     }
 
@@ -87,7 +91,7 @@ impl Engine {
             After::Settings(config) => self.settings_changed(*config),
             After::Switch(signed) => {
                 let signed_in = signed.is_some();
-                self.switch(*signed);
+                self.switch(*signed).await;
                 self.next_at = signed_in.then(|| self.monotonic.now_ms());
             }
         }
@@ -130,8 +134,7 @@ impl Engine {
                 }
                 command = commands.recv() => match command {
                     Some(Command::Sync { done }) => {
-                        self.joined |= done.is_some();
-                        self.waiters.extend(done);
+                        self.joined.extend(done);
                         if matches!(task, Task::Wait { asked_by_backend: false, .. }) {
                             return Outcome::Woken;
                         }

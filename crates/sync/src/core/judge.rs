@@ -1,5 +1,6 @@
 //! What the core does about an answer to a batch.
 
+use super::later::Failed;
 use super::take::refuses;
 use super::{Again, Core, Doubt, Run, Then};
 use crate::answer::Reply;
@@ -39,7 +40,7 @@ impl Core {
             Verdict::SignedOut => self.refresh(Again::Send, now, jitter),
             Verdict::Configuration(why) => self.finish(why, now, jitter),
             Verdict::Later { why, floor, server_fault } => {
-                self.later(why, floor, server_fault, Again::Send, now, jitter)
+                self.later(why, floor, Failed::Batch { server_fault }, Again::Send, now, jitter)
             }
         }
     }
@@ -53,13 +54,14 @@ impl Core {
             for (place, kind) in Kind::ALL.into_iter().enumerate() {
                 kinds[place] |= kind == item.row.kind;
                 run.confirmed[place] |= kind == item.row.kind;
+                run.at_hand[place] |= kind == item.row.kind;
             }
         }
         set_named_aside(&mut settlement, batch, accounted.refused, status);
         if !settlement.confirm.is_empty() {
             run.totals.confirmed += settlement.confirm.len() as u64;
             run.totals.batches += 1;
-            run.rekeyed = false;
+            (run.rekeyed, run.vouched) = (false, 0);
             self.away = 0;
             let all = self.policy.batch_page_visits + self.policy.batch_tab_aggregates;
             self.few = self.few.map(|few| few * 2).filter(|few| *few < all);
@@ -105,6 +107,7 @@ impl Core {
 
     fn refused(&mut self, batch: &Batch, status: u16, calls_invalid: bool, reason: Reason) -> Task {
         let Some(run) = &mut self.run else { return self.lost() };
+        run.refused_with = status;
         let rows: Vec<RowRef> = own(batch).collect();
         let mut settlement = Settlement::default();
         match rows.as_slice() {
@@ -116,7 +119,7 @@ impl Core {
             }
             [row] => {
                 if run.hunt.refused_alone(*row, Cause::Refused, reason) {
-                    let then = match run.known_good(row.kind) {
+                    let then = match run.voucher(row.kind) {
                         Some(kind) => Then::Vouch(Doubt::Refused { status, kind }),
                         None => Then::Finish(refuses(status)),
                     };

@@ -8,14 +8,24 @@ use crate::hunt::Cause;
 use crate::policy;
 use crate::task::{BatchFate, RowRef, Settlement, Task, Trigger};
 use crate::why::{Stop, Why};
+use heyho_records::fault::planted;
 use std::time::Duration;
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// The request with the batch, and whether by a fault of the backend.
+    Batch { server_fault: bool },
+    /// Anything else: the capabilities, a check, the renewal of the session. It says nothing of a record.
+    Other,
+}
 
 impl Core {
     pub(super) fn later(
         &mut self,
         why: Why,
         floor: Option<Duration>,
-        server_fault: bool,
+        failed: Failed,
         again: Again,
         now: i64,
         jitter: f64,
@@ -27,7 +37,11 @@ impl Core {
         if run.stop {
             return self.finish(Why::Stopped { by: Stop::Asked }, now, jitter);
         }
-        if server_fault && run.faults_refuse && matches!(again, Again::Send) {
+        // The fault: whatever failed, it was the batch.
+        let batch_failed = matches!(failed, Failed::Batch { .. })
+            || (planted("blames-the-batch") && matches!(again, Again::Send));
+        let server_fault = failed == Failed::Batch { server_fault: true };
+        if server_fault && run.faults_refuse {
             return self.fault_refuses(why, jitter);
         }
         if run.probe.is_some() {
@@ -35,7 +49,7 @@ impl Core {
             return self.settle(Settlement::default(), Then::Finish(why));
         }
         run.failed += 1;
-        if let Some(batch) = run.batch.as_ref().filter(|_| server_fault && matches!(again, Again::Send)) {
+        if let Some(batch) = run.batch.as_ref().filter(|_| server_fault) {
             if self.faults.0 != batch.batch_id {
                 self.faults = (batch.batch_id.clone(), 0);
             }
@@ -54,7 +68,6 @@ impl Core {
         if wait.is_none()
             && server_fault
             && !run.weather
-            && matches!(again, Again::Send)
             && self.faults.1 >= policy::SERVER_ERRORS_OF_A_BATCH
             && let Some(batch) = &run.batch
         {
@@ -64,11 +77,11 @@ impl Core {
             return self.settle(Settlement::default(), Then::Take);
         }
         let for_long = away >= policy::LOST_RUNS || self.few.is_some();
-        if matches!(again, Again::Send) && breaks(&why) && for_long {
+        if batch_failed && breaks(&why) && for_long {
             self.send_less(&why, now);
             return self.settle(Settlement::default(), Then::Finish(why));
         }
-        if matches!(again, Again::Send) && (matches!(why, Why::NotProof { .. }) || stuck(&why, away)) {
+        if batch_failed && (matches!(why, Why::NotProof { .. }) || stuck(&why, away)) {
             // An answer kept under this key would be given again for ever.
             let settlement = Settlement { batch: BatchFate::Rekey, ..Settlement::default() };
             return self.settle(settlement, Then::Finish(why));
@@ -109,7 +122,7 @@ impl Core {
             }
         };
         let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
-        let known_good = rows.first().and_then(|row| run.known_good(row.kind));
+        let known_good = rows.first().and_then(|row| run.voucher(row.kind));
         let then = match (too_many, known_good, &why) {
             (false, ..) => Then::WaitAndTake(wait),
             (true, Some(kind), Why::ServerError { status }) => {

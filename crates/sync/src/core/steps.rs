@@ -1,22 +1,26 @@
 //! One step of a run to the next, and a run's end.
 
+use super::later::Failed;
 use super::{Again, Core, Step, Then, millis};
 use crate::answer::Reply;
 use crate::capabilities::Capabilities;
 use crate::classify::{CheckVerdict, classify_check};
-use crate::task::{RunEnd, Settlement, Task};
-use crate::why::{Outlook, Why};
+use crate::policy;
+use crate::task::{Refreshed, RunEnd, Settlement, Task};
+use crate::why::{Outlook, Stop, Why};
 use std::time::Duration;
 
 impl Core {
     pub(super) fn learnt(&mut self, reply: Reply, now: i64, jitter: f64) -> Task {
-        if let CheckVerdict::Later { why, floor: Some(floor) } = classify_check(&reply) {
-            return self.later(why, Some(floor), false, Again::Learn, now, jitter);
-        }
-        match reply {
-            Ok(answer) => {
+        match (classify_check(&reply), reply) {
+            (CheckVerdict::Later { why, floor }, Ok(_)) if floor.is_some() || why == Why::RateLimited => {
+                self.later(why, floor, Failed::Other, Again::Learn, now, jitter)
+            }
+            (_, Ok(answer)) => {
                 // A fault says nothing: what was known before holds, and is asked for again in the next run.
-                if let Some(read) = Capabilities::read(&answer) {
+                let read = Capabilities::read(&answer);
+                self.capabilities_fault = read.is_none();
+                if let Some(read) = read {
                     self.capabilities = Some((read, now));
                 }
                 if let Some(run) = &mut self.run {
@@ -24,7 +28,9 @@ impl Core {
                 }
                 self.take(now, jitter)
             }
-            Err(error) => self.later(Why::NoAnswer { error }, None, false, Again::Learn, now, jitter),
+            (_, Err(error)) => {
+                self.later(Why::NoAnswer { error }, None, Failed::Other, Again::Learn, now, jitter)
+            }
         }
     }
 
@@ -49,11 +55,16 @@ impl Core {
         let gzip = self.capabilities.as_ref().is_some_and(|(it, _)| it.gzip);
         if let Some(run) = &mut self.run {
             run.totals.requests += 1;
+            run.fruitless += 1;
         }
         self.step(Step::Sending, Task::Send { gzip })
     }
 
     pub(super) fn settle(&mut self, settlement: Settlement, then: Then) -> Task {
+        let result = [settlement.confirm.len(), settlement.set_aside.len(), settlement.count.len()] != [0; 3];
+        if let Some(run) = self.run.as_mut().filter(|_| result) {
+            run.fruitless = 0;
+        }
         self.step(Step::Settling(then), Task::Settle(settlement))
     }
 
@@ -72,7 +83,9 @@ impl Core {
             }
             CheckVerdict::SignedOut => self.refresh(Again::Check, now, jitter),
             CheckVerdict::Configuration(why) => self.finish(why, now, jitter),
-            CheckVerdict::Later { why, floor } => self.later(why, floor, false, Again::Check, now, jitter),
+            CheckVerdict::Later { why, floor } => {
+                self.later(why, floor, Failed::Other, Again::Check, now, jitter)
+            }
         }
     }
 
@@ -87,10 +100,26 @@ impl Core {
         }
     }
 
+    pub(super) fn refreshed(&mut self, refreshed: Refreshed, again: Again, now: i64, jitter: f64) -> Task {
+        match refreshed {
+            Refreshed::Yes => self.again(again, now, jitter),
+            Refreshed::SessionOver => self.finish(Why::SessionExpired, now, jitter),
+            Refreshed::NotNow(why, floor) => {
+                // It was not refreshed: the next refusal is no proof that the session is over.
+                if let Some(run) = &mut self.run {
+                    run.refreshed = false;
+                }
+                self.later(why, floor, Failed::Other, again, now, jitter)
+            }
+        }
+    }
+
     pub(super) fn finish(&mut self, why: Why, now: i64, jitter: f64) -> Task {
         let totals = self.run.take().map(|run| run.totals).unwrap_or_default();
         let after = |wait: Duration| Some(now.saturating_add(millis(wait)));
         self.next_at = match why.outlook() {
+            // That says nothing of the backend.
+            _ if why == (Why::Stopped { by: Stop::BufferBusy }) => after(policy::BUSY_AGAIN),
             Outlook::Good => {
                 self.away = 0;
                 after(self.policy.interval_wait(jitter))
@@ -105,7 +134,8 @@ impl Core {
                 // Those who were all told the same time do not come back in the same second.
                 let asked = self.floor_until.map(|until| {
                     until.saturating_add(
-                        (until.saturating_sub(now) as f64 * jitter.clamp(0.0, 1.0) / 4.0) as i64,
+                        (until.saturating_sub(now) as f64 * jitter.clamp(0.0, 1.0) * policy::FLOOR_JITTER)
+                            as i64,
                     )
                 });
                 wait.max(asked)

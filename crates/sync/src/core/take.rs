@@ -2,15 +2,21 @@
 
 use super::{Core, Doubt, Probe, Step, Then};
 use crate::hunt::Next;
+use crate::policy;
 use crate::task::{BatchFate, BatchLimits, RowRef, Settlement, Taken, Task};
 use crate::why::{Stop, Why};
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 
 impl Core {
     pub(super) fn take(&mut self, now: i64, jitter: f64) -> Task {
         let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
         if run.stop {
             return self.finish(Why::Stopped { by: Stop::Asked }, now, jitter);
+        }
+        if run.fruitless >= policy::REQUESTS_WITHOUT_RESULT && !planted("goes-in-circles") {
+            let status = run.refused_with;
+            return self.finish(Why::RefusesEverything { status }, now, jitter);
         }
         run.batch = None;
         // Once nobody is suspect any longer, a server error is only that again.
@@ -96,7 +102,7 @@ impl Core {
         let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
         let accepted = run.confirmed.contains(&true);
         if let Some((status, kind)) = run.hunt.refused_with() {
-            return match run.known_good(kind) {
+            return match run.voucher(kind) {
                 Some(kind) => self.vouch(Doubt::Refused { status, kind }),
                 None => self.finish(refuses(status), now, jitter),
             };

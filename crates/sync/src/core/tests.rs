@@ -7,7 +7,7 @@ mod sick;
 
 use super::*;
 use crate::answer::{Answer, Reply};
-use crate::task::{BatchFate, BatchItem, BatchLimits, Pick, Role, Settlement, Taken, Vouched};
+use crate::task::{BatchFate, BatchItem, BatchLimits, Pick, Refreshed, Role, Settlement, Taken, Vouched};
 use crate::why::Outlook;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
@@ -25,8 +25,15 @@ struct Queue {
     check: Reply,
     /// What was confirmed last, of each kind.
     known_good: BTreeMap<Kind, BatchItem>,
-    /// So many refreshes cannot be answered.
+    /// Two records that are only ever given together.
+    circle: Option<[i64; 2]>,
+    /// Nothing of this kind is at hand to be sent once more.
+    not_at_hand: Option<Kind>,
+    /// So many refreshes cannot be answered, for this reason.
     not_now: u32,
+    not_now_why: Why,
+    /// How often the capabilities were asked for.
+    learning: u64,
     /// … and so long it is to be left alone then.
     not_before: Option<Duration>,
     capabilities: Answer,
@@ -49,7 +56,11 @@ impl Queue {
             batches: 0,
             check: Ok(answer(200, r#"{"success":true,"data":{"user":{"id":"1"}}}"#)),
             known_good: BTreeMap::new(),
+            circle: None,
+            not_at_hand: None,
             not_now: 0,
+            not_now_why: Why::ServerError { status: 503 },
+            learning: 0,
             not_before: None,
             capabilities: answer(404, ""),
         }
@@ -61,6 +72,10 @@ impl Queue {
             let picked = |item: &&BatchItem| match &limits.pick {
                 Pick::Oldest { skip } => !skip.iter().any(|row| row.key() == item.row.key()),
                 Pick::Rows(rows) => rows.iter().any(|row| row.key() == item.row.key()),
+            };
+            let parted = |rows: &[BatchItem]| {
+                let has = |seq: &i64| rows.iter().any(|it| it.row.seq == *seq);
+                self.circle.is_some_and(|circle| circle.iter().filter(|seq| has(seq)).count() == 1)
             };
             let mut items: Vec<BatchItem> = Vec::new();
             let mut bytes = 100;
@@ -75,6 +90,9 @@ impl Queue {
                 *room -= 1;
                 bytes += 50;
                 items.push(item.clone());
+            }
+            if parted(&items) {
+                items.retain(|it| !self.circle.is_some_and(|circle| circle.contains(&it.row.seq)));
             }
             items.sort_by_key(|item| item.row.kind);
             self.batches += 1;
@@ -150,7 +168,10 @@ fn run_until(
                 assert!(!core.is_running());
                 return Some(end);
             }
-            Task::LearnCapabilities => Outcome::Reply(Ok(queue.capabilities.clone())),
+            Task::LearnCapabilities => {
+                queue.learning += 1;
+                Outcome::Reply(Ok(queue.capabilities.clone()))
+            }
             Task::TakeBatch(limits) => Outcome::Taken(queue.take(&limits)),
             Task::Send { .. } => {
                 let batch = queue.in_flight.clone().expect("a batch is in flight when it is sent");
@@ -162,10 +183,11 @@ fn run_until(
             }
             Task::RefreshToken if queue.not_now > 0 => {
                 queue.not_now -= 1;
-                Outcome::Refreshed(Refreshed::NotNow(Why::ServerError { status: 503 }, queue.not_before))
+                Outcome::Refreshed(Refreshed::NotNow(queue.not_now_why.clone(), queue.not_before))
             }
             Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
             Task::Check => Outcome::Reply(queue.check.clone()),
+            Task::Vouch { kind } if queue.not_at_hand == Some(kind) => Outcome::Vouched(None),
             Task::Vouch { kind } => Outcome::Vouched(queue.known_good.get(&kind).map(|item| {
                 let batch = Batch { batch_id: "vouch".into(), items: vec![item.clone()], bytes: 150 };
                 Vouched { reply: backend(&batch), batch }

@@ -4,6 +4,7 @@
 use super::take::refuses;
 use super::{Again, Core, Doubt, Run, Step, Then};
 use crate::classify::{Sent, Verdict, classify};
+use crate::policy;
 use crate::task::{Settlement, Task, Vouched};
 use heyho_records::Kind;
 use heyho_records::fault::planted;
@@ -13,6 +14,7 @@ impl Core {
         let (Doubt::Refused { kind, .. } | Doubt::Short { kind }) = doubt;
         if let Some(run) = &mut self.run {
             run.totals.requests += 1;
+            run.fruitless += 1;
         }
         self.step(Step::Vouching(doubt), Task::Vouch { kind })
     }
@@ -33,6 +35,13 @@ impl Core {
         }
         let Some(run) = &mut self.run else { return self.lost() };
         run.refreshed = false;
+        // There is none of this kind at hand any longer: one of the other kind tells as much of a refusal.
+        if let (None, Doubt::Refused { status, kind }) = (&verdict, doubt) {
+            run.at_hand[place(kind)] = false;
+            if let Some(kind) = run.voucher(kind) {
+                return self.vouch(Doubt::Refused { status, kind });
+            }
+        }
         let accepted = matches!(&verdict, Some(Verdict::Accounted(it))
             if it.short.is_empty() && it.refused.is_empty() && !it.confirmed.is_empty());
         match doubt {
@@ -40,6 +49,7 @@ impl Core {
             _ if accepted || (planted("vouches-for-anything") && verdict.is_some()) => {
                 let (Doubt::Refused { kind, .. } | Doubt::Short { kind }) = doubt;
                 let decided = run.hunt.accepted(Kind::ALL.map(|it| it == kind));
+                run.vouched += decided.set_aside.len();
                 run.totals.set_aside += decided.set_aside.len() as u64;
                 let settlement = Settlement {
                     set_aside: decided.set_aside,
@@ -60,7 +70,18 @@ impl Core {
 impl Run {
     /// A kind of which something was confirmed in this run, if possible this one.
     pub(super) fn known_good(&self, kind: Kind) -> Option<Kind> {
-        let confirmed = |of: &Kind| Kind::ALL.iter().zip(self.confirmed).any(|(it, yes)| it == of && yes);
-        Some(kind).filter(confirmed).or_else(|| Kind::ALL.into_iter().find(confirmed))
+        let at_hand = |of: &Kind| self.at_hand[place(*of)];
+        Some(kind).filter(at_hand).or_else(|| Kind::ALL.into_iter().find(at_hand))
     }
+
+    /// The same, for records that are refused. A backend that takes what it has already and nothing new (a quota, a
+    /// table closed for writing) looks like one with bad records at the end of the queue: so not without limit.
+    pub(super) fn voucher(&self, kind: Kind) -> Option<Kind> {
+        let enough = self.vouched >= policy::VOUCHED_MOST && !planted("vouches-for-ever");
+        self.known_good(kind).filter(|_| !enough)
+    }
+}
+
+fn place(kind: Kind) -> usize {
+    Kind::ALL.iter().position(|it| *it == kind).unwrap_or_default()
 }

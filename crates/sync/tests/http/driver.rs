@@ -3,7 +3,7 @@
 use crate::server::{Act, Server, json, status};
 use crate::tls;
 use heyho_sync::answer::{Answer, Redirect, Reply, TlsProblem, TransportError};
-use heyho_sync::auth_http::{AuthError, Registered, Registration};
+use heyho_sync::auth_http::{Asked, AuthError, Registered, Registration};
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, DriverError, ProxySetting, Timeouts};
 use heyho_sync::secret::Secret;
@@ -23,7 +23,8 @@ fn config(base: &str) -> DriverConfig {
 
 fn driver(base: &str) -> Driver {
     let short = Duration::from_millis(300);
-    let timeouts = Timeouts { connect: short, read: short, request: short * 4, small: short * 4 };
+    let timeouts =
+        Timeouts { connect: short, read: short, request: short * 4, small: short * 4, refresh: short * 4 };
     Driver::with_timeouts(&config(base), timeouts).unwrap()
 }
 
@@ -312,12 +313,12 @@ async fn registering_falls_back_to_the_older_route() {
 async fn refreshing_gives_new_tokens_or_ends_the_session_or_waits() {
     let tokens = r#"{"data":{"access_token":"a2","refresh_token":"r2","expires_in":900}}"#;
     let server = Server::start(vec![json(200, tokens)]).await;
-    let tokens = patient(&server.url).refresh(&Secret::new("r1")).await.unwrap();
+    let tokens = patient(&server.url).refresh(&Secret::new("r1"), Asked::Early).await.unwrap();
     assert_eq!(tokens.refresh_token, Some(Secret::new("r2")));
     assert_eq!(server.request(0).body, br#"{"refresh_token":"r1"}"#);
     for (code, over) in [(401, true), (404, true), (400, true), (500, false), (429, false), (302, false)] {
         let server = Server::start(vec![json(code, r#"{"success":false,"error":"no"}"#)]).await;
-        let error = patient(&server.url).refresh(&Secret::new("r1")).await.unwrap_err();
+        let error = patient(&server.url).refresh(&Secret::new("r1"), Asked::Early).await.unwrap_err();
         let is_over = matches!(error, AuthError::SessionOver | AuthError::NotRenewable);
         assert_eq!(is_over, over, "{code}: {error:?}");
         assert_eq!(error == AuthError::NotRenewable, code == 404);
@@ -397,7 +398,35 @@ async fn only_the_backend_itself_ends_a_session() {
         (429, r#"{"retry_after":90}"#, AuthError::NotNow(Why::RateLimited, Some(Duration::from_secs(90)))),
     ] {
         let server = Server::start(vec![json(code, body)]).await;
-        let error = patient(&server.url).refresh(&Secret::new("r")).await.unwrap_err();
+        let error = patient(&server.url).refresh(&Secret::new("r"), Asked::Early).await.unwrap_err();
         assert_eq!(error, expected, "{code} {body}");
+    }
+}
+
+/// Express, Go, nginx answer a route they do not have in words of their own. Once the backend has said itself that the
+/// token is over, that is no network in between.
+#[tokio::test]
+async fn a_program_without_a_route_to_renew_says_so_in_any_words() {
+    for (code, body) in [
+        (404, "<!DOCTYPE html><pre>Cannot POST /api/v1/auth/refresh</pre>"),
+        (404, "404 page not found"),
+        (404, ""),
+        (405, "<html><h1>405 Not Allowed</h1>"),
+        (404, r#"{"detail":"Not Found"}"#),
+    ] {
+        for (asked, over) in [(Asked::Refused, true), (Asked::Early, code == 404 && !body.contains("ot "))] {
+            let server = Server::start(vec![json(code, body)]).await;
+            let error = patient(&server.url).refresh(&Secret::new("r"), asked).await.unwrap_err();
+            assert_eq!(
+                error == AuthError::NotRenewable,
+                over || body.starts_with('{'),
+                "{code} {body}: {error:?}"
+            );
+        }
+    }
+    for code in [401, 403, 500] {
+        let server = Server::start(vec![json(code, "<html>Sign in to the network</html>")]).await;
+        let error = patient(&server.url).refresh(&Secret::new("r"), Asked::Refused).await.unwrap_err();
+        assert!(matches!(error, AuthError::NotNow(..)), "{code}: {error:?}");
     }
 }

@@ -3,6 +3,7 @@
 use crate::server::{Server, json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use heyho_sync::auth_http::Asked;
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
 use heyho_sync::secret::Secret;
@@ -90,7 +91,7 @@ async fn nothing_secret_is_logged_at_any_level() {
     })
     .unwrap();
     let session = driver.login("a@b", &Secret::new(password)).await.unwrap();
-    driver.refresh(&Secret::new(refresh)).await.unwrap();
+    driver.refresh(&Secret::new(refresh), Asked::Early).await.unwrap();
     let body = format!(r#"{{"pageVisits":[{{"url":"https://{record}.example"}}]}}"#).into_bytes();
     let token = &session.access_token;
     driver.sync(body.clone(), "key", token, false).await.unwrap();

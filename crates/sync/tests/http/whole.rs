@@ -372,7 +372,8 @@ const SLOW_BYTE: Duration = Duration::from_millis(100);
 #[tokio::test]
 async fn an_answer_that_comes_a_byte_at_a_time_is_no_answer_and_loses_nothing() {
     let patience = Duration::from_secs(2);
-    let timeouts = Timeouts { connect: patience, read: patience, request: patience, small: patience };
+    let timeouts =
+        Timeouts { connect: patience, read: patience, request: patience, small: patience, refresh: patience };
     let mut tasks = tokio::task::JoinSet::new();
     for (number, status) in [200, 302, 400, 401, 413, 422, 429, 503].into_iter().enumerate() {
         for (place, body) in BODIES.into_iter().enumerate() {

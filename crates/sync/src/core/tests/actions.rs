@@ -319,10 +319,13 @@ fn an_outcome_that_answers_no_task_ends_the_run_and_touches_nothing() {
     assert!(matches!(core.told(Outcome::Woken, 0, 0.5), Task::Finish(end) if end.why == Why::Internal));
     core.begin(Trigger::Periodic, 0, 0.5);
     assert!(matches!(core.told(Outcome::Settled, 0, 0.5), Task::Finish(end) if end.why == Why::Internal));
-    for by in [Stop::Asked, Stop::SignedOut, Stop::AccountChanged, Stop::BufferProblem] {
+    for by in [Stop::Asked, Stop::SignedOut, Stop::AccountChanged, Stop::BufferProblem, Stop::BufferBusy] {
         core.begin(Trigger::Periodic, 0, 0.5);
         let Task::Finish(end) = core.told(Outcome::Stop(by), 0, 0.5) else { panic!("a stop is a stop") };
-        assert_eq!((end.why, end.next_at_ms.is_some()), (Why::Stopped { by }, by == Stop::BufferProblem));
+        let again = matches!(by, Stop::BufferProblem | Stop::BufferBusy);
+        assert_eq!((end.why, end.next_at_ms.is_some()), (Why::Stopped { by }, again));
+        // A store that is only busy is soon free again, and is no word of the backend.
+        assert!(by != Stop::BufferBusy || end.next_at_ms <= Some(30_000), "{:?}", end.next_at_ms);
     }
 }
 

@@ -126,6 +126,15 @@ impl HeyHo {
         let body: Value = serde_json::from_slice(body).expect("a request is JSON");
         let (visits, aggregates) = (list(&body, "pageVisits"), list(&body, "tabAggregates"));
         assert!(visits.len() <= 100 && aggregates.len() <= 100);
+        // Two rows of one id in one upsert are an error of the database.
+        for records in [&visits, &aggregates] {
+            if records.iter().map(id).collect::<BTreeSet<_>>().len() != records.len() {
+                return Ok(answer(500, r#"{"success":false,"message":"Data sync failed"}"#));
+            }
+        }
+        if visits.len() + aggregates.len() > 1_000 {
+            return Ok(answer(400, r#"{"success":false,"message":"Too many records","errors":[]}"#));
+        }
         let bad = |visit: &Value| visit["url"].as_str().is_none_or(|url| url.contains('|'));
         let mut errors = Vec::new();
         let mut saved_visits = Vec::new();

@@ -276,3 +276,105 @@ fn a_single_fault_in_an_outage_begins_no_hunt() {
     }
     assert_eq!(sent, [6, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1]);
 }
+
+/// Whatever it is that goes in circles: two records that are only ever taken together, and refused, cost no attempt.
+#[test]
+fn a_run_that_comes_to_nothing_ends() {
+    for (status, most) in [(400, 201), (422, 201)] {
+        let (mut core, mut now) = (Core::new(Policy::default()), 0);
+        let mut queue = Queue { circle: Some([0, 1]), ..Queue::of(2) };
+        let mut backend = |_: &Batch| Ok(answer(status, ""));
+        let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+        assert_eq!(end.why.outlook(), Outlook::NeedsAttention, "{:?}", end.why);
+        assert!(end.totals.requests <= most, "{} requests", end.totals.requests);
+        assert_eq!((queue.waiting.len(), queue.set_aside.len()), (2, 0));
+    }
+}
+
+/// A refresh that hangs, over however many runs, says nothing of the batch that waits for it.
+#[test]
+fn a_session_that_cannot_be_renewed_neither_halves_a_batch_nor_passes_a_record_over() {
+    for error in [TransportError::AnswerTimeout, TransportError::ConnectionLost] {
+        let (mut core, mut now) = (Core::new(Policy::default()), 0);
+        let mut queue = Queue { not_now: u32::MAX, not_now_why: Why::NoAnswer { error }, ..Queue::of(200) };
+        let mut refused = |_: &Batch| Ok(answer(401, ""));
+        for _ in 0..12 {
+            let end = run_at(&mut core, &mut queue, &mut refused, Trigger::Periodic, &mut now);
+            assert_eq!(end.why.code(), "no_answer");
+            now = end.next_at_ms.unwrap();
+        }
+        assert_eq!(queue.keys, 1, "the batch is what it was");
+        let mut sizes = Vec::new();
+        let mut backend = |batch: &Batch| {
+            sizes.push(batch.items.len());
+            saved(batch)
+        };
+        let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+        assert_eq!((end.why, queue.waiting.len()), (Why::Emptied, 0));
+        assert!(sizes[0] >= 100 && sizes.len() <= 3, "{sizes:?}");
+    }
+}
+
+/// A backend that knows what it has, and takes nothing new: a quota, a table closed for writing.
+#[test]
+fn who_takes_what_it_has_and_nothing_new_costs_few_records_and_no_more() {
+    let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(900), 0);
+    let mut held: BTreeSet<i64> = BTreeSet::new();
+    let mut backend = |batch: &Batch| {
+        let new = batch.items.iter().any(|item| !held.contains(&item.row.seq));
+        if new && !held.is_empty() {
+            return Ok(answer(400, r#"{"error":"monthly limit"}"#));
+        }
+        held.extend(batch.items.iter().map(|item| item.row.seq));
+        saved(batch)
+    };
+    for _ in 0..20 {
+        let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
+        assert_eq!(end.why, Why::RefusesEverything { status: 400 });
+    }
+    assert!(
+        queue.set_aside.len() <= policy::VOUCHED_MOST + policy::REFUSED_PLACES,
+        "{:?}",
+        queue.set_aside.keys()
+    );
+}
+
+/// The visit that was confirmed is not at hand any longer (it went along since, or was forgotten).
+#[test]
+fn where_none_of_a_kind_is_at_hand_one_of_the_other_vouches() {
+    let mut queue = Queue { not_at_hand: Some(Kind::PageVisit), ..Queue::of(160) };
+    let bad: BTreeSet<i64> = [157, 159].into();
+    let mut backend = |batch: &Batch| treat(Manner::Mute, &bad, batch);
+    let (mut core, mut now) = (Core::new(Policy::default()), 0);
+    let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+    assert_eq!((end.why, queue.waiting.len()), (Why::Emptied, 0));
+    assert_eq!(queue.set_aside.keys().copied().collect::<BTreeSet<_>>(), bad);
+}
+
+#[test]
+fn in_an_outage_a_run_is_one_request_also_where_nothing_was_ever_learnt() {
+    let (mut core, mut now) = (Core::new(Policy::default()), 0);
+    let mut queue = Queue { capabilities: answer(503, ""), ..Queue::of(10) };
+    let mut down = |_: &Batch| Ok(answer(503, ""));
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        let before = queue.learning;
+        let end = run_at(&mut core, &mut queue, &mut down, Trigger::Periodic, &mut now);
+        asked.push(end.totals.requests + queue.learning - before);
+        now = end.next_at_ms.unwrap();
+    }
+    assert_eq!(asked[1..], [1, 1, 1], "{asked:?}");
+    // It is back: the records first, then what it can do.
+    queue.capabilities = answer(200, r#"{"protocol":1,"features":["gzip"],"limits":{}}"#);
+    now = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now).next_at_ms.unwrap();
+    let before = queue.learning;
+    run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
+    assert_eq!((queue.waiting.len(), queue.learning - before), (0, 1));
+}
+
+#[test]
+fn too_many_requests_of_the_capabilities_are_not_followed_by_another_at_once() {
+    let mut queue = Queue { capabilities: answer(429, ""), ..Queue::of(10) };
+    let end = run(&mut Core::new(Policy::default()), &mut queue, &mut saved);
+    assert_eq!((end.why, end.totals.requests), (Why::RateLimited, 0));
+}
