@@ -101,10 +101,15 @@ fn whole(tree: &Json, name: &str, scale: f64) -> Option<i64> {
     (value.abs() <= EXACT).then_some(value as i64)
 }
 
-/// A domain as hosts are spelled: in lower case, in punycode, without the dot that may end it. What is no host is only
-/// spelled in lower case.
+/// A domain as hosts are spelled: in lower case, in punycode, without a port, without the dot that may end it. What is no
+/// host is only spelled in lower case.
 pub fn domain(text: &str) -> String {
-    let text = text.trim().trim_matches('.');
+    let text = text.trim();
+    let text = match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => text,
+    };
+    let text = text.trim_matches('.');
     url::Host::parse(text).map_or_else(|_| text.to_lowercase(), |host| host.to_string())
 }
 
@@ -155,7 +160,9 @@ mod tests {
             ("BÜCHER.example", "xn--bcher-kva.example"),
             ("xn--bcher-kva.example.", "xn--bcher-kva.example"),
             ("Example.COM", "example.com"),
-            ("no host at all", "no host at all"),
+            ("example.com.:8080", "example.com"),
+            ("[::1]", "[::1]"),
+            ("no host: at all", "no host: at all"),
             ("", ""),
         ] {
             assert_eq!(domain(given), spelled);

@@ -1,7 +1,8 @@
 //! Killed while people come, stay signed in and go; and killed while it makes its database. `HEYHO_KILLS`, else 6.
 //!
 //! Each person remembers what was answered. What was not is asked again, and must fit: a refresh is never refused, who
-//! registered can sign in, who was deleted cannot and left nothing.
+//! registered can sign in, who changed the password signs in with the new one only and ended every other session, who was
+//! deleted cannot and left nothing.
 
 use crate::kill::kills;
 use crate::program::{Client, Program, batch};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 const PEOPLE_AT_ONCE: usize = 3;
 const PASSWORD: &str = "correct horse";
+const NEW_PASSWORD: &str = "battery staple";
 
 /// Which node is up, and how many requests were begun.
 struct Nodes {
@@ -56,12 +58,27 @@ async fn live(nodes: &Nodes, email: &str, ends: bool) -> bool {
         409 => tokens(&ask(nodes, Method::POST, "auth/login", "", who.clone()).await.1),
         other => panic!("{other} {answer}"),
     };
-    for _ in 0..3 {
+    for _ in 0..2 {
         let (status, answer) =
             ask(nodes, Method::POST, "auth/refresh", "", json!({"refresh_token": refresh})).await;
         assert_eq!(status, 200, "a refresh that was asked again was refused: {answer}");
         (access, refresh) = tokens(&answer);
     }
+    let elsewhere = tokens(&ask(nodes, Method::POST, "auth/login", "", who.clone()).await.1).1;
+    let change = json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD});
+    let (status, answer) = ask(nodes, Method::POST, "auth/password", &access, change).await;
+    // refused is the change that was not heard of
+    let changed = status == 204 || answer["code"] == "INVALID_CREDENTIALS";
+    assert!(changed, "{status} {answer}");
+    assert_eq!(ask(nodes, Method::POST, "auth/login", "", who).await.0, 401);
+    let who = json!({"email": email, "password": NEW_PASSWORD});
+    assert_eq!(ask(nodes, Method::POST, "auth/login", "", who.clone()).await.0, 200);
+    let elsewhere = json!({"refresh_token": elsewhere});
+    assert_eq!(
+        ask(nodes, Method::POST, "auth/refresh", "", elsewhere).await.0,
+        401,
+        "another session goes on"
+    );
     let visits = serde_json::from_slice(&batch(email, 20)).unwrap();
     assert_eq!(ask(nodes, Method::POST, "data/sync", &access, visits).await.0, 200);
     if !ends {
@@ -108,7 +125,7 @@ async fn killed_while_people_come_and_go(database: &str, count: &str) {
     program.kill_and_start().await;
     let (_up, nodes) = Nodes::of(&program);
     for email in staying.iter().take(20) {
-        let who = json!({"email": email, "password": PASSWORD});
+        let who = json!({"email": email, "password": NEW_PASSWORD});
         let access = tokens(&ask(&nodes, Method::POST, "auth/login", "", who).await.1).0;
         assert_eq!(program.client().stored(&access).await.len(), 20, "{email}");
     }

@@ -100,12 +100,12 @@ async fn six_hundred_kilobytes_that_inflate_to_six_hundred_megabytes_are_told_to
     // one user's share is some thirty of them
     for _ in 0..BURST - 64 {
         let (status, answer) = answers.next().await.unwrap();
+        let peak = program.peak_memory();
+        assert!(peak < 300 * 1024 * 1024, "{} MiB", peak / 1024 / 1024);
         assert_eq!((status.as_u16(), answer["code"].as_str()), (429, Some("RATE_LIMITED")), "{answer}");
     }
-    let peak = program.peak_memory();
-    assert!(peak < 300 * 1024 * 1024, "{} MiB", peak / 1024 / 1024);
     sqlx::raw_sql("ROLLBACK").execute(&mut beside).await.unwrap();
-    let mut saved = 0;
+    let (mut saved, peak) = (0, program.peak_memory());
     while let Some((status, answer)) = answers.next().await {
         assert!([200, 429].contains(&status.as_u16()), "{status} {answer}");
         saved += usize::from(status == 200);

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod document;

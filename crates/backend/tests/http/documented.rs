@@ -90,6 +90,20 @@ fn is(value: &Value, kind: &str) -> bool {
     }
 }
 
+/// What the contract names is in the document.
+#[test]
+fn the_document_names_itself_and_every_header() {
+    let headers = |path: &str, method: &str| -> Vec<&str> {
+        let parameters = document()["paths"][path][method]["parameters"].as_array().unwrap();
+        parameters.iter().filter(|p| p["in"] == "header").map(|p| p["name"].as_str().unwrap()).collect()
+    };
+    for path in ["/api/v1/data/sync", "/api/sync/page-visits", "/api/sync/tab-aggregates"] {
+        assert_eq!(headers(path, "post"), ["Idempotency-Key", "X-Idempotency-Key", "X-Device-ID"]);
+    }
+    assert_eq!(headers("/api/v1/browsing_data", "delete"), ["X-Device-ID"]);
+    assert!(document()["paths"]["/api/v1/openapi.json"]["get"].is_object());
+}
+
 /// Control: what is wrong in each way is noticed.
 #[test]
 fn a_body_that_is_not_described_is_noticed() {

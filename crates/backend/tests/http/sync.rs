@@ -203,6 +203,19 @@ async fn odd_values_are_stored_to_the_letter(backend: Backend) {
     assert!(text.contains(kept.strip_suffix('}').unwrap()), "{text}");
     assert!(text.contains(aggregate.strip_suffix('}').unwrap()), "{text}");
     assert_eq!(backend.count("SELECT count(*) FROM tab_aggregates WHERE page_count IS NULL").await, 1);
+
+    // what is too deep to be read is named, whichever way it is, and nothing beside it is stored
+    let deep = format!("{}1{}", "[".repeat(1_000), "]".repeat(1_000));
+    let good = r#"{"id":"w","url":"https://example.com/","visited_at":1}"#;
+    let within = format!(r#"{{"id":"x","url":"https://example.com/","visited_at":1,"metadata":{deep}}}"#);
+    let body = format!(r#"{{"pageVisits":[{good},{within},{deep}]}}"#);
+    let request = backend.request(Method::POST, "/api/v1/data/sync").bearer_auth(&ada.access);
+    let answer = send(request.body(body)).await;
+    assert_eq!(answer.code(), (400, "VALIDATION_ERROR"));
+    let failed = answer.body["failed_records"].as_array().unwrap();
+    let named: Vec<_> = failed.iter().map(|f| (f["index"].as_u64(), f["code"].as_str())).collect();
+    assert_eq!(named, [(Some(1), Some("invalid_json")), (Some(2), Some("invalid_json"))]);
+    assert_eq!(backend.count("SELECT count(*) FROM page_visits").await, 1);
 }
 
 async fn the_devices_header_wins_over_the_body(backend: Backend) {

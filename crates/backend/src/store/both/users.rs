@@ -6,6 +6,7 @@ use crate::store::{
     AccountData, Created, Credentials, NewUser, PasswordHash, Result, SessionEnd, SessionId, UserId, Users,
 };
 use async_trait::async_trait;
+use heyho_records::fault::planted;
 
 #[async_trait]
 impl Users for This {
@@ -55,7 +56,9 @@ impl Users for This {
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         set_password(&mut tx, user, &new).await?;
-        sessions::end_all(&mut tx, user, Some(keep), SessionEnd::PasswordChanged, now).await?;
+        if !planted("others-stay") {
+            sessions::end_all(&mut tx, user, Some(keep), SessionEnd::PasswordChanged, now).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
