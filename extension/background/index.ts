@@ -32,7 +32,7 @@ const recorder = new Recorder({
     const timer = setTimeout(task, ms);
     return () => clearTimeout(timer);
   },
-  hand: (kind, records) => companion.add(kind, records),
+  hand: (kind, records, stamp) => companion.add(kind, records, stamp),
   log,
 });
 
@@ -46,6 +46,7 @@ listen((make) => void ready.then(() => recorder.dispatch(make())), admit);
 servePages(companion);
 onCaptureChange(turn);
 companion.onRules(() => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit }));
+companion.onAccount(() => void belong().catch((error: unknown) => log(`account: ${String(error)}`)));
 companion.onForget((kept) => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit: kept }));
 chrome.alarms.onAlarm.addListener((alarm) => {
   if (alarm.name === BEAT_ALARM) beat();
@@ -75,13 +76,19 @@ function turn(capture: Capture): void {
 async function follow(capture: Capture): Promise<void> {
   if (capture.is === 'on') {
     recorder.start(await session);
-    recorder.dispatch(await snapshot(admit));
+    await belong();
   } else {
     recorder.stop(await session, capture.is === 'paused' ? capture.since : Date.now());
   }
   await showBadge(capture);
   if (capture.is === 'paused' && capture.until !== null) await chrome.alarms.create(RESUME_ALARM, { when: capture.until });
   else await chrome.alarms.clear(RESUME_ALARM);
+}
+
+/** What was open under another account ends, and what the browser has open begins under this one. */
+async function belong(): Promise<void> {
+  recorder.dispatch({ type: 'account', at: Date.now(), stamp: companion.stamp });
+  recorder.dispatch(await snapshot(admit));
 }
 
 /** A pause whose time is over is taken away, so that everybody hears of it. */

@@ -4,11 +4,13 @@
  * Invariants
  * - A tab has at most one open visit; the visit ends when the tab leaves the page, is
  *   closed, or the browser ended (then at the last moment anything was seen).
+ * - What began under one account ends with it: all its versions carry that account's stamp.
  * - Active time goes to the one visit that is in front: active tab of the focused window,
  *   with the user present. Each moment is accounted once, in `attention.ts`.
  * - Every version given out has the id of its visit or life, so that a repeat replaces.
  */
 import { advance, frontOf, momentOf } from './attention';
+import type { Stamp } from '../companion';
 import { lifeRecord, visitRecord } from './records';
 import { type Core, type Emitted, type Event, type Life, newTab, type State, type Tab, type TabInfo, type Visit } from './types';
 import { domainOf, isWeb, samePage } from './urls';
@@ -32,7 +34,9 @@ export function emptyState(): State {
 /** Applies one event to `state` and answers what came of it. */
 export function apply(state: State, event: Event, newId: NewId): Step {
   const run = new Run(state, newId);
+  const stamp = state.core.stamp;
   run.handle(event);
+  if (stamp !== undefined) for (const record of run.step.records) record.stamp = stamp;
   return run.step;
 }
 
@@ -140,6 +144,9 @@ class Run {
       case 'stopped':
         for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, at, false);
         break;
+      case 'account':
+        this.belong(event.stamp, at);
+        break;
       case 'beat':
         break;
     }
@@ -150,7 +157,18 @@ class Run {
   private begin(event: Extract<Event, { type: 'session' }>): void {
     if (this.core.session === event.session) return;
     for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, this.core.seenAt);
-    this.state.core = { session: event.session, focusedWindow: null, presence: 'active', seenAt: event.at };
+    const { stamp } = this.core;
+    this.state.core = { session: event.session, focusedWindow: null, presence: 'active', seenAt: event.at, ...(stamp === undefined ? {} : { stamp }) };
+  }
+
+  /** Another account, or none any more: a look at the browser follows, and begins all anew. What was nobody's goes on. */
+  private belong(stamp: Stamp, at: number): void {
+    const before = this.core.stamp;
+    if (before?.ref === stamp.ref && before.signedOutOf === stamp.signedOutOf) return;
+    if (before !== undefined && (before.ref ?? before.signedOutOf) !== null) {
+      for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, at, false);
+    }
+    this.core.stamp = stamp;
   }
 
   /** Compares what was kept with what the browser has open; events that came before are already in. */

@@ -6,7 +6,7 @@
  *   capture is on, events wait in memory; if it is off they are gone.
  * - Records go state → pending → outbox; a break anywhere repeats the last step.
  */
-import type { JsonObject, Kind } from '../companion';
+import type { JsonObject, Kind, Stamp } from '../companion';
 import { apply, nextDue } from './machine';
 import type { CaptureStore } from './store';
 import type { Emitted, Event, State } from './types';
@@ -17,7 +17,7 @@ export interface RecorderOptions {
   now: () => number;
   after: (ms: number, task: () => void) => () => void;
   /** Resolves once the records are safe in the outbox. */
-  hand: (kind: Kind, records: JsonObject[]) => Promise<unknown>;
+  hand: (kind: Kind, records: JsonObject[], stamp?: Stamp) => Promise<unknown>;
   log: (message: string) => void;
 }
 
@@ -91,11 +91,13 @@ export class Recorder {
     for (;;) {
       const { records, upTo } = await store.pending();
       if (records.length === 0) return;
-      const of = (kind: Kind): JsonObject[] => records.filter((e: Emitted) => e.kind === kind).map((e) => e.record);
-      // Visits first: an aggregate points to one.
-      for (const kind of ['pageVisit', 'tabAggregate'] as const) {
-        const some = of(kind);
-        if (some.length > 0) await this.options.hand(kind, some);
+      for (const one of byStamp(records)) {
+        const of = (kind: Kind): JsonObject[] => one.filter((e: Emitted) => e.kind === kind).map((e) => e.record);
+        // Visits first: an aggregate points to one.
+        for (const kind of ['pageVisit', 'tabAggregate'] as const) {
+          const some = of(kind);
+          if (some.length > 0) await this.options.hand(kind, some, one[0]?.stamp);
+        }
       }
       await store.handedOver(upTo);
     }
@@ -109,4 +111,15 @@ export class Recorder {
     const wait = Math.max(0, due - this.options.now());
     this.cancelTick = this.options.after(wait, () => this.dispatch({ type: 'beat', at: this.options.now() }));
   }
+}
+
+/** Runs of one account, in their order. */
+function byStamp(records: readonly Emitted[]): Emitted[][] {
+  const runs: Emitted[][] = [];
+  for (const record of records) {
+    const run = runs.at(-1);
+    if (run !== undefined && JSON.stringify(run[0]?.stamp) === JSON.stringify(record.stamp)) run.push(record);
+    else runs.push([record]);
+  }
+  return runs;
 }

@@ -5,7 +5,7 @@
  * the tab's first sight to its close; ids of tabs come again after a restart of the
  * browser, lives do not. Times are milliseconds since the epoch.
  */
-import type { JsonObject, Kind } from '../companion';
+import type { JsonObject, Kind, Stamp } from '../companion';
 
 export interface IdlePeriod {
   start: number;
@@ -81,6 +81,8 @@ export interface Core {
   presence: Presence;
   /** Up to here time is accounted for; after a crash everything open ends here. */
   seenAt: number;
+  /** Whose records come of what is open; absent until it is known. */
+  stamp?: Stamp;
 }
 
 export interface State {
@@ -119,9 +121,12 @@ export type Event = { at: number } & (
   | { type: 'beat' }
   | { type: 'readmitted'; admit: (url: string) => string | null }
   | { type: 'stopped' }
+  | { type: 'account'; stamp: Stamp }
 );
 
 export interface Emitted {
   kind: Kind;
   record: JsonObject;
+  /** Whose it is; absent: whoever is signed in when it reaches the outbox. */
+  stamp?: Stamp;
 }

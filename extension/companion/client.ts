@@ -14,7 +14,7 @@ import { AccountBook } from './account';
 import { type Clock, systemClock } from './clock';
 import { identityOf } from './identity';
 import { Link } from './link';
-import { IdbOutbox, type NewItem, type OutboxItem, type OutboxStore, utf8Length } from './outbox';
+import { IdbOutbox, type NewItem, type OutboxItem, type OutboxStore, type Stamp, utf8Length } from './outbox';
 import * as policy from './policy';
 import { type Connect, nativeConnect } from './port';
 import { type ClientInfo, HOST_NAME, type HostFrame, type JsonObject, type Kind, type Rule } from './protocol';
@@ -46,6 +46,7 @@ export class Companion {
   private current: CompanionState = initialState;
   private readonly listeners = new Set<(state: CompanionState) => void>();
   private readonly ruleListeners = new Set<() => void>();
+  private readonly accountListeners = new Set<() => void>();
   private readonly forgetListeners = new Set<(admit: (url: string) => string | null) => void>();
 
   constructor(private readonly options: CompanionOptions) {
@@ -91,9 +92,10 @@ export class Companion {
 
   /**
    * Takes records of one kind. Resolved means: stored. The answer counts those that a
-   * privacy rule kept out.
+   * privacy rule kept out. They are the signed-in account's, or whose `stamp` says: a record that grew under
+   * one account keeps its stamp when another has signed in.
    */
-  async add(kind: Kind, records: readonly JsonObject[]): Promise<{ dropped: number }> {
+  async add(kind: Kind, records: readonly JsonObject[], stamp?: Stamp): Promise<{ dropped: number }> {
     const store = await this.open();
     const items: NewItem[] = [];
     const fresh: string[] = [];
@@ -109,7 +111,7 @@ export class Companion {
       if (bytes > policy.RECORD_BYTES) {
         throw new RangeError(`${kind} ${id} has ${bytes} bytes; at most ${policy.RECORD_BYTES} fit a frame`);
       }
-      items.push({ kind, id, text, bytes, stamp: this.account.stamp() });
+      items.push({ kind, id, text, bytes, stamp: stamp ?? this.account.stamp() });
     }
     if (fresh.length > 0) await this.rememberDropped(store, fresh);
     if (items.length > 0) {
@@ -168,6 +170,17 @@ export class Companion {
   onRules(listener: () => void): () => void {
     this.ruleListeners.add(listener);
     return () => this.ruleListeners.delete(listener);
+  }
+
+  /** Whose a record is that is captured now. */
+  get stamp(): Stamp {
+    return this.account.stamp();
+  }
+
+  /** Another account, or none any more: end what is open, and add it with the stamp it began under. */
+  onAccount(listener: () => void): () => void {
+    this.accountListeners.add(listener);
+    return () => this.accountListeners.delete(listener);
   }
 
   /** A site was forgotten: what you hold yourself is kept where `admit` does not answer null. */
@@ -251,7 +264,9 @@ export class Companion {
   }
 
   private async learnAccount(store: OutboxStore, ref: string | null): Promise<void> {
-    if (this.account.learn(ref)) await store.setMeta('account', this.account.toJSON());
+    if (!this.account.learn(ref)) return;
+    await store.setMeta('account', this.account.toJSON());
+    for (const listener of this.accountListeners) listener();
   }
 
   private async learnRules(store: OutboxStore, rules: Rule[]): Promise<void> {

@@ -5,7 +5,7 @@
 import 'fake-indexeddb/auto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { JsonObject, Kind } from '../../companion';
+import type { JsonObject, Kind, Stamp } from '../../companion';
 import { Recorder } from '../recorder';
 import { CaptureStore } from '../store';
 
@@ -17,8 +17,14 @@ let databases = 0;
 /** The outbox, as far as the recorder sees it: the last version of each record. */
 class Outbox {
   readonly records = new Map<string, { kind: Kind; record: JsonObject }>();
-  put = async (kind: Kind, records: JsonObject[]): Promise<void> => {
-    for (const record of records) this.records.set(String(record['id']), { kind, record });
+  /** `ref` of every version of each record. */
+  readonly refs = new Map<string, (string | null | undefined)[]>();
+  put = async (kind: Kind, records: JsonObject[], stamp?: Stamp): Promise<void> => {
+    for (const record of records) {
+      const id = String(record['id']);
+      this.records.set(id, { kind, record });
+      this.refs.set(id, [...(this.refs.get(id) ?? []), stamp?.ref]);
+    }
   };
   visits(): JsonObject[] {
     return [...this.records.values()].filter((entry) => entry.kind === 'pageVisit').map((entry) => entry.record);
@@ -58,7 +64,7 @@ class World {
       newId: () => `id${++this.ids}`,
       now: () => this.now,
       after: () => () => undefined,
-      hand: (kind, records) => life.lives(() => this.outbox.put(kind, records)),
+      hand: (kind, records, stamp) => life.lives(() => this.outbox.put(kind, records, stamp)),
       log: (message) => {
         throw new Error(message);
       },
@@ -110,6 +116,47 @@ describe('the recorder', () => {
     await turns();
     expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', endedAt: T0 + 6_000 }]);
     expect(world.outbox.visits()[0]).not.toHaveProperty('closedAt');
+  });
+
+  it.each([false, true])('no record is told under two accounts; the worker died between: %s', async (died) => {
+    const world = new World();
+    const account = (ref: string | null, signedOutOf: string | null = null): void => {
+      world.recorder.dispatch({ type: 'account', at: world.now, stamp: { ref, signedOutOf } });
+      world.look('https://a.example/');
+    };
+    world.recorder.start('s');
+    account('A');
+    world.send({ type: 'beat' });
+    await turns();
+    if (died) {
+      world.recorder = world.make(new Life());
+      world.recorder.start('s');
+    }
+    for (const [ref, signedOutOf] of [[null, 'A'], ['B', null]] as const) {
+      world.now += 5_000;
+      account(ref, signedOutOf);
+      world.send({ type: 'beat' });
+    }
+    world.send({ type: 'closed', tabId: 1 });
+    await world.recorder.settled();
+    const visits = world.outbox.visits();
+    expect(visits.map((visit) => visit['duration'])).toEqual([10_000, 10_000, 10_000]);
+    expect(visits.map((visit) => new Set(world.outbox.refs.get(String(visit['id']))))).toEqual([new Set(['A']), new Set([null]), new Set(['B'])]);
+    const lives = [...world.outbox.records].filter(([, { kind }]) => kind === 'tabAggregate');
+    expect(lives.map(([id]) => new Set(world.outbox.refs.get(id)))).toEqual([new Set(['A']), new Set([null]), new Set(['B'])]);
+    expect(lives.map(([, { record }]) => record['domainDurations'])).toEqual(Array.from({ length: 3 }, () => ({ 'a.example': 10_000 })));
+  });
+
+  it('what was nobody\'s goes on under the first account', async () => {
+    const world = new World();
+    world.recorder.start('s');
+    for (const ref of [null, 'A']) {
+      world.recorder.dispatch({ type: 'account', at: world.now, stamp: { ref, signedOutOf: null } });
+      world.look('https://a.example/');
+      world.send({ type: 'beat' });
+    }
+    await turns();
+    expect(world.outbox.visits()).toHaveLength(1);
   });
 
   it.each([

@@ -26,6 +26,26 @@ describe('the account of a record', () => {
     ]);
   });
 
+  it('of a record that grew under A is A\'s also where its end is added under B', async () => {
+    const world = new World();
+    world.host.account = A;
+    let told = 0;
+    world.client.onAccount(() => told++);
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    const stamp = world.client.stamp;
+    world.host.account = B;
+    world.host.push(world.host.status());
+    await world.until(() => told === 2);
+    await world.client.add('pageVisit', [visit('of-a')], stamp);
+    await world.client.add('pageVisit', [visit('of-b')]);
+    await world.until(async () => (await world.waiting()).length === 0, true);
+    expect(world.host.frames.map((frame) => [frame.accountRef, frame.pageVisits[0]?.id])).toEqual([
+      ['acc-a', 'of-a'],
+      ['acc-b', 'of-b'],
+    ]);
+  });
+
   it('survives a restart of the worker before the host is reached', async () => {
     const world = new World();
     world.host.account = A;
