@@ -4,29 +4,33 @@ use crate::Context;
 use crate::args::Browsers;
 use heyho_local::browsers::{self, BrowserRow, BrowserState, Form, OptOut, Registration, Roots, System};
 use heyho_local::clock;
-use heyho_local::config::{self, Config};
 use heyho_local::vocabulary::{Fault, FaultCode};
 use std::process::ExitCode;
 
 pub async fn browsers(context: &Context, command: &Browsers) -> Result<ExitCode, Fault> {
     let all = all(context)?;
     let mut config = context.config.clone();
+    let file = context.paths.config_file();
+    let mut held = false;
     match command {
         Browsers::List => {}
         Browsers::Register { browser } => {
             known(&all, browser.as_deref())?;
-            config = wish(context, config, browser.as_deref(), true)?;
-            browsers::register(&all, browser.as_deref()).map_err(failed)?;
+            config = browsers::ask(&file, &config, &all, browser.as_deref(), true)?;
         }
         Browsers::Unregister { browser } => {
             known(&all, browser.as_deref())?;
-            config = wish(context, config, browser.as_deref(), false)?;
-            browsers::unregister(&all, browser.as_deref()).map_err(failed)?;
+            config = browsers::ask(&file, &config, &all, browser.as_deref(), false)?;
+            let named = |one: &&Registration| {
+                browser.as_ref().is_none_or(|name| one.browser.eq_ignore_ascii_case(name))
+            };
+            held = all.iter().filter(named).any(|one| browsers::held(one, &all, &config.opt_out()).is_some());
         }
     }
     let rows = survey(context, &all, &config.opt_out()).await;
     context.out.say(&rows, |rows| table(rows))?;
-    Ok(ExitCode::SUCCESS)
+    // The row says why it is registered all the same.
+    Ok(if held { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 pub fn all(context: &Context) -> Result<Vec<Registration>, Fault> {
@@ -46,33 +50,6 @@ async fn survey(context: &Context, all: &[Registration], opt_out: &OptOut) -> Ve
     browsers::survey(all, &heard, opt_out, clock::system().now())
 }
 
-/// What the user wants is remembered, or the next start would undo it.
-fn wish(context: &Context, config: Config, browser: Option<&str>, registered: bool) -> Result<Config, Fault> {
-    let file = context.paths.config_file();
-    let set = |key: &str, value: serde_json::Value| {
-        config::set(&file, key, &value).map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))
-    };
-    let Some(browser) = browser.map(str::to_lowercase) else {
-        let config = match config.register_browsers == registered {
-            true => config,
-            false => set("browsers.register", registered.into())?,
-        };
-        return match registered && !config.skipped_browsers.is_empty() {
-            true => set("browsers.skip", serde_json::Value::Null),
-            false => Ok(config),
-        };
-    };
-    let mut skipped = config.skipped_browsers.clone();
-    skipped.retain(|name| !name.eq_ignore_ascii_case(&browser));
-    if !registered {
-        skipped.push(browser);
-    }
-    match skipped == config.skipped_browsers {
-        true => Ok(config),
-        false => set("browsers.skip", skipped.into()),
-    }
-}
-
 fn known(all: &[Registration], browser: Option<&str>) -> Result<(), Fault> {
     let Some(wanted) = browser else { return Ok(()) };
     if all.iter().any(|one| one.browser.eq_ignore_ascii_case(wanted)) {
@@ -81,10 +58,6 @@ fn known(all: &[Registration], browser: Option<&str>) -> Result<(), Fault> {
     let names: Vec<&str> = all.iter().map(|one| one.browser.as_str()).collect();
     let text = format!("there is no browser {wanted:?}; known are {}", names.join(", "));
     Err(Fault::new(FaultCode::Usage, text))
-}
-
-fn failed(error: std::io::Error) -> Fault {
-    Fault::new(FaultCode::Failed, format!("a manifest cannot be written: {error}"))
 }
 
 fn table(rows: &[BrowserRow]) -> String {

@@ -9,18 +9,23 @@
 //!    changed: a manifest of ours carries a digest of itself, and only while that is right is it ours.
 //! 2. What [`repair`] does at each start it does in silence and again: it writes only what is missing or
 //!    points to another place, and honours [`OptOut`].
-//! 3. [`unregister`] takes away the files, and the folders that are empty then.
+//! 3. [`unregister`] takes away the files, and the folders that are empty then; what another browser that is wanted
+//!    reads as well stays, and the row says so.
+//! 4. What cannot be written for one browser is said, and costs the others nothing.
 
 mod manifest;
 mod places;
 mod register;
 mod survey;
+mod wish;
 
 use crate::config::Config;
+use std::path::{Path, PathBuf};
 
 pub use places::{Form, Registration, Roots, System, by_program, for_all_users, registrations};
-pub use register::{Standing, register, repair, standing, unregister};
+pub use register::{Held, Standing, held, register, repair, standing, unregister};
 pub use survey::{BrowserProfile, BrowserRow, BrowserState, survey};
+pub use wish::ask;
 
 /// What the user does not want (`[browsers]` in config.toml).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,11 +43,9 @@ impl OptOut {
 }
 
 /// At the start of whatever stays: browsers that were installed since, a program that has moved. Not before the
-/// user has registered the first one: until then nothing is written beside a browser. A failure is said and costs
-/// nothing else.
+/// user has registered the first one: until then nothing is written beside a browser. A failure is said.
 pub fn keep_registered(config: &Config) {
-    // Where an AppImage is mounted, its programs are gone with it: no path of it is ever written down.
-    if std::env::var_os("APPIMAGE").is_some() {
+    if in_a_mount() {
         return;
     }
     let (Some(roots), Ok(host)) = (Roots::of_user(), host()) else { return };
@@ -53,8 +56,21 @@ pub fn keep_registered(config: &Config) {
     }
 }
 
+/// Where an AppImage is mounted, its programs are gone with it: no path of it is ever written down.
+fn in_a_mount() -> bool {
+    let here = std::env::current_exe().and_then(|program| program.canonicalize());
+    let mount = std::env::var_os("APPDIR").map(PathBuf::from);
+    let mount = mount.map(|folder| folder.canonicalize().unwrap_or(folder));
+    std::env::var_os("APPIMAGE").is_some() && here.is_ok_and(|here| is_mounted(&here, mount.as_deref()))
+}
+
+/// What is started from an AppImage's terminal inherits its variables and is not in it.
+fn is_mounted(program: &Path, mount: Option<&Path>) -> bool {
+    mount.is_none_or(|mount| program.starts_with(mount))
+}
+
 /// The host lies beside the program that runs, and its path is written down as an absolute one.
-pub fn host() -> std::io::Result<std::path::PathBuf> {
+pub fn host() -> std::io::Result<PathBuf> {
     let here = std::env::current_exe()?.canonicalize()?;
     let host = here.with_file_name(format!("heyho-host{}", std::env::consts::EXE_SUFFIX));
     if !host.is_file() {

@@ -22,7 +22,7 @@ pub enum Standing {
 }
 
 pub fn standing(registration: &Registration) -> Standing {
-    if !registration.presence.iter().any(|path| path.exists()) {
+    if !is_there(registration) {
         return Standing::NotInstalled;
     }
     let Some(manifest) = &registration.manifest else { return Standing::Blocked };
@@ -33,6 +33,10 @@ pub fn standing(registration: &Registration) -> Standing {
         Err(_) if serves_all_users(registration) => Standing::Registered,
         Err(_) => Standing::NotRegistered,
     }
+}
+
+fn is_there(registration: &Registration) -> bool {
+    registration.presence.iter().any(|path| path.exists())
 }
 
 /// With the right manifest: is the rest as it must be?
@@ -71,39 +75,101 @@ fn begun(all: &[Registration]) -> bool {
 /// At each start: writes what is missing or outdated where the browser is installed and the user has not opted
 /// out. Nothing before the user has registered the first browser. Answers the names of those it wrote.
 pub fn repair(all: &[Registration], opt_out: &OptOut) -> io::Result<Vec<String>> {
-    let mut written = Vec::new();
     if !begun(all) {
-        return Ok(written);
+        return Ok(Vec::new());
     }
-    for registration in all.iter().filter(|one| !opt_out.holds_for(&one.browser)) {
-        if write(registration)? {
-            written.push(registration.browser.clone());
-        }
-    }
-    Ok(written)
+    each(all.iter().filter(|one| !opt_out.holds_for(&one.browser)), write)
 }
 
 /// What was asked for by name, or all that is installed.
 pub fn register(all: &[Registration], browser: Option<&str>) -> io::Result<()> {
-    chosen(all, browser).try_for_each(|registration| write(registration).map(drop))
+    each(chosen(all, browser), write).map(drop)
 }
 
-/// Takes away what is ours, and leaves nothing behind.
-pub fn unregister(all: &[Registration], browser: Option<&str>) -> io::Result<()> {
-    for registration in chosen(all, browser) {
-        // One that is no longer installed may have left its manifest; another browser may read the same file.
-        let Some(manifest) = &registration.manifest else { continue };
-        if std::fs::read_to_string(manifest).is_ok_and(|found| is_ours(&found)) {
-            take_away(manifest)?;
-            platform::forget(registration)?;
+/// Takes away what is ours, and leaves nothing behind. A file that another browser reads stays, where that one is
+/// wanted (`opt_out`): only [`held`] can be said of it.
+pub fn unregister(all: &[Registration], browser: Option<&str>, opt_out: &OptOut) -> io::Result<()> {
+    let take = |one: &Registration| {
+        let readers: Vec<_> = readers(one, all, opt_out).filter(|_| browser.is_some()).collect();
+        if readers.is_empty() {
+            return erase(one);
         }
-        if let Some((wrapper, _)) = &registration.wrapper
-            && wrapper.exists()
-        {
-            take_away(wrapper)?;
+        if readers.iter().all(|other| other.registry_key != one.registry_key) {
+            platform::forget(one)?;
+        }
+        Ok(false)
+    };
+    each(chosen(all, browser), take).map(drop)
+}
+
+/// One browser after the other, whatever becomes of each: what cannot be done for one costs the others nothing.
+/// Answers the names of those that were changed, or what was refused by which.
+fn each<'a>(
+    chosen: impl Iterator<Item = &'a Registration>,
+    act: impl Fn(&Registration) -> io::Result<bool>,
+) -> io::Result<Vec<String>> {
+    let (mut changed, mut refused) = (Vec::new(), Vec::new());
+    for one in chosen {
+        match act(one) {
+            Ok(true) => changed.push(one.browser.clone()),
+            Ok(false) => {}
+            Err(error) => refused.push(format!("{}: {error}", one.browser)),
         }
     }
-    Ok(())
+    match refused.is_empty() {
+        true => Ok(changed),
+        false => Err(io::Error::other(refused.join("; "))),
+    }
+}
+
+fn erase(registration: &Registration) -> io::Result<bool> {
+    // One that is no longer installed may have left its manifest.
+    let Some(manifest) = &registration.manifest else { return Ok(false) };
+    let ours = std::fs::read_to_string(manifest).is_ok_and(|found| is_ours(&found));
+    if ours {
+        take_away(manifest)?;
+        platform::forget(registration)?;
+    }
+    if let Some((wrapper, _)) = &registration.wrapper
+        && wrapper.exists()
+    {
+        take_away(wrapper)?;
+    }
+    Ok(ours)
+}
+
+/// The other browsers that are there, are wanted, and read the same manifest.
+fn readers<'a>(
+    one: &'a Registration,
+    all: &'a [Registration],
+    opt_out: &'a OptOut,
+) -> impl Iterator<Item = &'a Registration> {
+    all.iter().filter(|other| {
+        one.manifest.is_some()
+            && other.manifest == one.manifest
+            && other.browser != one.browser
+            && !opt_out.holds_for(&other.browser)
+            && is_there(other)
+    })
+}
+
+/// Why a browser that the user does not want registered is registered all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held<'a> {
+    /// One that is wanted reads the same file.
+    With(&'a Registration),
+    /// A package of the system has registered it for all users.
+    ForAllUsers,
+}
+
+pub fn held<'a>(one: &'a Registration, all: &'a [Registration], opt_out: &'a OptOut) -> Option<Held<'a>> {
+    if !opt_out.holds_for(&one.browser) || standing(one) != Standing::Registered {
+        return None;
+    }
+    if one.manifest.as_ref().is_some_and(|manifest| manifest.exists()) {
+        return readers(one, all, opt_out).next().map(Held::With);
+    }
+    Some(Held::ForAllUsers)
 }
 
 fn chosen<'a>(all: &'a [Registration], browser: Option<&'a str>) -> impl Iterator<Item = &'a Registration> {

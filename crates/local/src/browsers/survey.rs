@@ -5,7 +5,7 @@
 
 use super::OptOut;
 use super::places::{Form, Registration, Sandbox};
-use super::register::{Standing, standing};
+use super::register::{Held, Standing, held, standing};
 use heyho_records::status::Browser;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,11 @@ fn combine(
         if standing == Standing::NotInstalled && mine.is_empty() {
             continue;
         }
-        rows.push((index, row(registration, standing, &mine, opt_out, now)));
+        let mut row = row(registration, standing, &mine, opt_out, now);
+        if let Some(held) = held(registration, all, opt_out) {
+            row.sentence = format!("{} {}", row.sentence, against_the_wish(held));
+        }
+        rows.push((index, row));
     }
     rows.sort_by_key(|(index, _)| *index);
     let mut rows: Vec<BrowserRow> = rows.into_iter().map(|(_, row)| row).collect();
@@ -214,6 +218,25 @@ fn words(
         }
     };
     (sentence, None)
+}
+
+fn against_the_wish(held: Held) -> String {
+    match held {
+        Held::With(other) => {
+            let form = match other.form {
+                Form::Package => "",
+                Form::Flatpak => " (flatpak)",
+                Form::Snap => " (snap)",
+            };
+            format!(
+                "You did not want it registered, but it reads the registration of {}{form}: it stays registered as long as that is.",
+                other.name
+            )
+        }
+        Held::ForAllUsers => {
+            "You did not want it registered, but a package of the system registers it for all users: only removing that package ends it.".to_owned()
+        }
+    }
 }
 
 /// A browser this program knows nothing of, which found the host all the same.

@@ -240,7 +240,7 @@ fn unregistering_leaves_nothing_behind() {
     let before = made.tree();
     register(&made.all(), None).unwrap();
     assert_ne!(made.tree(), before);
-    unregister(&made.all(), None).unwrap();
+    unregister(&made.all(), None, &OptOut::default()).unwrap();
     assert_eq!(made.tree(), before);
 }
 
@@ -259,7 +259,7 @@ fn what_somebody_else_wrote_or_changed_is_left_alone() {
     assert_eq!(made.stands("chromium"), Standing::Changed);
     repair(&made.all(), &OptOut::default()).unwrap();
     register(&made.all(), Some("chromium")).unwrap();
-    unregister(&made.all(), None).unwrap();
+    unregister(&made.all(), None, &OptOut::default()).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), changed);
     assert_eq!(fs::read_to_string(made.home.path().join(theirs)).unwrap(), "{\"name\":\"mine\"}");
 }
@@ -375,4 +375,98 @@ fn one_quiet_profile_beside_a_living_one_is_said_of_the_profile_only() {
     ]);
     assert_eq!(rows[0].state, BrowserState::Seen);
     assert_eq!(rows[0].profiles.iter().map(|p| p.quiet).collect::<Vec<_>>(), [true, false]);
+}
+
+/// Something in the way that stops everybody, also root: a file where a folder belongs, a folder where a file does.
+#[test]
+fn one_browser_that_cannot_be_written_costs_the_others_nothing() {
+    let made = Made::new();
+    let blocked = ".config/google-chrome/NativeMessagingHosts";
+    made.file(blocked, "").folder(".config/chromium/Default").folder(".mozilla/firefox");
+    made.folder("root/var/lib/flatpak/app/org.mozilla.firefox");
+    let stand = |made: &Made| [made.stands("chromium"), made.stands("firefox")];
+    let error = register(&made.all(), None).unwrap_err().to_string();
+    assert!(error.starts_with("chrome: ") && !error.contains("chromium"), "{error}");
+    assert_eq!(stand(&made), [Standing::Registered; 2]);
+
+    fs::remove_file(made.home.path().join(format!(".config/chromium/NativeMessagingHosts/{MANIFEST}")))
+        .unwrap();
+    assert!(repair(&made.all(), &OptOut::default()).is_err());
+    assert_eq!(stand(&made), [Standing::Registered; 2]);
+
+    // The first that is asked cannot be taken away.
+    fs::remove_file(made.home.path().join(blocked)).unwrap();
+    made.folder("root/var/lib/flatpak/app/com.google.Chrome");
+    made.folder(".var/app/com.google.Chrome/heyho-companion/heyho-host/in-the-way");
+    let error = unregister(&made.all(), None, &OptOut::default()).unwrap_err().to_string();
+    assert!(error.starts_with("chrome-flatpak: "), "{error}");
+    assert_eq!(stand(&made), [Standing::NotRegistered; 2]);
+}
+
+fn without(browsers: &[&str]) -> OptOut {
+    OptOut { all: false, some: browsers.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+#[test]
+fn a_registration_that_two_browsers_read_stays_as_long_as_one_is_wanted() {
+    let made = Made::new();
+    made.folder(".mozilla/firefox").folder(".zen");
+    let before = made.tree();
+    register(&made.all(), None).unwrap();
+    let zen = without(&["zen"]);
+    unregister(&made.all(), Some("zen"), &zen).unwrap();
+    assert_eq!(made.stands("firefox"), Standing::Registered);
+    let rows = survey(&made.all(), &[], &zen, now());
+    let said = |browser: &str| rows.iter().find(|row| row.browser == browser).unwrap().sentence.clone();
+    assert!(said("zen").contains("reads the registration of Firefox:"), "{}", said("zen"));
+    assert!(!said("firefox").contains("did not want"), "{}", said("firefox"));
+    let all = made.all();
+    let one = |browser: &str| all.iter().find(|one| one.browser == browser).unwrap();
+    assert_eq!(held(one("zen"), &all, &zen), Some(Held::With(one("firefox"))));
+    assert_eq!(held(one("firefox"), &all, &zen), None);
+
+    let both = without(&["zen", "firefox"]);
+    unregister(&made.all(), Some("firefox"), &both).unwrap();
+    assert_eq!(made.tree(), before);
+}
+
+#[test]
+fn what_a_package_registers_for_all_is_not_unregistered_and_that_is_said() {
+    let made = Made::new();
+    made.folder(".mozilla/firefox");
+    for (place, contents) in for_all_users(Path::new(made.host)) {
+        made.file(&format!("root/{}", place.display()), &contents);
+    }
+    let firefox = without(&["firefox"]);
+    unregister(&made.all(), Some("firefox"), &firefox).unwrap();
+    let row = survey(&made.all(), &[], &firefox, now()).remove(0);
+    assert!(row.sentence.contains("only removing that package"), "{}", row.sentence);
+    let all = made.all();
+    let one = all.iter().find(|one| one.browser == "firefox").unwrap();
+    assert_eq!(held(one, &all, &firefox), Some(Held::ForAllUsers));
+    assert_eq!(held(one, &all, &OptOut::default()), None);
+}
+
+#[test]
+fn registering_what_was_not_wanted_is_a_wish_too() {
+    let mut made = Made::new();
+    made.folder(".config/chromium/Default").folder(".mozilla/firefox");
+    let file = made.home.path().join("config.toml");
+    let config = ask(&file, &Config::default(), &made.all(), None, true).unwrap();
+    let config = ask(&file, &config, &made.all(), Some("Firefox"), false).unwrap();
+    assert_eq!(config.opt_out(), without(&["firefox"]));
+    assert_eq!(made.stands("firefox"), Standing::NotRegistered);
+    let config = ask(&file, &config, &made.all(), Some("firefox"), true).unwrap();
+    assert_eq!((config.opt_out(), Config::load(&file).unwrap()), (OptOut::default(), config.clone()));
+    // So that an update is followed.
+    made.host = "/usr/bin/heyho-host";
+    assert_eq!(repair(&made.all(), &config.opt_out()).unwrap(), ["chromium", "firefox"]);
+}
+
+#[test]
+fn an_appimage_is_known_by_where_the_program_lies() {
+    let program = Path::new("/tmp/.mount_HeyHo1/usr/bin/heyho");
+    assert!(is_mounted(program, Some(Path::new("/tmp/.mount_HeyHo1"))));
+    assert!(is_mounted(program, None));
+    assert!(!is_mounted(program, Some(Path::new("/tmp/.mount_Editor2"))), "a terminal of another AppImage");
 }
