@@ -61,6 +61,20 @@ impl Window {
         .await
     }
 
+    /// A click that is asked about first, and the yes. Where a list is drawn anew under the click it reaches
+    /// nothing, and is made again.
+    pub async fn click_and_confirm(&self, testid: &str) -> Result<()> {
+        eventually(SOON, &format!("\"{testid}\" and its question"), async || {
+            if self.count("confirm").await? == 0 {
+                self.driver.client.find(Locator::Css(&part(testid))).await?.click().await?;
+            }
+            ensure!(self.count("confirm").await? > 0, "nothing is asked");
+            Ok(())
+        })
+        .await?;
+        self.click("confirm").await
+    }
+
     /// What stands in a part of the window now.
     pub async fn read(&self, testid: &str) -> Result<String> {
         self.driver.text(&part(testid)).await

@@ -39,8 +39,7 @@ async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<(
     window.keys("\u{e007}").await?;
     window.click("failed-keep").await?;
     window.says("status-sentence", |text| text == "4,999 records need you").await?;
-    window.click("failed-discard").await?;
-    window.click("confirm").await?;
+    window.click_and_confirm("failed-discard").await?;
     failed(world, 4_999).await?;
 
     window.value("scrollTo(0, 0)").await?;
@@ -54,8 +53,7 @@ async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<(
     window.click("failed-keep-all").await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
     window.click("failed-more").await?;
-    window.click("failed-discard-all").await?;
-    window.click("confirm").await?;
+    window.click_and_confirm("failed-discard-all").await?;
     window.has("failed-empty", true).await?;
     failed(world, 0).await?;
     desk.leave(window).await
