@@ -27,7 +27,6 @@ mod extras;
 #[cfg(test)]
 mod heyho_tests;
 mod live;
-mod lock;
 mod monotonic;
 mod publish;
 mod start;
@@ -39,8 +38,8 @@ mod upkeep;
 
 pub use checkup::{check_backend, check_tokens};
 pub use commands::{driver, shown, waiting_record};
+pub use heyho_local::lock::{AgentLock, LockError};
 pub use heyho_sync::surroundings::Surroundings;
-pub use lock::{AgentLock, LockError};
 pub use start::{Agent, StartOptions, Started, start_or_join};
 pub use stay::{Stayed, start_and_stay};
 pub use tokens::{FileStore, KeptLogin, KeyringStore, StoreError, Stored, TokenStore};

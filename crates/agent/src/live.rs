@@ -67,7 +67,7 @@ pub struct LiveState {
     pub buffer_problem: Option<Said>,
     /// Settings that keep us from the backend.
     pub configuration: Option<Said>,
-    /// The weekly look found the file damaged: so until the next start, which mends it.
+    /// The file was found damaged, by whichever program: so until the next start, which mends it.
     pub damage: Option<Said>,
     /// A damaged buffer was set aside when this program started: what was saved.
     pub recovered: Option<Said>,

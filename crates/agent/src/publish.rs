@@ -1,6 +1,7 @@
 //! The status everyone sees: what the buffer holds, and what is true right now, put together in one place.
 
 use crate::live::{Live, LiveState, Pause, SessionState};
+use crate::upkeep::doubted;
 use heyho_buffer::Buffer;
 use heyho_local::clock::Clock;
 use heyho_local::config::Config;
@@ -40,7 +41,11 @@ pub async fn publish(
 
 /// The status as of now.
 pub async fn compose(buffer: &Buffer, live: &Live, clock: &dyn Clock, interval: Duration) -> Status {
-    let state = live.read();
+    let mut state = live.read();
+    // Whoever found it out.
+    if buffer.is_doubted() {
+        state.damage = Some(doubted());
+    }
     match buffer.status(interval, clock.now_ms()).await {
         Ok(mut known) => {
             for (browser, source) in known.status.browsers.iter_mut().zip(&known.sources) {

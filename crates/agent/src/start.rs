@@ -4,15 +4,15 @@ use crate::account::Keeper;
 use crate::commands::{Service, kept_pause};
 use crate::engine::{Command, Engine, Parts};
 use crate::live::Live;
-use crate::lock::{AgentLock, LockError};
 use crate::publish::publish;
 use crate::surroundings::{Around, look_around};
 use crate::tokens::{FileStore, Inherits, KeyringStore, TokenStore};
-use crate::upkeep::{each_quarter_hour, recovered};
+use crate::upkeep::{each_quarter_hour, look_out, recovered};
 use anyhow::Context;
-use heyho_buffer::Buffer;
+use heyho_buffer::{Buffer, BufferError, Recovery};
 use heyho_local::clock::{self, Clock};
 use heyho_local::config::{Config, TokenStore as Wanted};
+use heyho_local::lock::{AgentLock, LockError};
 use heyho_local::paths::{Paths, private_dir};
 use heyho_local::socket::{self, Client};
 use heyho_local::vocabulary::Companion;
@@ -27,6 +27,9 @@ use tokio::task::JoinSet;
 const DEVICE_ID: &str = "device_id";
 /// An agent that has just taken its lock is about to open its socket.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(5);
+/// Of the ten seconds after which a buffer that is in use by others is said to be busy: a large file is read out, or
+/// copied before a migration, in minutes.
+const BUSY_TIMES: u32 = 60;
 /// A request may take as long as its timeout; whoever quits waits this long for the batch in flight, which is
 /// safe to leave: it is sent again with the same key.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
@@ -106,7 +109,7 @@ pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
 async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started> {
     let StartOptions { paths, config, clock, open, surroundings, first_run } = options;
     private_dir(&paths.data).context("the data directory cannot be made")?;
-    let (buffer, recovery) = Buffer::open_or_recover(&paths.buffer(), clock.now_ms()).await?;
+    let (buffer, recovery) = opened(&paths, clock.as_ref()).await?;
     let buffer = buffer.with_cap(config.buffer_max_bytes);
     let device_id = device_id(&buffer).await?;
     if config.tokens == Wanted::File {
@@ -142,6 +145,7 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     let settings = watch::Sender::new(config.clone());
     tasks.spawn(publish(buffer.clone(), live.clone(), clock.clone(), settings.subscribe(), status_out));
     tasks.spawn(each_quarter_hour(buffer.clone(), live.clone(), clock.clone()));
+    tasks.spawn(look_out(buffer.clone(), live.clone()));
     let listener = socket::bind(&paths.socket())?;
     let service: Arc<dyn Companion> = Arc::new(Service {
         buffer: buffer.clone(),
@@ -168,6 +172,19 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
     let parts = Parts { buffer: buffer.clone(), keeper, live, clock, device_id, config, around, first_run };
     tasks.spawn(Engine::new(parts).run(received));
     Ok(Started { companion: service, agent: Some(Agent { commands, tasks, buffer, _lock: lock }) })
+}
+
+/// Waits while another program brings the schema up to date or reads out a damaged file: that takes as long as it takes.
+async fn opened(paths: &Paths, clock: &dyn Clock) -> Result<(Buffer, Option<Recovery>), BufferError> {
+    for _ in 0..BUSY_TIMES {
+        match Buffer::open_or_recover(&paths.buffer(), clock.now_ms()).await {
+            Err(BufferError::Busy) => {
+                tracing::warn!("another program is busy with the buffer: waiting for it")
+            }
+            opened => return opened,
+        }
+    }
+    Err(BufferError::Busy)
 }
 
 /// Where the settings want tokens kept.

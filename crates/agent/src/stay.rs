@@ -2,7 +2,8 @@
 //!
 //! It may begin as a client, of a headless agent or of a command that is one for its length. When that agent
 //! ends, this becomes the agent, or a client of the next one. Whoever holds the companion notices nothing but
-//! a moment without a status.
+//! a moment without a status. An agent whose buffer was found damaged, or replaced, is ended and started anew: opening
+//! it mends it.
 
 use crate::start::{Agent, StartOptions, Started, start_or_join};
 use heyho_local::vocabulary::{Answering, Companion, Event, Request};
@@ -99,6 +100,9 @@ async fn stay(
         if let Some(done) = ended {
             return finish(started.agent, done).await;
         }
+        if let Some(agent) = started.agent.take() {
+            agent.shutdown().await;
+        }
         started = loop {
             let again = tokio::select! {
                 again = start_or_join(options.clone()) => again,
@@ -106,7 +110,10 @@ async fn stay(
             };
             match again {
                 Ok(started) => break started,
-                Err(error) => tracing::warn!("no agent for now: {error:#}"),
+                Err(error) => {
+                    tracing::warn!("no agent for now: {error:#}");
+                    to.send_replace(Some(Status::broken(&format!("{error:#}"), false)));
+                }
             }
             tokio::time::sleep(AGAIN).await;
         };
@@ -139,7 +146,7 @@ async fn pass_on(companion: &dyn Companion, to: &broadcast::Sender<Event>) {
     std::future::pending().await
 }
 
-/// Passes statuses on until the agent at the other end is gone. Our own never is.
+/// Passes statuses on until the agent at the other end is gone, or our own has to be started anew.
 async fn follow(companion: &dyn Companion, own: bool, to: &watch::Sender<Option<Status>>) {
     let mut watch = companion.watch();
     if !own {
@@ -152,7 +159,11 @@ async fn follow(companion: &dyn Companion, own: bool, to: &watch::Sender<Option<
         let status = watch.borrow_and_update().clone();
         match status {
             Some(status) => {
+                let anew = own && status.reason_code.as_deref() == Some("buffer_damaged");
                 to.send_replace(Some(status));
+                if anew {
+                    return;
+                }
             }
             // The channel of a client says so when its connection has ended; before the first event it is
             // empty for a moment.

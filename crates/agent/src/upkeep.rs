@@ -39,6 +39,24 @@ pub async fn each_quarter_hour(buffer: Buffer, live: Arc<Live>, clock: Arc<dyn C
     }
 }
 
+/// Until any program, a host for instance, has found the file damaged, or has made another: that is said, and who stays
+/// starts anew. Wakes when the folder is written to.
+pub async fn look_out(buffer: Buffer, live: Arc<Live>) {
+    let Ok(mut watch) = buffer.watch().await else { return };
+    while !buffer.is_doubted() {
+        watch.written().await;
+    }
+    tracing::error!("the buffer was found damaged, or was replaced: it has to be opened anew");
+    live.touch();
+}
+
+/// What is said of it meanwhile.
+pub fn doubted() -> Said {
+    const TEXT: &str =
+        "The local store is damaged. What can be read of it is saved when HeyHo Companion is started anew.";
+    Said::new("buffer_damaged", TEXT)
+}
+
 impl Upkeep {
     /// After a run that delivered something.
     pub async fn after_draining(&self) {
@@ -70,9 +88,9 @@ impl Upkeep {
         }
         if self.is_due(CHECKED_WHOLE, 7 * DAY_MS, now).await {
             if let Err(error) = self.buffer.check_whole().await {
-                let text = format!("{error}. Quit and start HeyHo Companion: it saves what can be read.");
-                tracing::error!("{text}");
-                self.live.change(|live| live.damage = Some(Said::new("buffer_damaged", text)));
+                // Where SQLite has said so, the buffer is doubted from now on.
+                tracing::error!("{error}");
+                self.live.touch();
             } else if let Err(error) = self.buffer.set_damaged_texts_aside(now).await {
                 tracing::warn!("the texts in the buffer could not be checked: {error}");
             }

@@ -129,7 +129,7 @@ impl Buffer {
     }
 
     /// Whether the path still names the file that we have open.
-    pub(crate) fn is_in_place(&self) -> bool {
+    pub fn is_in_place(&self) -> bool {
         lock::file_id(&self.path).is_ok_and(|file| file == self.file)
     }
 
@@ -197,9 +197,10 @@ async fn schema_of(connection: &mut SqliteConnection) -> Result<Schema> {
     Ok(match found {
         None => Schema::None,
         Some(found) if found < newest => Schema::Older,
-        Some(found) if found == newest => Schema::Current,
-        Some(_) => {
-            let may_write = oldest_writer(connection).await?.is_some_and(|oldest| oldest <= newest);
+        Some(found) => {
+            let oldest = oldest_writer(connection).await?;
+            // Of one's own schema it need not be said.
+            let may_write = oldest.map_or(found == newest, |oldest| oldest <= newest);
             if may_write || planted("writes-any-schema") { Schema::Current } else { Schema::Newer }
         }
     })

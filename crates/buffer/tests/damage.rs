@@ -447,6 +447,7 @@ async fn before_a_migration_a_whole_copy_is_made_for_this_user_alone() {
     for statement in [
         "DROP INDEX record_held",
         "DROP INDEX tab_visit_id",
+        "ALTER TABLE batch DROP COLUMN checksum",
         "DROP TABLE anchor",
         "DROP TABLE tab_life",
         "DELETE FROM queue WHERE queue = 2",

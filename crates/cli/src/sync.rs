@@ -40,7 +40,8 @@ pub async fn current_status(context: &Context) -> Result<Status, Fault> {
 pub async fn open(context: &Context) -> Result<Buffer, Fault> {
     heyho_local::paths::private_dir(&context.paths.data)
         .map_err(|e| Fault::new(FaultCode::Failed, format!("{}: {e}", context.paths.data.display())))?;
-    Buffer::open(&context.paths.buffer()).await.map_err(failed)
+    let buffer = Buffer::open(&context.paths.buffer()).await.map_err(failed)?;
+    Ok(buffer.with_cap(context.config.buffer_max_bytes))
 }
 
 pub fn failed(error: heyho_buffer::BufferError) -> Fault {

@@ -4,6 +4,7 @@
 //! - [`clock`]: the one provider of time and chance;
 //! - [`paths`]: where the files lie, and with which permissions;
 //! - [`config`]: `config.toml`, read and checked;
+//! - [`lock`]: who is the agent;
 //! - [`vocabulary`]: what is asked of the agent, and what it answers;
 //! - [`socket`]: that vocabulary over the local socket.
 //!
@@ -12,6 +13,7 @@
 pub mod browsers;
 pub mod clock;
 pub mod config;
+pub mod lock;
 pub mod paths;
 pub mod socket;
 pub mod vocabulary;

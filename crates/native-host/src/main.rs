@@ -17,7 +17,7 @@ use heyho_local::clock;
 use heyho_local::paths::Paths;
 use settings::Settings;
 use std::process::ExitCode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Of threads that wait for the pipes and the socket: a browser starts a host for each of its profiles.
 const BLOCKING_THREADS: usize = 6;
@@ -53,15 +53,17 @@ fn run() -> anyhow::Result<ExitCode> {
 
 async fn serve(paths: Paths) -> anyhow::Result<ExitCode> {
     let (out, mut answers) = mpsc::unbounded_channel::<Vec<u8>>();
+    let (so_far, written) = watch::channel(0);
     let writing = tokio::spawn(async move {
         let mut stdout = tokio::io::stdout();
         while let Some(json) = answers.recv().await {
             frames::write(&mut stdout, &json).await?;
+            so_far.send_modify(|bytes| *bytes += json.len() as u64);
         }
         std::io::Result::Ok(())
     });
     let turns = reading::turns(tokio::io::stdin(), Settings::new(paths.config_file()));
-    let session = session::Session::new(paths, clock::system(), caller(), out);
+    let session = session::Session::new(paths, clock::system(), caller(), out, written);
     let code = session.run(turns).await;
     // Every commit has its answer in the pipe before we leave; pushes to subscribers end with us.
     let flushed = tokio::time::timeout(std::time::Duration::from_secs(2), writing).await;

@@ -1,16 +1,17 @@
 //! What a subscribed extension is told without asking: the status after each change, at most one a second, and
 //! the privacy rules when they change. From the agent while there is one; without one from the buffer, whose
-//! file says when another program has written.
+//! file says when another program has written. A buffer that cannot be used is told as well, and is tried again.
 
 use crate::agent_link::AgentLink;
 use crate::answers;
 use crate::settings::Settings;
-use heyho_buffer::{Buffer, Watch};
+use heyho_buffer::{Buffer, BufferError, Watch};
 use heyho_local::clock::Clock;
 use heyho_local::vocabulary::{Companion, Request as AgentRequest};
 use heyho_records::native::{Answer, RequestId};
 use heyho_records::rules::Rule;
 use heyho_records::status::Status;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -24,7 +25,10 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Pusher {
     pub agent: Arc<AgentLink>,
-    pub buffer: Buffer,
+    pub path: PathBuf,
+    /// None: it could not be used.
+    pub buffer: Option<Buffer>,
+    pub written: Option<Watch>,
     pub settings: Settings,
     pub clock: Arc<dyn Clock>,
     pub out: mpsc::UnboundedSender<Vec<u8>>,
@@ -38,13 +42,15 @@ pub struct Pusher {
 impl Pusher {
     /// Until the browser is gone.
     pub async fn run(mut self) {
-        let mut written = self.buffer.watch().await.ok();
+        if let Some(buffer) = &self.buffer {
+            self.written = buffer.watch().await.ok();
+        }
         let mut live = self.subscribe().await;
         let mut not_before = Instant::now() + SPACING;
         while !self.out.is_closed() {
             tokio::select! {
                 () = changed(&mut live) => {}
-                () = written_to(&mut written), if live.is_none() => {}
+                () = written_to(&mut self.written), if live.is_none() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
             tokio::time::sleep_until(not_before).await;
@@ -65,11 +71,12 @@ impl Pusher {
                     self.tell_from_buffer().await;
                 }
                 None => {
-                    let changed = match &mut written {
+                    let in_place = self.buffer.as_ref().is_some_and(Buffer::is_in_place);
+                    let changed = match &mut self.written {
                         Some(watch) => watch.changed().await.unwrap_or(true),
                         None => true,
                     };
-                    if changed {
+                    if changed || !in_place {
                         self.tell_from_buffer().await;
                     }
                 }
@@ -90,10 +97,30 @@ impl Pusher {
     }
 
     async fn tell_from_buffer(&mut self) {
-        let interval = self.settings.interval();
-        if let Ok(status) = self.buffer.offline_status(interval, self.clock.now_ms()).await {
-            self.tell(status);
-        }
+        let (interval, now) = (self.settings.interval(), self.clock.now_ms());
+        let cap = self.settings.current().ok().and_then(|config| config.buffer_max_bytes);
+        let known = match self.buffer().await {
+            Ok(buffer) => {
+                buffer.set_cap(cap);
+                buffer.offline_status(interval, now).await
+            }
+            Err(error) => Err(error),
+        };
+        self.tell(known.unwrap_or_else(|error| Status::broken(&error.to_string(), false)));
+    }
+
+    /// The one that is in its place: a damaged one is set aside, and another is made.
+    async fn buffer(&mut self) -> Result<&Buffer, BufferError> {
+        let buffer = match self.buffer.take().filter(Buffer::is_in_place) {
+            Some(buffer) => buffer,
+            None => {
+                self.written = None;
+                let buffer = Buffer::open(&self.path).await?;
+                self.written = buffer.watch().await.ok();
+                buffer
+            }
+        };
+        Ok(self.buffer.insert(buffer))
     }
 
     fn tell(&mut self, status: Status) {

@@ -11,6 +11,7 @@ use crate::reading::{Other, RecordsFrame, Turn};
 use crate::settings::Settings;
 use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
 use heyho_local::clock::Clock;
+use heyho_local::lock::{AgentLock, LockError};
 use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{FaultCode, Request as AgentRequest};
 use heyho_records::fault::planted;
@@ -22,13 +23,16 @@ use heyho_records::rules::Rule;
 use heyho_records::status::Status;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Of raw frames in one commit: keeps a transaction short beside other writers.
 const GROUP_BYTES: usize = 4 << 20;
 const GROUP_FRAMES: usize = 64;
+/// Of answers that nobody has read.
+const MOST_UNREAD: u64 = 32 << 20;
 /// The stream cannot be trusted further (contract, section 2).
 const DATA_ERROR: u8 = 65;
 
@@ -45,9 +49,14 @@ pub struct Session {
     /// The privacy rules as the client was told them last.
     rules: Option<Vec<Rule>>,
     out: mpsc::UnboundedSender<Vec<u8>>,
+    /// Bytes of answers, and how many of all that goes out were written.
+    said: AtomicU64,
+    written: watch::Receiver<u64>,
     /// End with the session: some hold the way out open.
     tasks: JoinSet<()>,
     pusher: Option<AbortHandle>,
+    /// Keeps the agent told of the browser.
+    staying: Option<AbortHandle>,
 }
 
 /// A browser's own name, where the extension in it knows only that of its family: the browser is what started this
@@ -65,6 +74,7 @@ impl Session {
         clock: Arc<dyn Clock>,
         caller: String,
         out: mpsc::UnboundedSender<Vec<u8>>,
+        written: watch::Receiver<u64>,
     ) -> Session {
         let agent = Arc::new(AgentLink::new(paths.socket(), &out));
         let mut settings = Settings::new(paths.config_file());
@@ -78,8 +88,11 @@ impl Session {
             buffer: None,
             client: Client::default(),
             out,
+            said: AtomicU64::new(0),
+            written,
             tasks: JoinSet::new(),
             pusher: None,
+            staying: None,
         }
     }
 
@@ -87,6 +100,7 @@ impl Session {
     pub async fn run(mut self, mut turns: mpsc::Receiver<Turn>) -> ExitCode {
         let mut put_back: Option<Turn> = None;
         loop {
+            self.is_read().await;
             let turn = match put_back.take() {
                 Some(turn) => Some(turn),
                 None => turns.recv().await,
@@ -116,8 +130,23 @@ impl Session {
     }
 
     fn say(&self, answer: &Answer) {
+        let json = answers::json(answer);
+        if planted("answers-in-the-way") {
+            use std::io::Write;
+            let frame = [&(json.len() as u32).to_ne_bytes()[..], &json].concat();
+            let _ = std::io::stdout().write_all(&frame).and_then(|()| std::io::stdout().flush());
+            return;
+        }
+        self.said.fetch_add(json.len() as u64, Ordering::Relaxed);
         // The other end is gone only when the browser is: then the end of input follows.
-        let _ = self.out.send(answers::json(answer));
+        let _ = self.out.send(json);
+    }
+
+    /// While a browser sends and does not read, nothing more is taken from it: the answers would fill the memory.
+    async fn is_read(&mut self) {
+        let unread = |written: &u64| self.said.load(Ordering::Relaxed).saturating_sub(*written) > MOST_UNREAD;
+        // An error: nobody writes any more, for nobody is there to read.
+        let _ = self.written.wait_for(|written| !unread(written)).await;
     }
 
     fn too_large(&self, length: usize) -> ExitCode {
@@ -175,12 +204,16 @@ impl Session {
     }
 
     /// One that is damaged is set aside, and what can be read of it is saved. While an agent runs it has the file
-    /// open, and does that itself when it is started again.
+    /// open, and does that itself when it is told.
     async fn mended(&mut self, why: String) -> Result<Buffer, BufferError> {
-        if self.agent.client().await.is_some() {
+        // By its lock: one that is starting, or of another session of this user, does not answer on the socket.
+        let agent = AgentLock::take(&self.paths.agent_lock());
+        if matches!(agent, Err(LockError::Taken)) {
             Buffer::doubt(&self.paths.buffer())?;
             return Err(BufferError::Damaged(why));
         }
+        // Given back at once: one that starts meanwhile waits for us at the buffer, and looks whether it was replaced.
+        drop(agent);
         let (buffer, recovery) = Buffer::open_and_mend(&self.paths.buffer(), self.clock.now_ms()).await?;
         if let Some(recovery) = recovery {
             tracing::error!(
@@ -189,7 +222,7 @@ impl Session {
                 recovery.set_aside.display()
             );
         }
-        Ok(buffer.with_cap(self.cap()))
+        Ok(buffer)
     }
 
     fn cap(&mut self) -> Option<u64> {
@@ -204,10 +237,12 @@ impl Session {
                 heyho_local::paths::private_dir(&self.paths.data)?;
                 match Buffer::open(&self.paths.buffer()).await {
                     Err(BufferError::Damaged(why)) => self.mended(why).await?,
-                    buffer => buffer?.with_cap(self.cap()),
+                    buffer => buffer?,
                 }
             }
         };
+        // As the settings have it now: this host may live for days.
+        buffer.set_cap(self.cap());
         Ok(self.buffer.insert(buffer))
     }
 
@@ -261,10 +296,14 @@ impl Session {
         }
         self.client = named(client);
         let (agent, source) = (self.agent.clone(), self.source().name);
-        self.tasks.spawn(async move {
+        let staying = self.tasks.spawn(async move {
             agent.introduce(source).await;
             agent.stay().await;
         });
+        // Of this hello, not of each there was.
+        if let Some(before) = self.staying.replace(staying) {
+            before.abort();
+        }
         let account = match self.buffer().await {
             Ok(buffer) => buffer.signed_in().await.ok().flatten(),
             Err(_) => None,
@@ -298,10 +337,11 @@ impl Session {
     async fn subscribe(&mut self, id: Option<RequestId>) {
         let said = self.status().await;
         self.say(&Answer::Status { id: id.clone(), status: Box::new(said.clone()) });
-        let Ok(buffer) = self.buffer().await.cloned() else { return };
         let pusher = Pusher {
             agent: self.agent.clone(),
-            buffer,
+            path: self.paths.buffer(),
+            buffer: self.buffer().await.ok().cloned(),
+            written: None,
             settings: Settings::new(self.paths.config_file()),
             clock: self.clock.clone(),
             out: self.out.clone(),

@@ -361,6 +361,53 @@ async fn a_damaged_buffer_never_prevents_the_start_and_what_was_saved_is_said() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn damage_that_another_program_met_is_said_at_once() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.until("a status", |s| s.state == State::SignedOut).await;
+    Buffer::doubt(&world.paths().buffer()).unwrap();
+    let status = agent.until("damaged", |s| s.state == State::BufferProblem).await;
+    assert_eq!(status.reason_code.as_deref(), Some("buffer_damaged"));
+    agent.agent.shutdown().await;
+    let agent = world.start().await;
+    agent.until("mended", |s| s.state == State::SignedOut).await;
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_stays_mends_a_buffer_that_was_found_damaged_or_replaced_by_itself() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    world.append(&["a"]).await;
+    let file = world.paths().buffer();
+    let stayed = start_and_stay(world.options()).await.unwrap();
+    let mut watch = stayed.companion.watch();
+    let unclaimed = |n: u64| {
+        move |s: &Option<Status>| s.as_ref().is_some_and(|s| (s.state, s.unclaimed) == (State::SignedOut, n))
+    };
+    watch.wait_for(unclaimed(1)).await.unwrap();
+    Buffer::doubt(&file).unwrap();
+    watch.wait_for(|s| !unclaimed(1)(s)).await.unwrap();
+    watch.wait_for(unclaimed(1)).await.unwrap();
+    assert!(!file.with_extension("db.suspect").exists());
+    // As a host does that did not know of us.
+    let (host, recovery) = {
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes.truncate(100);
+        std::fs::write(&file, bytes).unwrap();
+        std::fs::write(file.with_extension("db-wal"), "").unwrap();
+        Buffer::open_and_mend(&file, 1).await.unwrap()
+    };
+    assert!(recovery.is_some());
+    host.close().await;
+    watch.wait_for(unclaimed(0)).await.unwrap();
+    world.append(&["b", "c"]).await;
+    watch.wait_for(unclaimed(2)).await.unwrap();
+    stayed.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_there_is_room_again_arrivals_are_taken_also_with_nothing_to_drain() {
     let (backend, url) = backend().await;
     let world = World::new(&url);

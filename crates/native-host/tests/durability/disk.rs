@@ -147,7 +147,7 @@ impl Disk {
         let (log, mut none) = (self.log(), Dice(1));
         let mut replay = Replay::new(&self.before, &log, &mut none);
         let done = replay.run(operations);
-        self.lay_down(replay.as_seen(), to);
+        self.lay_down(replay.seen(), to);
         done
     }
 
@@ -282,7 +282,7 @@ impl<'a> Replay<'a> {
     }
 
     /// The files as the processes see them.
-    fn as_seen(mut self) -> Vec<(PathBuf, Vec<u8>)> {
+    fn seen(mut self) -> Vec<(PathBuf, Vec<u8>)> {
         let names = std::mem::take(&mut self.names);
         let whole = names.into_iter().map(|(path, number)| {
             let content = std::mem::take(&mut self.contents[number]);

@@ -98,7 +98,7 @@ fn a_salvage_that_the_disk_fails_is_tried_again_when_it_works() {
         if at > operations {
             break;
         }
-        at += if steps == 0 { 1 } else { 1 + dice.roll(2 * 400 / steps) };
+        at += 1 + dice.roll(800_u64.checked_div(steps).unwrap_or(0));
     }
     println!(
         "figures: {points} salvages on a disk of which {failed} operations failed; {owed} left for later; 0 lost"

@@ -2,6 +2,7 @@
 //! does where there is no window to bring up. The agent is a stand-in that answers as it is told.
 
 use super::Host;
+use heyho_local::lock::AgentLock;
 use heyho_local::socket;
 use heyho_local::vocabulary::{Answering, Companion, Fault, FaultCode, Request};
 use heyho_records::status::Status;
@@ -139,9 +140,10 @@ fn open_starts_the_app_where_none_runs_and_where_an_agent_has_no_window() {
 #[test]
 fn a_damaged_file_is_left_to_the_agent_that_has_it_open() {
     let world = tempfile::tempdir().unwrap();
-    let (_running, _agent) = agent(world.path());
     let data = world.path().join("data");
     std::fs::create_dir_all(&data).unwrap();
+    // It is starting, or its socket is elsewhere.
+    let lock = AgentLock::take(&data.join("agent.lock")).unwrap();
     std::fs::write(data.join("buffer.db"), "this is no database at all, is it?".repeat(200)).unwrap();
     let mut host = Host::start(world.path());
     let answer = host.ask(&json!({ "type": "records", "id": 1, "pageVisits": [super::visit("a")] }));
@@ -149,4 +151,8 @@ fn a_damaged_file_is_left_to_the_agent_that_has_it_open() {
     assert!(!data.join("set-aside").exists());
     // Whoever opens it next checks it whole.
     assert!(data.join("buffer.db.suspect").exists());
+    drop(lock);
+    let answer = host.ask(&json!({ "type": "records", "id": 2, "pageVisits": [super::visit("a")] }));
+    assert_eq!((&answer["type"], &answer["stored"]), (&json!("ack"), &json!(1)));
+    assert!(data.join("set-aside").exists());
 }

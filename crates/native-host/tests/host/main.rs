@@ -268,6 +268,86 @@ fn a_mistake_in_the_settings_costs_no_records() {
 }
 
 #[test]
+fn a_cap_that_is_changed_holds_for_a_host_that_runs() {
+    let world = tempfile::tempdir().unwrap();
+    let config = world.path().join("config/config.toml");
+    std::fs::create_dir_all(world.path().join("config")).unwrap();
+    std::fs::write(&config, "[buffer]\nmax_bytes = 1048576\n").unwrap();
+    let mut host = Host::start(world.path());
+    let padding = "x".repeat(100_000);
+    let mut n = 0;
+    let mut frame = || {
+        n += 1;
+        let visit = json!({ "id": format!("v{n}"), "url": "http://a/", "startedAt": 1, "p": padding });
+        json!({ "type": "records", "pageVisits": [visit] })
+    };
+    for _ in 0..20 {
+        host.ask(&frame());
+    }
+    let full = host.ask(&frame());
+    assert_eq!((&full["type"], &full["code"]), (&json!("nack"), &json!("buffer_full")));
+    assert_eq!(host.ask(&json!({ "type": "status" }))["reasonCode"], "buffer_full");
+    std::fs::write(&config, "[buffer]\nmax_bytes = 20000000\n").unwrap();
+    assert_eq!(host.ask(&json!({ "type": "status" }))["state"], "signed_out");
+    assert_eq!(host.ask(&frame())["stored"], 1);
+    std::fs::write(&config, "[buffer]\nmax_bytes = 1048577\n").unwrap();
+    assert_eq!(host.ask(&frame())["code"], "buffer_full");
+}
+
+#[test]
+fn a_subscriber_is_told_of_a_buffer_that_cannot_be_used_and_of_its_being_mended_or_replaced() {
+    let world = tempfile::tempdir().unwrap();
+    let file = world.path().join("data/buffer.db");
+    std::fs::create_dir_all(&file).unwrap();
+    let mut host = Host::start(world.path());
+    let first = host.ask(&json!({ "type": "subscribe", "id": "s" }));
+    assert_eq!((&first["id"], &first["state"]), (&json!("s"), &json!("buffer_problem")));
+    std::fs::remove_dir(&file).unwrap();
+    let pushed = host.answer();
+    assert_eq!((&pushed["id"], &pushed["state"]), (&json!("s"), &json!("signed_out")));
+    // Another file takes its place, with a record in it.
+    std::fs::write(&file, "this is no database at all, is it?".repeat(200)).unwrap();
+    std::fs::write(file.with_extension("db-wal"), "").unwrap();
+    let mut other = Host::start(world.path());
+    assert_eq!(other.ask(&json!({ "type": "records", "pageVisits": [visit("a")] }))["stored"], 1);
+    while host.answer()["unclaimed"] != 1 {}
+}
+
+/// Its answers fill the pipe; what it hands over is stored all the same, and others are not held up.
+#[test]
+fn a_browser_that_never_reads_keeps_nobody_from_storing() {
+    const FRAMES: u64 = 30;
+    let world = tempfile::tempdir().unwrap();
+    let mut stuck = Host::start(world.path());
+    let bad: Vec<Value> = (0..1_000).map(|n| json!({ "id": format!("b{n}"), "url": "no address" })).collect();
+    let frames: Vec<Value> = (0..FRAMES)
+        .map(|n| json!({ "type": "records", "id": n, "pageVisits": bad, "tabAggregates": [{ "startTime": n, "tabId": 2 }] }))
+        .collect();
+    let mut stdin = stuck.stdin.take().unwrap();
+    let sending = std::thread::spawn(move || {
+        for frame in frames {
+            let text = frame.to_string();
+            stdin.write_all(&(text.len() as u32).to_ne_bytes()).unwrap();
+            stdin.write_all(text.as_bytes()).unwrap();
+        }
+        stdin
+    });
+    let mut other = Host::start(world.path());
+    let since = std::time::Instant::now();
+    for n in 0.. {
+        let ack = other.ask(&json!({ "type": "records", "id": n, "pageVisits": [visit(&format!("o{n}"))] }));
+        assert_eq!((&ack["type"], &ack["stored"]), (&json!("ack"), &json!(1)));
+        let status = other.ask(&json!({ "type": "status" }));
+        // Each of its frames has one good record, and the same bad ones again.
+        if status["unclaimed"].as_u64().unwrap() == FRAMES + n + 1 {
+            break;
+        }
+        assert!(since.elapsed().as_secs() < 60, "what the stuck one hands over is not stored: {status}");
+    }
+    drop(sending.join().unwrap());
+}
+
+#[test]
 fn privacy_rules_hold_before_anything_is_written_also_when_they_are_new() {
     let world = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(world.path().join("config")).unwrap();

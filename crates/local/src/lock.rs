@@ -1,7 +1,7 @@
 //! Who is the agent: whoever holds the lock on `agent.lock`. The system gives it up when the process ends,
 //! however it ends.
 
-use heyho_local::paths::private_dir;
+use crate::paths::private_dir;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
