@@ -6,7 +6,8 @@
 //!    older version was in flight stays.
 //! 2. A write is one `BEGIN IMMEDIATE` transaction with `synchronous=FULL`; readers end before any network.
 //! 3. A row's account is decided when it is inserted and never by arriving again.
-//! 4. Counts come from `counter`, which triggers keep: no query here grows with the backlog.
+//! 4. Counts come from `counter`, which triggers keep: no query on the way of a record grows with the backlog. Failed
+//!    records are counted by reason when somebody looks at them, and each start reads every text once (`salvage`).
 //! 5. No clock here: every function that needs the time is given it.
 
 mod accounts;
