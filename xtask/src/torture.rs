@@ -159,6 +159,13 @@ const SUITES: &[Suite] = &[
         env: &[("HEYHO_SWITCHES", "10000")],
     },
     Suite {
+        name: "sync-heyho",
+        package: "heyho-agent",
+        target: &["--lib"],
+        filter: "heyho_tests",
+        env: &[("HEYHO_TABS", "700")],
+    },
+    Suite {
         name: "browser-sessions",
         package: "e2e",
         target: &["--test", "end_to_end"],

@@ -16,7 +16,6 @@ use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
 use heyho_local::vocabulary::Delivered;
 use heyho_records::Kind;
-use heyho_records::fault::planted;
 use heyho_records::glance::Glance;
 use heyho_records::time::timestamp;
 use heyho_sync::driver::Driver;
@@ -92,7 +91,7 @@ impl Carrier {
         match attempt {
             Ok(outcome) => outcome,
             Err(error) => {
-                if matches!(error, BufferError::Busy) && !planted("busy-is-broken") {
+                if matches!(error, BufferError::Busy) {
                     tracing::warn!("the run ends, and soon goes on: {error}");
                     return Outcome::Stop(Stop::BufferBusy);
                 }

@@ -235,3 +235,6 @@ fn is_lost(error: &AuthError) -> bool {
 fn is_away(why: &Why) -> bool {
     matches!(why, Why::NoAnswer { .. } | Why::ServerError { .. } | Why::RateLimited)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
 use heyho_sync::secret::Secret;
 use heyho_sync::task::{Batch, BatchLimits, Mode, Outcome, Pick, Role, RowRef, Settlement, Task};
+use heyho_sync::why::Stop;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
@@ -227,4 +228,27 @@ async fn a_batch_in_flight_that_was_damaged_is_made_anew_and_stands_in_nobodys_w
         let body: Value = serde_json::from_slice(&flight.body).unwrap();
         assert!(flight.intact && body["pageVisits"][0]["url"] == "http://a/", "{body}");
     }
+}
+
+/// Another program writes for longer than a write waits (10 s): nothing is broken, and soon it goes on.
+#[tokio::test]
+async fn a_store_that_is_busy_is_not_a_broken_one() {
+    let bench = Bench::new().await;
+    bench.append(&[visit("a", 1)], &[]).await;
+    let options = SqliteConnectOptions::new().filename(bench.dir.path().join("buffer.db"));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let limits = BatchLimits {
+        mode: Mode::Full,
+        max_page_visits: 1,
+        max_tab_aggregates: 1,
+        max_records: 1,
+        max_bytes: 524_288,
+        single_bytes: 524_288,
+        pick: Pick::Oldest { skip: Vec::new() },
+    };
+    let outcome = bench.carrier().carry(&Task::TakeBatch(limits)).await;
+    assert_eq!(outcome, Outcome::Stop(Stop::BufferBusy));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(ids(take(&mut bench.carrier(), Pick::Oldest { skip: Vec::new() }).await), ["a"]);
 }

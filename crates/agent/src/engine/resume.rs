@@ -15,8 +15,6 @@ impl Engine {
     /// The session that was there when the program ended, if its tokens are still here and are its own.
     pub(super) async fn resume_session(&mut self) {
         self.resume_at = None;
-        // First of all: whoever signs in at this moment is bound by it too.
-        self.remember_floor().await;
         self.upkeep.now_and_then(self.clock.now_ms()).await;
         let expired = |live: &Live, code: &str, why: &str| {
             tracing::warn!("the session of the last start cannot go on: {why}");
@@ -61,6 +59,7 @@ impl Engine {
         }
         match driver(&self.config, &self.device_id) {
             Ok(driver) => {
+                self.remember_floor().await;
                 self.signed = Some(Signed { account, stored, driver });
                 self.next_at = self.first_run.then(|| self.monotonic.now_ms());
                 self.live.change(|live| {

@@ -31,12 +31,7 @@ impl Engine {
         // Who asked in the middle of a run, perhaps after its last look at the queue, gets one that begins afterwards.
         while !self.joined.is_empty() && self.ending.is_none() {
             self.waiters.append(&mut self.joined);
-            // The fault: and so once only.
-            let last = planted("joins-once");
             self.run_once(Trigger::SyncNow, commands).await;
-            if last {
-                break;
-            }
         }
     }
 
@@ -159,6 +154,8 @@ impl Engine {
                     Some(Command::Session(signed)) if planted("run-outlives-account") => {
                         *after = After::Switch(signed);
                     }
+                    // Found in the store by this start, before it was told of: no change.
+                    Some(Command::Session(signed)) if self.is_of(signed.as_ref().as_ref()) => {}
                     Some(Command::Session(signed)) => {
                         let by = if signed.is_some() { Stop::AccountChanged } else { Stop::SignedOut };
                         *after = After::Switch(signed);
@@ -180,6 +177,14 @@ impl Engine {
                 },
             }
         }
+    }
+
+    /// Whether this is the session that there is.
+    fn is_of(&self, other: Option<&Signed>) -> bool {
+        let (Some(signed), Some(other)) = (&self.signed, other) else { return false };
+        signed.account.id == other.account.id
+            && signed.stored == other.stored
+            && signed.driver.base_url() == other.driver.base_url()
     }
 
     /// Done and left are read at one moment, so that their sum is what the run is about.

@@ -15,4 +15,5 @@ mod session;
 mod switching;
 mod telling;
 mod vocabulary;
+mod waits;
 mod world;
