@@ -15,7 +15,7 @@ pub async fn browsers(agent: State<'_, Agent>, paths: State<'_, Paths>) -> Resul
     rows(&agent, &config, &registrations(&config)?)
 }
 
-/// Makes the host known to one browser, though the settings leave browsers alone: it was asked for.
+/// Makes the host known to one browser, and forgets that it was not wanted.
 #[tauri::command]
 pub async fn register_browser(
     agent: State<'_, Agent>,
@@ -27,8 +27,7 @@ pub async fn register_browser(
     if !all.iter().any(|one| one.browser == browser) {
         return Err(Fault::new(FaultCode::NotFound, format!("there is no browser {browser:?}")));
     }
-    browsers::register(&all, Some(&browser))
-        .map_err(|error| Fault::new(FaultCode::Failed, format!("it cannot be registered: {error}")))?;
+    let config = browsers::ask(&paths.config_file(), &config, &all, Some(&browser), true)?;
     rows(&agent, &config, &all)
 }
 
