@@ -25,6 +25,7 @@ const COMMANDS: &[&str] = &[
     "verify",
     "resend_code",
     "forgot_password",
+    "set_password",
     "waiting_list",
     "waiting_discard",
     "delivered",

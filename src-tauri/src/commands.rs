@@ -3,10 +3,6 @@
 //! in src-tauri/capabilities.
 
 use crate::controller::Agent;
-use crate::look::Look;
-use crate::shell::Event;
-use heyho_local::config::Config;
-use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{
     BackendTest, Count, Delivered, FailedPage, FailedRecord, Fault, Forgotten, Login, Request, Run,
     Selection, Settings, Timeline, WaitingPage, ask,
@@ -15,7 +11,6 @@ use heyho_records::rules::Rule;
 use heyho_records::status::{Account, Status};
 use serde_json::Value;
 use tauri::State;
-use tokio::sync::mpsc;
 
 type Answer<T> = Result<T, Fault>;
 
@@ -95,18 +90,35 @@ pub async fn claim(agent: State<'_, Agent>) -> Answer<Count> {
 }
 
 #[tauri::command]
-pub async fn verify(agent: State<'_, Agent>, email: String, code: String) -> Answer<()> {
-    tell(&agent, Request::Verify { email, code }).await
+pub async fn verify(
+    agent: State<'_, Agent>,
+    email: String,
+    code: String,
+    backend: Option<String>,
+) -> Answer<()> {
+    tell(&agent, Request::Verify { email, code, backend }).await
 }
 
 #[tauri::command]
-pub async fn resend_code(agent: State<'_, Agent>, email: String) -> Answer<()> {
-    tell(&agent, Request::VerifyResend { email }).await
+pub async fn resend_code(agent: State<'_, Agent>, email: String, backend: Option<String>) -> Answer<()> {
+    tell(&agent, Request::VerifyResend { email, backend }).await
 }
 
 #[tauri::command]
-pub async fn forgot_password(agent: State<'_, Agent>, email: String) -> Answer<()> {
-    tell(&agent, Request::PasswordReset { email }).await
+pub async fn forgot_password(agent: State<'_, Agent>, email: String, backend: Option<String>) -> Answer<()> {
+    tell(&agent, Request::PasswordReset { email, backend }).await
+}
+
+/// A new password by the code of that message.
+#[tauri::command]
+pub async fn set_password(
+    agent: State<'_, Agent>,
+    email: String,
+    code: String,
+    password: String,
+    backend: Option<String>,
+) -> Answer<()> {
+    tell(&agent, Request::PasswordSet { email, code, password, backend }).await
 }
 
 #[tauri::command]
@@ -140,19 +152,8 @@ pub async fn settings(agent: State<'_, Agent>) -> Answer<Settings> {
 }
 
 #[tauri::command]
-pub async fn set_setting(
-    agent: State<'_, Agent>,
-    paths: State<'_, Paths>,
-    events: State<'_, mpsc::Sender<Event>>,
-    key: String,
-    value: Value,
-) -> Answer<Settings> {
-    let settings = ask(&*agent.0, Request::ConfigSet { key, value }).await?;
-    // Some settings are the shell's own.
-    if let Ok(config) = Config::load(&paths.config_file()) {
-        crate::desktop::send(&events, Event::Look(Look::of(&config)));
-    }
-    Ok(settings)
+pub async fn set_setting(agent: State<'_, Agent>, key: String, value: Value) -> Answer<Settings> {
+    ask(&*agent.0, Request::ConfigSet { key, value }).await
 }
 
 #[tauri::command]

@@ -10,7 +10,9 @@ use crate::memory::Memory;
 use crate::shell::{Event, Notification, Shell};
 use crate::tray::{Action, Known, Tray, View, until_tomorrow};
 use heyho_local::clock::Clock;
-use heyho_local::vocabulary::{self, Companion, Fault, Notice, Request};
+use heyho_local::config;
+use heyho_local::vocabulary::{self, Companion, Fault, Notice, Request, Settings, ask};
+use heyho_records::alert::Alert;
 use heyho_records::status::Status;
 use jiff::tz::TimeZone;
 use std::pin::pin;
@@ -62,6 +64,7 @@ impl<S: Shell> Controller<S> {
         let mut statuses = self.companion.0.watch();
         let mut pushes = self.companion.0.events();
         let mut asked = JoinSet::new();
+        let mut settings = JoinSet::new();
         let mut tray = None;
         let mut not_before = Instant::now();
         let mut connected = true;
@@ -90,14 +93,21 @@ impl<S: Shell> Controller<S> {
                     status = if connected { statuses.borrow_and_update().clone() } else { None };
                     self.shell.tell_window(status.as_ref());
                 }
-                notice = alert(&mut pushes) => self.alerted(&notice),
+                push = pushed(&mut pushes) => match push {
+                    Push::Alert(notice) => self.alerted(&notice),
+                    Push::Settings => {
+                        self.shell.tell_settings();
+                        let agent = self.companion.clone();
+                        settings.spawn(async move { ask::<Settings>(&*agent.0, Request::ConfigGet).await });
+                    }
+                },
+                Some(Ok(Ok(said))) = settings.join_next() => {
+                    self.look = Look::of(&config::told(&said));
+                    self.shell.dress(&self.look);
+                }
                 event = events.recv() => match event {
                     Some(Event::Open) | Some(Event::Menu(Action::Open)) => self.shell.open_window(),
                     Some(Event::Closed) => self.closed(),
-                    Some(Event::Look(look)) => {
-                        self.look = look;
-                        self.shell.dress(&look);
-                    }
                     Some(Event::Quit) | Some(Event::Menu(Action::Quit)) | None => break,
                     Some(Event::Menu(action)) => {
                         if let Some(request) = self.request(action) {
@@ -133,7 +143,7 @@ impl<S: Shell> Controller<S> {
                 Some(event) = events.recv() => match event {
                     Event::Open => after = After::Again,
                     Event::Quit => after = After::Nothing,
-                    Event::Closed | Event::Look(_) | Event::Menu(_) => {}
+                    Event::Closed | Event::Menu(_) => {}
                 },
             }
         }
@@ -152,7 +162,12 @@ impl<S: Shell> Controller<S> {
 
     /// The agent says each once, until it changes; what is over needs nobody.
     fn alerted(&self, notice: &Notice) {
-        if self.look.notifications && notice.raised {
+        // The others are told to whoever looks: nobody has to act.
+        let acts = match notice.code {
+            Alert::SessionExpired | Alert::FailedRecords | Alert::BacklogDay | Alert::DiskFull => true,
+            Alert::FailureRate | Alert::Backlog => false,
+        };
+        if self.look.notifications && notice.raised && acts {
             let lang = self.look.lang();
             let (title, text) = (lang.words().needs_you.to_owned(), lang.alert(notice));
             self.shell.notify(Notification { title, text });
@@ -198,12 +213,20 @@ impl<S: Shell> Controller<S> {
     }
 }
 
-/// The next alert of the agent; never, where it pushes nothing (any more).
-async fn alert(pushes: &mut Option<broadcast::Receiver<vocabulary::Event>>) -> Notice {
+/// What the agent pushes and the shell goes by.
+enum Push {
+    Alert(Notice),
+    Settings,
+}
+
+/// The next push of the agent; never, where it pushes nothing (any more).
+async fn pushed(pushes: &mut Option<broadcast::Receiver<vocabulary::Event>>) -> Push {
     while let Some(from) = pushes {
         match from.recv().await {
-            Ok(vocabulary::Event::Alert(notice)) => return notice,
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Ok(vocabulary::Event::Alert(notice)) => return Push::Alert(notice),
+            // What was missed may have been of settings: reading them once too often changes nothing.
+            Ok(vocabulary::Event::Settings) | Err(RecvError::Lagged(_)) => return Push::Settings,
+            Ok(_) => {}
             Err(RecvError::Closed) => *pushes = None,
         }
     }

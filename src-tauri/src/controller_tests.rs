@@ -17,6 +17,7 @@ enum Told {
     Window(Option<State>),
     Asked(String),
     Dressed(Look),
+    Settings,
     Noticed(String),
 }
 
@@ -31,6 +32,9 @@ impl Shell for Recording {
     }
     fn tell_window(&self, status: Option<&Status>) {
         self.0.send(Told::Window(status.map(|s| s.state))).unwrap();
+    }
+    fn tell_settings(&self) {
+        self.0.send(Told::Settings).unwrap();
     }
     fn dress(&self, look: &Look) {
         self.0.send(Told::Dressed(*look)).unwrap();
@@ -48,6 +52,13 @@ impl Companion for Scripted {
         self.0.send(Told::Asked(serde_json::to_string(&request).unwrap())).unwrap();
         Box::pin(async move {
             match request {
+                Request::ConfigGet => {
+                    let text = "[window]\nlanguage = \"de\"\nappearance = \"dark\"\nnotifications = false";
+                    let dir = tempfile::tempdir().unwrap();
+                    let file = dir.path().join("config.toml");
+                    std::fs::write(&file, text).unwrap();
+                    Ok(serde_json::to_value(config::settings(&file)).unwrap())
+                }
                 Request::Sync { .. } => Err(Fault::new(FaultCode::TryLater, "the backend asked to wait")),
                 _ => Ok(Value::Null),
             }
@@ -194,13 +205,16 @@ async fn that_the_app_goes_on_in_the_tray_is_said_once() {
     assert_eq!(bench.told().await, Told::Open);
 }
 
+/// Whoever changed it: the window, or `heyho config set`.
 #[tokio::test]
 async fn another_language_is_spoken_at_once_and_without_notifications_nothing_is_said() {
     let mut bench = Bench::new(Some(status(State::SignedOut)));
     bench.told().await;
     bench.told().await;
+    bench.pushes.send(Push::Settings).unwrap();
+    assert_eq!(bench.told().await, Told::Settings);
+    assert_eq!(bench.told().await, Told::Asked(r#"{"cmd":"config.get"}"#.to_owned()));
     let look = Look { lang: Some(Lang::De), appearance: Appearance::Dark, notifications: false };
-    bench.tell(Event::Look(look)).await;
     assert_eq!(bench.told().await, Told::Dressed(look));
     assert_eq!(bench.told().await, line("Zum Starten anmelden"));
     bench.tell(Event::Closed).await;
@@ -213,17 +227,39 @@ async fn an_alert_is_a_notification_and_its_end_is_none() {
     let mut bench = Bench::new(None);
     bench.told().await;
     bench.told().await;
-    let notice = |raised| {
-        Push::Alert(Notice {
-            code: Alert::FailedRecords,
-            text: "3 records need you.".to_owned(),
-            args: [("failed".to_owned(), 3)].into(),
-            raised,
-        })
-    };
-    bench.pushes.send(notice(false)).unwrap();
-    bench.pushes.send(notice(true)).unwrap();
+    bench.pushes.send(alert(Alert::FailedRecords, false)).unwrap();
+    bench.pushes.send(alert(Alert::FailedRecords, true)).unwrap();
     assert_eq!(bench.told().await, Told::Noticed("HeyHo Companion needs you".to_owned()));
     bench.tell(Event::Open).await;
     assert_eq!(bench.told().await, Told::Open);
+}
+
+/// Which alerts reach the user, by sending all of them and then one that is known to.
+#[tokio::test]
+async fn only_what_somebody_must_act_on_is_a_notification() {
+    let mut bench = Bench::new(None);
+    bench.told().await;
+    bench.told().await;
+    for code in [Alert::FailureRate, Alert::Backlog] {
+        bench.pushes.send(alert(code, true)).unwrap();
+    }
+    let acts = [Alert::SessionExpired, Alert::FailedRecords, Alert::BacklogDay, Alert::DiskFull];
+    for code in acts {
+        bench.pushes.send(alert(code, true)).unwrap();
+    }
+    for _ in acts {
+        assert_eq!(bench.told().await, Told::Noticed("HeyHo Companion needs you".to_owned()));
+    }
+    // Nothing is left over: the next that is told is what is asked for next.
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, Told::Open);
+}
+
+fn alert(code: Alert, raised: bool) -> Push {
+    Push::Alert(Notice {
+        code,
+        text: "3 records need you.".to_owned(),
+        args: [("failed".to_owned(), 3)].into(),
+        raised,
+    })
 }

@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 
 const WINDOW: &str = "main";
 const STATUS: &str = "status";
+const SETTINGS: &str = "settings";
 const TRAY: &str = "heyho";
 const LINE: &str = "line";
 /// Of the window's state: whether it is shown, and its frame, are ours to say.
@@ -242,6 +243,12 @@ impl Shell for Desktop {
 
     fn tell_window(&self, status: Option<&Status>) {
         if let Err(error) = self.app.emit_to(EventTarget::webview_window(WINDOW), STATUS, status) {
+            tracing::error!("the window could not be told: {error}");
+        }
+    }
+
+    fn tell_settings(&self) {
+        if let Err(error) = self.app.emit_to(EventTarget::webview_window(WINDOW), SETTINGS, ()) {
             tracing::error!("the window could not be told: {error}");
         }
     }

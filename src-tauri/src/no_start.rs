@@ -38,7 +38,7 @@ pub fn run(args: Args, paths: &Paths, error: ConfigError) -> anyhow::Result<Exit
                     match event {
                         Event::Open => desktop.open_window(),
                         Event::Closed | Event::Quit => break,
-                        Event::Menu(_) | Event::Look(_) => {}
+                        Event::Menu(_) => {}
                     }
                 }
                 app.exit(i32::from(CONFIGURATION));

@@ -62,6 +62,7 @@ pub fn build(paths: &Paths, level: LogLevel, orders: &mpsc::Sender<Event>) -> an
             commands::verify,
             commands::resend_code,
             commands::forgot_password,
+            commands::set_password,
             commands::waiting_list,
             commands::waiting_discard,
             commands::delivered,

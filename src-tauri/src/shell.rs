@@ -13,8 +13,6 @@ pub enum Event {
     Closed,
     /// An entry of the tray's menu.
     Menu(Action),
-    /// The settings say something else about language, appearance or notifications.
-    Look(Look),
     /// From the menu, the window, `--quit` or a signal.
     Quit,
 }
@@ -34,6 +32,8 @@ pub trait Shell: Send + 'static {
     fn show_tray(&self, tray: &Tray);
     /// Tells the window, when there is one. None: the connection to the agent has ended.
     fn tell_window(&self, status: Option<&Status>);
+    /// Tells the window, when there is one, that a setting was changed.
+    fn tell_settings(&self);
     /// Light, dark or as the system, for windows that are open and those to come.
     fn dress(&self, look: &Look);
     fn notify(&self, notice: Notification);

@@ -78,7 +78,8 @@ impl Lang {
                 records(n("waiting"))
             ),
             Alert::DiskFull => {
-                "Der Datenträger ist voll: neue Einträge können nicht gespeichert werden. Schaffen Sie Platz."
+                "Der Datenträger ist voll oder die Obergrenze buffer.max_bytes erreicht: neue Einträge können nicht \
+                 gespeichert werden. Schaffen Sie Platz."
                     .to_owned()
             }
             Alert::FailureRate => format!(
@@ -274,6 +275,14 @@ mod tests {
         assert_eq!(tag("de_AT.UTF-8").as_deref(), Some("de-AT"));
         assert_eq!(tag("ca_ES@valencia").as_deref(), Some("ca-ES"));
         assert_eq!(["C", "C.UTF-8", "POSIX", "", "a b", "x#y"].map(tag), [const { None }; 6]);
+    }
+
+    #[test]
+    fn a_full_store_is_not_taken_for_a_full_disk() {
+        let code = Alert::DiskFull;
+        let notice = Notice { code, text: String::new(), args: [].into(), raised: true };
+        let text = Lang::De.alert(&notice);
+        assert!(text.contains("buffer.max_bytes"), "{text}");
     }
 
     #[test]

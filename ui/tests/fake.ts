@@ -45,6 +45,7 @@ export class FakeCompanion implements Companion {
   problem: SettingProblem | null = null;
   file = new Map<string, SettingValue>();
   heard: ((status: Status | null) => void) | undefined;
+  settingsChanged: (() => void) | undefined;
 
   constructor(
     public current: Status | null,
@@ -116,9 +117,11 @@ export class FakeCompanion implements Companion {
     });
 
   claim = () => this.#answer("claim", [], () => ({ count: this.current?.unclaimed ?? 0 }));
-  verify = (email: string, code: string) => this.#answer("verify", [email, code], () => null);
-  resendCode = (email: string) => this.#answer("resendCode", [email], () => null);
-  forgotPassword = (email: string) => this.#answer("forgotPassword", [email], () => null);
+  verify = (email: string, code: string, backend: string | null) => this.#answer("verify", [email, code, backend], () => null);
+  resendCode = (email: string, backend: string | null) => this.#answer("resendCode", [email, backend], () => null);
+  forgotPassword = (email: string, backend: string | null) => this.#answer("forgotPassword", [email, backend], () => null);
+  setPassword = (email: string, code: string, password: string, backend: string | null) =>
+    this.#answer("setPassword", [email, code, password, backend], () => null);
   browsers = () => this.#answer("browsers", [], () => this.rows);
   registerBrowser = (browser: string) =>
     this.#answer("registerBrowser", [browser], () => {
@@ -179,6 +182,10 @@ export class FakeCompanion implements Companion {
 
   onStatus = (heard: (status: Status | null) => void) => {
     this.heard = heard;
+    return Promise.resolve();
+  };
+  onSettings = (heard: () => void) => {
+    this.settingsChanged = heard;
     return Promise.resolve();
   };
 }

@@ -367,6 +367,18 @@ test("settings are changed one at a time, and show what holds", async () => {
   expect(w.text("sync-fault")).toContain("1m to 24h");
 });
 
+test("a setting that is changed elsewhere shows at once, and the language is the window's", async () => {
+  const w = await open(all["up_to_date"]!);
+  await w.press("tab-settings");
+  expect((w.find("interval") as HTMLSelectElement).value).toBe("5m");
+  w.companion.file.set("sync.interval", "15m");
+  w.companion.file.set("window.language", "de");
+  w.companion.settingsChanged?.();
+  await settle();
+  expect((w.find("interval") as HTMLSelectElement).value).toBe("15m");
+  expect(w.session.language).toBe("de");
+});
+
 test("a backend's address is tried before it is used, and what is not delivered is said", async () => {
   const w = await open(all["waiting"]!);
   await w.press("tab-settings");
@@ -443,12 +455,17 @@ test("an address that has to be confirmed: the code, and another one", async () 
   w.companion.refusals.set("login", { code: "unverified", text: "Confirm the address first." });
   (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
   (w.find("signin-password") as HTMLInputElement).value = "long enough";
+  // Typed in the form, and nowhere in the settings: the code is of this backend.
+  (w.find("signin-backend") as HTMLInputElement).value = "https://other.example";
   await w.press("signin-submit");
   await w.press("verify-resend");
   (w.find("verify-code") as HTMLInputElement).value = "123456";
   await w.press("verify-submit");
-  expect([w.asked("resendCode"), w.asked("verify")]).toEqual([[["mia@example.org"]], [["mia@example.org", "123456"]]]);
+  const there = "https://other.example";
+  expect([w.asked("resendCode"), w.asked("verify")]).toEqual([[["mia@example.org", there]], [["mia@example.org", "123456", there]]]);
   expect(w.text("signin-said")).toContain("Confirmed");
+  expect((w.find("signin-email") as HTMLInputElement).value).toBe("mia@example.org");
+  expect((w.find("signin-backend") as HTMLInputElement).value).toBe(there);
 });
 
 test("what was saved of a damaged store is said until it is understood", async () => {
@@ -463,14 +480,36 @@ test("what was saved of a damaged store is said until it is understood", async (
   expect(w.find("recovered")).toBeNull();
 });
 
-test("a forgotten password: the address is asked for, then a message is on its way", async () => {
+test("a forgotten password: the address is asked for, then the code of the message and a new one", async () => {
   const w = await open(all["signed_out"]!);
   await w.press("signin-forgot");
   expect([w.find("signin-error")?.dataset.field, w.asked("forgotPassword")]).toEqual(["email", []]);
   (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
+  (w.find("signin-backend") as HTMLInputElement).value = "https://other.example";
   await w.press("signin-forgot");
-  expect(w.asked("forgotPassword")).toEqual([["mia@example.org"]]);
-  expect(w.text("signin-said")).toContain("If mia@example.org has an account there");
+  const who = ["mia@example.org", "https://other.example"] as const;
+  expect(w.asked("forgotPassword")).toEqual([who]);
+  expect(w.text("verify-said")).toContain("If mia@example.org has an account there");
+  await w.press("verify-resend");
+  expect(w.asked("forgotPassword")).toEqual([who, who]);
+  await w.press("verify-submit");
+  expect(w.find("verify-error")?.dataset.field).toBe("code");
+  (w.find("verify-code") as HTMLInputElement).value = " 123456 ";
+  const password = w.find("reset-password") as HTMLInputElement;
+  password.value = "short";
+  await w.press("verify-submit");
+  expect([w.find("verify-error")?.dataset.field, w.asked("setPassword")]).toEqual(["password", []]);
+  password.value = "long enough";
+  w.companion.refusals.set("setPassword", { code: "bad_data", text: "The code is wrong or has expired." });
+  await w.press("verify-submit");
+  expect(w.text("verify-error")).toContain("wrong or has expired");
+  expect(password.value).toBe("");
+  password.value = "long enough";
+  await w.press("verify-submit");
+  expect(w.asked("setPassword").at(-1)).toEqual([who[0], "123456", "long enough", who[1]]);
+  expect(w.text("signin-said")).toContain("The new password is set");
+  expect((w.find("signin-email") as HTMLInputElement).value).toBe(who[0]);
+  expect(w.container.innerHTML).not.toContain("long enough");
 });
 
 test("each folder has its button, and one that cannot be opened says so", async () => {

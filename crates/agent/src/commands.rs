@@ -83,10 +83,14 @@ impl Service {
             Request::Resume => self.resume().await,
             Request::Login(login) => json_of(&self.login(login).await?),
             Request::Logout => self.logout().await,
-            Request::Verify { email, code } => self.verify(&email, code).await,
-            Request::VerifyResend { email } => self.verify_resend(&email).await,
-            Request::PasswordReset { email } => self.password_reset(&email).await,
-            Request::PasswordSet { email, code, password } => self.password_set(&email, code, password).await,
+            Request::Verify { email, code, backend } => self.verify(&email, code, backend.as_deref()).await,
+            Request::VerifyResend { email, backend } => self.verify_resend(&email, backend.as_deref()).await,
+            Request::PasswordReset { email, backend } => {
+                self.password_reset(&email, backend.as_deref()).await
+            }
+            Request::PasswordSet { email, code, password, backend } => {
+                self.password_set(&email, code, password, backend.as_deref()).await
+            }
             Request::Claim => json_of(&self.claim().await?),
             Request::WaitingList { after, limit, search } => {
                 json_of(&self.waiting_page(after, limit, search.as_deref()).await?)

@@ -9,7 +9,7 @@
 mod file;
 mod keys;
 
-pub use file::{ConfigError, Reading, read, rules, set, set_rules, settings};
+pub use file::{ConfigError, Reading, read, rules, set, set_rules, settings, told};
 pub use keys::{duration, typed};
 
 use crate::browsers::OptOut;

@@ -54,9 +54,11 @@ export interface Companion {
   login(login: Login): Promise<Account>;
   logout(): Promise<null>;
   claim(): Promise<Count>;
-  verify(email: string, code: string): Promise<null>;
-  resendCode(email: string): Promise<null>;
-  forgotPassword(email: string): Promise<null>;
+  // These go to the backend whose address stands in the form, as the sign-in does; null: the settings' one.
+  verify(email: string, code: string, backend: string | null): Promise<null>;
+  resendCode(email: string, backend: string | null): Promise<null>;
+  forgotPassword(email: string, backend: string | null): Promise<null>;
+  setPassword(email: string, code: string, password: string, backend: string | null): Promise<null>;
   browsers(): Promise<BrowserRow[]>;
   registerBrowser(browser: string): Promise<BrowserRow[]>;
   failedList(after: number, limit: number, reason: string | null): Promise<FailedPage>;
@@ -92,6 +94,8 @@ export interface Companion {
   restart(): Promise<null>;
   /** Calls back with each new status; null means that the agent is gone. */
   onStatus(heard: (status: Status | null) => void): Promise<void>;
+  /** Calls back when a setting was changed, here or on the command line. */
+  onSettings(heard: () => void): Promise<void>;
 }
 
 /** Anything that was thrown, as a fault: what is not one is a defect, and is shown as it is. */
@@ -113,9 +117,10 @@ export function tauriCompanion(): Companion {
     login: (login) => invoke("login", { login }),
     logout: () => invoke("logout"),
     claim: () => invoke("claim"),
-    verify: (email, code) => invoke("verify", { email, code }),
-    resendCode: (email) => invoke("resend_code", { email }),
-    forgotPassword: (email) => invoke("forgot_password", { email }),
+    verify: (email, code, backend) => invoke("verify", { email, code, backend }),
+    resendCode: (email, backend) => invoke("resend_code", { email, backend }),
+    forgotPassword: (email, backend) => invoke("forgot_password", { email, backend }),
+    setPassword: (email, code, password, backend) => invoke("set_password", { email, code, password, backend }),
     browsers: () => invoke("browsers"),
     registerBrowser: (browser) => invoke("register_browser", { browser }),
     failedList: (after, limit, reason) => invoke("failed_list", { after, limit, reason }),
@@ -146,6 +151,9 @@ export function tauriCompanion(): Companion {
     restart: () => invoke("restart"),
     onStatus: async (heard) => {
       await listen<Status | null>("status", (event) => heard(event.payload));
+    },
+    onSettings: async (heard) => {
+      await listen<null>("settings", () => heard());
     },
   };
 }

@@ -22,6 +22,8 @@ export class Session {
   first = $state(false);
   /** What `window.language` says; null before the settings were read. */
   language = $state<string | null>(null);
+  /** Counts the changes of settings that were heard of: whoever shows settings reads them again. */
+  settingsRead = $state(0);
   /** "Quit" was pressed: the batch in flight is waited for. */
   quitting = $state(false);
 
@@ -33,6 +35,7 @@ export class Session {
     await this.companion.onStatus((status) => {
       if (status !== null || this.status !== undefined) this.status = status;
     });
+    await this.companion.onSettings(() => this.settingsChanged());
     // Heard first, asked second: an event that came meanwhile is newer than the answer.
     try {
       const asked = await this.companion.status();
@@ -82,6 +85,12 @@ export class Session {
     this.first = false;
     this.tab = "overview";
   };
+
+  settingsChanged(): void {
+    this.settingsRead += 1;
+    // Also where no settings are open: the language is the whole window's.
+    void this.companion.settings().then((settings) => this.look(settings), () => undefined);
+  }
 
   /** Some settings change the window itself. */
   look(settings: Settings): void {

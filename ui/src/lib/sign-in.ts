@@ -42,6 +42,13 @@ export function check(entry: Entry, m: Messages): Checked {
   return { ok: true, login };
 }
 
+/** A new password, by the code that was sent. */
+export function checkNew(code: string, password: string, m: Messages): { field: "code" | "password"; text: string } | null {
+  if (code.trim() === "") return { field: "code", text: m.signIn.codeMissing };
+  if (Array.from(password).length < PASSWORD_MIN) return { field: "password", text: m.signIn.passwordShort };
+  return null;
+}
+
 function webAddress(text: string): boolean {
   try {
     return ["http:", "https:"].includes(new URL(text).protocol);

@@ -4,7 +4,7 @@ use super::{Service, buffer};
 use crate::account::{ask_backend, enter, fault};
 use crate::engine::{Command, Signed};
 use heyho_local::config::{self, Config};
-use heyho_local::vocabulary::{BackendTest, Count, Fault, FaultCode, Login, SignedIn};
+use heyho_local::vocabulary::{BackendTest, Count, Event, Fault, FaultCode, Login, SignedIn};
 use heyho_records::status::Account;
 use heyho_sync::base_url::BaseUrl;
 use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
@@ -15,11 +15,7 @@ use serde_json::Value;
 impl Service {
     pub(super) async fn login(&self, login: Login) -> Result<SignedIn, Fault> {
         let _one = self.sessions.lock().await;
-        let mut config = self.config();
-        if let Some(url) = login.backend.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
-            config.backend.url = BaseUrl::parse(url, config.backend.allow_http)
-                .map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
-        }
+        let config = self.config_at(login.backend.as_deref())?;
         let driver = driver(&config, &self.device_id)?;
         let session = ask_backend(&driver, &login).await?;
         // The settings first: an account of a backend that the settings do not name would never be used.
@@ -28,6 +24,7 @@ impl Service {
             config::set(&self.paths.config_file(), "backend.url", &config.backend.url.as_str().into())
                 .map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
             self.config.send_replace(config.clone());
+            self.live.push(Event::Settings);
         }
         let (account, stored, claimed) = enter(
             &self.buffer,
@@ -49,6 +46,16 @@ impl Service {
         })
     }
 
+    /// The settings in force, with the backend's address that was typed, if one was.
+    fn config_at(&self, backend: Option<&str>) -> Result<Config, Fault> {
+        let mut config = self.config();
+        if let Some(url) = backend.map(str::trim).filter(|url| !url.is_empty()) {
+            config.backend.url = BaseUrl::parse(url, config.backend.allow_http)
+                .map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
+        }
+        Ok(config)
+    }
+
     pub(super) async fn logout(&self) -> Result<Value, Fault> {
         let _one = self.sessions.lock().await;
         let stored = self.keeper.load().await.ok().flatten();
@@ -66,20 +73,25 @@ impl Service {
         Ok(Value::Null)
     }
 
-    pub(super) async fn verify(&self, email: &str, code: String) -> Result<Value, Fault> {
-        let driver = driver(&self.config(), &self.device_id)?;
+    pub(super) async fn verify(
+        &self,
+        email: &str,
+        code: String,
+        backend: Option<&str>,
+    ) -> Result<Value, Fault> {
+        let driver = driver(&self.config_at(backend)?, &self.device_id)?;
         driver.verify_email(email, &Secret::new(code)).await.map_err(|e| fault(&e))?;
         Ok(Value::Null)
     }
 
-    pub(super) async fn verify_resend(&self, email: &str) -> Result<Value, Fault> {
-        let driver = driver(&self.config(), &self.device_id)?;
+    pub(super) async fn verify_resend(&self, email: &str, backend: Option<&str>) -> Result<Value, Fault> {
+        let driver = driver(&self.config_at(backend)?, &self.device_id)?;
         driver.resend_verification(email).await.map_err(|e| fault(&e))?;
         Ok(Value::Null)
     }
 
-    pub(super) async fn password_reset(&self, email: &str) -> Result<Value, Fault> {
-        let driver = driver(&self.config(), &self.device_id)?;
+    pub(super) async fn password_reset(&self, email: &str, backend: Option<&str>) -> Result<Value, Fault> {
+        let driver = driver(&self.config_at(backend)?, &self.device_id)?;
         driver.request_password_reset(email).await.map_err(|e| fault(&e))?;
         Ok(Value::Null)
     }
@@ -89,8 +101,9 @@ impl Service {
         email: &str,
         code: String,
         password: String,
+        backend: Option<&str>,
     ) -> Result<Value, Fault> {
-        let driver = driver(&self.config(), &self.device_id)?;
+        let driver = driver(&self.config_at(backend)?, &self.device_id)?;
         let (code, password) = (Secret::new(code), Secret::new(password));
         driver.reset_password(email, &code, &password).await.map_err(|e| fault(&e))?;
         Ok(Value::Null)

@@ -2,8 +2,8 @@
 
 use super::Service;
 use crate::engine::Command;
-use heyho_local::config::{self, Config, ConfigError, TokenStore};
-use heyho_local::vocabulary::{Fault, FaultCode, Settings};
+use heyho_local::config::{self, ConfigError, Reading, TokenStore};
+use heyho_local::vocabulary::{Event, Fault, FaultCode, Settings};
 use heyho_records::rules::Rule;
 use serde_json::Value;
 
@@ -14,20 +14,22 @@ impl Service {
 
     pub(super) async fn config_set(&self, key: &str, value: &Value) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let config = config::set(&self.paths.config_file(), key, value).map_err(|e| fault(&e))?;
-        self.put_in_force(config).await?;
+        let reading = config::set(&self.paths.config_file(), key, value).map_err(|e| fault(&e))?;
+        self.put_in_force(reading).await?;
         Ok(self.config_get())
     }
 
     pub(super) async fn rules_set(&self, rules: &[Rule]) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let config = config::set_rules(&self.paths.config_file(), rules).map_err(|e| fault(&e))?;
-        self.put_in_force(config).await?;
+        let reading = config::set_rules(&self.paths.config_file(), rules).map_err(|e| fault(&e))?;
+        self.put_in_force(reading).await?;
         Ok(self.config_get())
     }
 
-    /// Hosts read the file by themselves; here everything else hears of it.
-    async fn put_in_force(&self, config: Config) -> Result<(), Fault> {
+    /// Hosts read the file by themselves; here everything else hears of it. A mistake that stands elsewhere in the
+    /// file keeps what held there.
+    async fn put_in_force(&self, reading: Reading) -> Result<(), Fault> {
+        let config = reading.over(&self.config());
         let before = self.config.send_replace(config.clone());
         if before.tokens != config.tokens {
             if config.tokens == TokenStore::File {
@@ -40,6 +42,7 @@ impl Service {
         self.buffer.set_cap(config.buffer_max_bytes);
         self.tell(Command::Settings(Box::new(config))).await?;
         self.live.touch();
+        self.live.push(Event::Settings);
         Ok(())
     }
 }

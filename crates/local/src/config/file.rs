@@ -32,6 +32,14 @@ pub struct Reading {
     /// Keys that mean nothing here: probably misspelt.
     pub unknown: Vec<String>,
     set: Vec<&'static str>,
+    mistaken: Mistaken,
+}
+
+/// What a default stands in for.
+#[derive(Debug, Default)]
+struct Mistaken {
+    keys: Vec<&'static Key>,
+    rules: bool,
 }
 
 /// A file that is not there means the defaults.
@@ -52,7 +60,7 @@ pub fn rules(path: &Path) -> Result<Vec<Rule>, ConfigError> {
 
 /// Every setting, as it is shown.
 pub fn settings(path: &Path) -> Settings {
-    let Reading { config, problem, unknown, set } = read(path);
+    let Reading { config, problem, unknown, set, .. } = read(path);
     let default = Config::default();
     let settings = KEYS.iter().map(|key| Setting {
         key: key.name.to_owned(),
@@ -74,9 +82,20 @@ pub fn settings(path: &Path) -> Settings {
     Settings { settings: settings.collect(), rules: config.rules, problem, unknown }
 }
 
+/// The settings as somebody was told them. What was left out, or comes from a later version, has its default.
+pub fn told(settings: &Settings) -> Config {
+    let mut config = Config { rules: settings.rules.clone(), ..Config::default() };
+    for setting in &settings.settings {
+        if let (Some(key), Some(item)) = (Key::find(&setting.key), item(&setting.value)) {
+            let _ = (key.put)(&mut config, &item);
+        }
+    }
+    config
+}
+
 /// Sets one key such as `backend.url`; null takes it out. A value that is not accepted changes nothing. A mistake
 /// elsewhere in the file does not stand in the way: it would be mended the same way, one key after the other.
-pub fn set(path: &Path, key: &str, value: &Value) -> Result<Config, ConfigError> {
+pub fn set(path: &Path, key: &str, value: &Value) -> Result<Reading, ConfigError> {
     let known = Key::find(key).ok_or_else(|| ConfigError::UnknownKey { key: key.to_owned() })?;
     let bad = |accepted: String| ConfigError::BadValue {
         file: path.display().to_string(),
@@ -97,7 +116,7 @@ pub fn set(path: &Path, key: &str, value: &Value) -> Result<Config, ConfigError>
 }
 
 /// All privacy rules anew.
-pub fn set_rules(path: &Path, rules: &[Rule]) -> Result<Config, ConfigError> {
+pub fn set_rules(path: &Path, rules: &[Rule]) -> Result<Reading, ConfigError> {
     let bad = |value: &str, accepted: &str| ConfigError::BadValue {
         file: path.display().to_string(),
         key: "privacy.rules".to_owned(),
@@ -133,12 +152,19 @@ impl Reading {
             problem: sections(&document, file).err(),
             unknown: unknown(&document),
             set: Vec::new(),
+            mistaken: Mistaken::default(),
         };
         for key in &KEYS {
-            let Some(item) = find(&document, key.name) else { continue };
+            let Some(item) = find(&document, key.name) else {
+                if no_section(&document, key.name) {
+                    reading.mistaken.keys.push(key);
+                }
+                continue;
+            };
             reading.set.push(key.name);
             if let Err(accepted) = (key.put)(&mut reading.config, item) {
                 let value = shown(item.to_string().trim());
+                reading.mistaken.keys.push(key);
                 let (file, key) = (file.to_owned(), key.name.to_owned());
                 let bad = ConfigError::BadValue { file, key, value, accepted };
                 reading.problem.get_or_insert(bad);
@@ -148,13 +174,35 @@ impl Reading {
             Ok(rules) => reading.config.rules = rules,
             Err(bad) => {
                 reading.problem.get_or_insert(bad);
+                reading.mistaken.rules = true;
             }
         }
         reading
     }
 
     fn none(problem: ConfigError) -> Reading {
-        Reading { config: Config::default(), problem: Some(problem), unknown: Vec::new(), set: Vec::new() }
+        Reading {
+            config: Config::default(),
+            problem: Some(problem),
+            unknown: Vec::new(),
+            set: Vec::new(),
+            mistaken: Mistaken::default(),
+        }
+    }
+
+    /// What to go by from now on, where `running` held until now: a mistake that stands in the file puts no
+    /// default in force.
+    pub fn over(self, running: &Config) -> Config {
+        let mut config = self.config;
+        for key in self.mistaken.keys {
+            let Some(item) = item(&(key.get)(running)) else { continue };
+            // It held before, so it is accepted; what only another key allowed keeps to its default with that.
+            let _ = (key.put)(&mut config, &item);
+        }
+        if self.mistaken.rules {
+            config.rules.clone_from(&running.rules);
+        }
+        config
     }
 
     /// All of it, or what is wrong.
@@ -196,6 +244,12 @@ fn shown(value: &str) -> String {
 fn find<'a>(document: &'a DocumentMut, key: &str) -> Option<&'a Item> {
     let (section, name) = key.split_once('.')?;
     document.get(section)?.as_table_like()?.get(name)
+}
+
+/// Whether something else stands where the section of this key should be.
+fn no_section(document: &DocumentMut, key: &str) -> bool {
+    let section = key.split_once('.').and_then(|(section, _)| document.get(section));
+    section.is_some_and(|item| item.as_table_like().is_none())
 }
 
 /// Whether this section, and this key in it, mean something.
@@ -348,22 +402,24 @@ fn place(document: &mut DocumentMut, key: &str, item: Option<Item>, file: &str) 
 fn change(
     path: &Path,
     how: impl FnOnce(&mut DocumentMut, &Reading) -> Result<(), ConfigError>,
-) -> Result<Config, ConfigError> {
+) -> Result<Reading, ConfigError> {
     let file = path.display().to_string();
     let before = text(path)?;
     let mut document = document(&before, &file)?;
     let reading = Reading::of(&before, &file);
     how(&mut document, &reading)?;
     let after = document.to_string();
-    let changed = Reading::of(&after, &file);
+    let mut changed = Reading::of(&after, &file);
     // One mistake may be mended while another stands; none may come in.
-    if let (None, Some(_)) = (&reading.problem, &changed.problem) {
-        return changed.whole();
+    if reading.problem.is_none()
+        && let Some(problem) = changed.problem.take()
+    {
+        return Err(problem);
     }
     if after != before {
         write_private(path, after.as_bytes()).map_err(|error| ConfigError::Unwritable { file, error })?;
     }
-    Ok(changed.config)
+    Ok(changed)
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn rules_are_read_also_beside_a_mistake_and_never_guessed() {
 fn setting_keeps_comments_and_refuses_what_is_not_accepted() {
     let (dir, path) = written("# mine\n[sync] # often\ninterval = \"1m\" # or two\n");
     set(&path, "backend.url", &json!("http://127.0.0.1:9")).unwrap();
-    let config = set(&path, "sync.interval", &json!("2m")).unwrap();
+    let config = set(&path, "sync.interval", &json!("2m")).unwrap().config;
     assert_eq!(config.sync.interval, Duration::from_secs(120));
     let text = said(&path);
     for kept in ["# mine", "# often", "# or two", "\"2m\""] {
@@ -144,7 +144,7 @@ fn setting_keeps_comments_and_refuses_what_is_not_accepted() {
 #[test]
 fn null_takes_a_key_out_and_the_default_holds_again() {
     let (_dir, path) = written("# mine\n[sync]\ninterval = \"1m\"\n");
-    let config = set(&path, "sync.interval", &Value::Null).unwrap();
+    let config = set(&path, "sync.interval", &Value::Null).unwrap().config;
     assert_eq!(config.sync.interval, Config::default().sync.interval);
     assert!(said(&path).contains("# mine") && !said(&path).contains("interval"));
     set(&path, "window.language", &Value::Null).unwrap();
@@ -190,11 +190,11 @@ fn rules_are_written_and_read_back() {
         action: Action::Strip,
     };
     let two = [rule("a", "*.bank.example"), rule("b", "*\"quoted\"*")];
-    assert_eq!(set_rules(&path, &two).unwrap().rules, two);
+    assert_eq!(set_rules(&path, &two).unwrap().config.rules, two);
     assert_eq!(rules(&path).unwrap(), two);
     assert!(set_rules(&path, &[rule("a", "x"), rule("a", "y")]).is_err());
     assert!(set_rules(&path, &[rule("a", " ")]).is_err());
-    assert_eq!(set_rules(&path, &[]).unwrap().rules, []);
+    assert_eq!(set_rules(&path, &[]).unwrap().config.rules, []);
     assert_eq!(rules(&path).unwrap(), []);
 }
 
@@ -228,4 +228,32 @@ fn every_key_shows_what_it_reads() {
         let key = Key::find(&setting.key).unwrap();
         (key.put)(&mut Config::default(), &accepted).unwrap();
     }
+}
+
+#[test]
+fn a_mistake_that_stands_keeps_what_held_before_it() {
+    let (_dir, path) = written(
+        "backend = 3\n[tokens]\nstore = \"disk\"\n[sync]\ninterval = \"often\"\nhold = \"10m\"\n[privacy]\nrulez = 1\n",
+    );
+    let running = Config::parse(
+        "[backend]\nurl = \"http://lan.example\"\nallow_http = true\n[tokens]\nstore = \"file\"\n[sync]\ninterval = \"90s\"\nhold = \"5m\"\n[log]\nlevel = \"warn\"\n[[privacy.rules]]\nid = \"r\"\nmatch = \"host\"\npattern = \"*.bank.example\"\naction = \"drop\"",
+        "config.toml",
+    )
+    .unwrap();
+    let config = set(&path, "window.notifications", &json!(false)).unwrap().over(&running);
+    assert!(!config.window.notifications);
+    assert_eq!(config.backend, running.backend);
+    assert_eq!((config.tokens, &config.rules), (TokenStore::File, &running.rules));
+    assert_eq!((config.sync.interval, config.sync.hold), (Duration::from_secs(90), Duration::from_secs(600)));
+    // What the file does not name has its default, whatever held.
+    assert_eq!(config.log_level, Config::default().log_level);
+}
+
+#[test]
+fn settings_that_are_told_are_understood_as_they_were_meant() {
+    let text = "[backend]\nallow_http = true\nurl = \"http://lan.example\"\n[sync]\ninterval = \"90s\"\nhold = \"1h\"\n[window]\nlanguage = \"de\"\nappearance = \"dark\"\nnotifications = false\n[buffer]\nmax_bytes = 10000000\n[extensions]\nchromium = [\"abc\"]\n[log]\nlevel = \"warn\"\n[[privacy.rules]]\nid = \"r\"\nmatch = \"host\"\npattern = \"*.bank.example\"\naction = \"drop\"";
+    let (_dir, path) = written(text);
+    assert_eq!(told(&settings(&path)), read(&path).whole().unwrap());
+    let (_dir, none) = written("");
+    assert_eq!(told(&settings(&none)), Config::default());
 }

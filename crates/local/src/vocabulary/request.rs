@@ -51,18 +51,38 @@ pub enum Request {
     Logout,
     /// Confirms an e-mail address by the code that was sent to it. Answer: null; then `login` works.
     #[serde(rename = "verify")]
-    Verify { email: String, code: String },
+    Verify {
+        email: String,
+        code: String,
+        /// As in [`Login`]: at this address instead of the settings' one, which stays as it is.
+        #[serde(default)]
+        backend: Option<String>,
+    },
     /// Asks for another code. Answer: null, whether the address is known or not.
     #[serde(rename = "verify.resend")]
-    VerifyResend { email: String },
+    VerifyResend {
+        email: String,
+        #[serde(default)]
+        backend: Option<String>,
+    },
     /// Asks for a message with which a forgotten password is set anew. Answer: null, whether the address is
     /// known or not.
     #[serde(rename = "password.reset")]
-    PasswordReset { email: String },
+    PasswordReset {
+        email: String,
+        #[serde(default)]
+        backend: Option<String>,
+    },
     /// Sets a new password by the code of that message. Answer: null; then `login` works. `not_found` where the
     /// backend does this on its own pages only.
     #[serde(rename = "password.set")]
-    PasswordSet { email: String, code: String, password: String },
+    PasswordSet {
+        email: String,
+        code: String,
+        password: String,
+        #[serde(default)]
+        backend: Option<String>,
+    },
     /// Records captured while nobody was signed in become the signed-in account's. Answer: [`super::Count`].
     #[serde(rename = "claim")]
     Claim,

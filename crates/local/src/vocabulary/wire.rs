@@ -35,6 +35,8 @@ pub enum Event {
     Forget { domain: String },
     /// Something a person should be told once, wherever they are: a notification.
     Alert(Notice),
+    /// A setting was changed: whoever shows settings, or goes by some, asks for them again (`config.get`).
+    Settings,
 }
 
 /// A change of what somebody should be told. It is raised once, and stands until its cause is gone.

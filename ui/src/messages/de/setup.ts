@@ -32,6 +32,12 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     confirmed: "Bestätigt. Melden Sie sich jetzt an.",
     forgot: "Passwort vergessen",
     forgotSent: (email) => `Hat ${email} dort ein Konto, ist eine Nachricht mit dem Weg zu einem neuen Passwort unterwegs.`,
+    resetTitle: "Neues Passwort setzen",
+    resetText: (email) =>
+      `Geben Sie den Code aus der Nachricht an ${email} und ein neues Passwort ein. Enthält sie stattdessen einen Link, setzen Sie das Passwort dort, gehen dann zurück und melden sich an.`,
+    resetAction: "Passwort setzen",
+    passwordSet: "Das neue Passwort gilt. Melden Sie sich jetzt damit an.",
+    codeMissing: "Geben Sie den Code aus der E-Mail ein.",
     emailMissing: "Geben Sie die E-Mail-Adresse Ihres Kontos ein.",
     emailBad: "Das ist keine E-Mail-Adresse. Sie sieht aus wie name@example.org.",
     passwordMissing: "Geben Sie das Passwort ein.",

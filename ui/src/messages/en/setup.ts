@@ -31,6 +31,12 @@ export const setup = (f: Format) => ({
     confirmed: "Confirmed. Sign in now.",
     forgot: "Forgotten password",
     forgotSent: (email: string) => `If ${email} has an account there, a message with a way to a new password is on its way.`,
+    resetTitle: "Set a new password",
+    resetText: (email: string) =>
+      `Enter the code of the message to ${email} and a new password. If the message has a link instead, set the password there, then go back and sign in.`,
+    resetAction: "Set the password",
+    passwordSet: "The new password is set. Sign in with it now.",
+    codeMissing: "Enter the code from the e-mail.",
     emailMissing: "Enter the e-mail address of your account.",
     emailBad: "This is not an e-mail address. It looks like name@example.org.",
     passwordMissing: "Enter the password.",
