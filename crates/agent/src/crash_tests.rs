@@ -1,5 +1,7 @@
 //! The program dies at each named point of the loop: nothing is lost, nothing is sent under two keys, nothing
-//! good is set aside. The ledger is the backend's: which keys each record came under. `HEYHO_SEEDS`.
+//! good is set aside, and no session ends. The ledger is the backend's: which keys each record came under, and which
+//! tokens it has given. Half of the seeds speak to a backend of the contract, with gzip, half in baseline mode. Each life
+//! has a runtime of its own, so that nothing goes on after its death. `HEYHO_SEEDS`.
 
 use crate::account::Keeper;
 use crate::carry::Carrier;
@@ -21,8 +23,10 @@ use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
 use heyho_sync::policy::Policy;
 use heyho_sync::secret::Secret;
 use heyho_sync::task::{Outcome, Task, Trigger};
+use heyho_sync::why::Why;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -39,9 +43,11 @@ enum Point {
     Answered,
     WithinTheSettlement,
     Settled,
+    WithinTheRenewal,
+    Renewed,
 }
 
-const POINTS: [Point; 7] = [
+const POINTS: [Point; 9] = [
     Point::BeforeTheBatch,
     Point::WithinTheBatch,
     Point::BatchPersisted,
@@ -49,6 +55,8 @@ const POINTS: [Point; 7] = [
     Point::Answered,
     Point::WithinTheSettlement,
     Point::Settled,
+    Point::WithinTheRenewal,
+    Point::Renewed,
 ];
 
 /// Which of these is at this task: before it, within it, after it.
@@ -57,6 +65,7 @@ fn points_of(task: &Task) -> [Option<Point>; 3] {
         Task::TakeBatch(_) => [Some(Point::BeforeTheBatch), Some(Point::WithinTheBatch), None],
         Task::Send { .. } => [Some(Point::BatchPersisted), Some(Point::WithinTheRequest), None],
         Task::Settle(_) => [Some(Point::Answered), Some(Point::WithinTheSettlement), Some(Point::Settled)],
+        Task::RefreshToken => [None, Some(Point::WithinTheRenewal), Some(Point::Renewed)],
         _ => [None; 3],
     }
 }
@@ -67,14 +76,23 @@ struct Ledger {
     answers: BTreeMap<String, (Bytes, StatusCode, Value)>,
     keys: BTreeMap<String, BTreeSet<String>>,
     requests: u64,
+    gzip: bool,
+    /// The tokens that were given last have this number; access tokens up to that one are dead.
+    given: u64,
+    dead: u64,
+    renewals: u64,
+    /// A token was used again after its grace: the session is over.
+    ended: bool,
 }
 
 type Backend = Arc<Mutex<Ledger>>;
 
-async fn backend() -> (Backend, String) {
+async fn backend(gzip: bool) -> (Backend, String) {
     let ledger = Backend::default();
+    *ledger.lock().unwrap() = Ledger { gzip, given: 1, ..Ledger::default() };
     let app = Router::new()
-        .route("/api/v1/capabilities", get(async || Json(json!({"features": ["data.sync", "idempotency"]}))))
+        .route("/api/v1/capabilities", get(capabilities))
+        .route("/api/v1/auth/refresh", post(refresh))
         .route("/api/v1/auth/me", get(async || Json(json!({"success": true, "data": {"user": {"id": "u"}}}))))
         .route("/api/v1/data/sync", post(sync))
         .with_state(ledger.clone());
@@ -82,6 +100,38 @@ async fn backend() -> (Backend, String) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
     (ledger, url)
+}
+
+async fn capabilities(State(ledger): State<Backend>) -> Response {
+    match ledger.lock().unwrap().gzip {
+        true => Json(json!({"protocol": 1, "features": ["data.sync", "idempotency", "gzip"], "limits": {}}))
+            .into_response(),
+        false => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn unauthorized() -> Response {
+    let error = json!({"success": false, "code": "UNAUTHORIZED", "error": "over"});
+    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
+}
+
+/// The token that was given last, and for a while the one before it, which gets the same successor.
+async fn refresh(State(ledger): State<Backend>, Json(body): Json<Value>) -> Response {
+    let mut ledger = ledger.lock().unwrap();
+    ledger.renewals += 1;
+    let number: u64 = body["refresh_token"].as_str().unwrap()[1..].parse().unwrap();
+    match ledger.given - number {
+        0 => ledger.given += 1,
+        1 => {}
+        _ => {
+            ledger.ended = true;
+            return unauthorized();
+        }
+    }
+    let given = ledger.given;
+    Json(json!({"success": true, "data": {"access_token": format!("a{given}"), "refresh_token": format!("r{given}"),
+        "expires_in": 900}}))
+    .into_response()
 }
 
 fn is_bad(id: &str) -> bool {
@@ -92,6 +142,24 @@ async fn sync(State(ledger): State<Backend>, headers: HeaderMap, body: Bytes) ->
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
     let mut ledger = ledger.lock().unwrap();
     ledger.requests += 1;
+    let token: u64 =
+        headers["authorization"].to_str().unwrap().trim_start_matches("Bearer a").parse().unwrap();
+    if ledger.requests.is_multiple_of(7) {
+        ledger.dead = ledger.given;
+    }
+    if token <= ledger.dead {
+        return unauthorized();
+    }
+    let packed = headers.get("content-encoding").is_some();
+    assert_eq!(packed, ledger.gzip, "compressed where the backend says so, and only there");
+    let body = match packed {
+        true => {
+            let mut plain = Vec::new();
+            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+            Bytes::from(plain)
+        }
+        false => body,
+    };
     if ledger.requests.is_multiple_of(5) {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"success": false}))).into_response();
     }
@@ -126,12 +194,20 @@ async fn sync(State(ledger): State<Backend>, headers: HeaderMap, body: Bytes) ->
 /// One life of the program, to its end or to the n-th time it comes to a point. `true`: it ended by itself.
 async fn live(file: &Path, account: &Account, url: &str, crash: Option<(Point, u64)>, polls: u64) -> bool {
     let (buffer, clock) = (Buffer::open(file).await.unwrap(), clock::system());
-    let stored = Stored {
+    let first = Stored {
         account_ref: account.r#ref.clone(),
-        access_token: Secret::new("t"),
-        refresh_token: None,
+        access_token: Secret::new("a1"),
+        refresh_token: Some(Secret::new("r1")),
         expires_at: None,
         kept_login: None,
+    };
+    let keeper = Keeper::new(Arc::new(FileStore::new(file.with_extension("tokens"))));
+    let stored = match keeper.load().await.unwrap() {
+        Some(stored) => stored,
+        None => {
+            keeper.save(first.clone()).await;
+            first
+        }
     };
     let driver = Driver::new(&DriverConfig {
         base_url: BaseUrl::parse(url, false).unwrap(),
@@ -141,7 +217,6 @@ async fn live(file: &Path, account: &Account, url: &str, crash: Option<(Point, u
         user_agent: "t".into(),
     })
     .unwrap();
-    let keeper = Keeper::new(Arc::new(FileStore::new(file.with_extension("tokens"))));
     let mut carrier = Carrier::new(
         buffer,
         driver,
@@ -161,7 +236,8 @@ async fn live(file: &Path, account: &Account, url: &str, crash: Option<(Point, u
     };
     let mut task = core.begin(Trigger::SyncNow, 0, 0.5);
     loop {
-        if matches!(task, Task::Finish(_)) {
+        if let Task::Finish(end) = &task {
+            assert_ne!(end.why, Why::SessionExpired, "{crash:?}");
             return true;
         }
         let [before, within, after] = points_of(&task);
@@ -194,8 +270,26 @@ async fn live(file: &Path, account: &Account, url: &str, crash: Option<(Point, u
     }
 }
 
+/// The same on a runtime of its own.
+async fn live_alone(
+    file: &Path,
+    account: &Account,
+    url: &str,
+    crash: Option<(Point, u64)>,
+    polls: u64,
+) -> bool {
+    let (file, account, url) = (file.to_owned(), account.clone(), url.to_owned());
+    let life = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = runtime.block_on(live(&file, &account, &url, crash, polls));
+        runtime.shutdown_background();
+        ended
+    };
+    tokio::task::spawn_blocking(life).await.unwrap()
+}
+
 async fn crash_and_go_on(point: Point, seed: u64) {
-    let (dir, (ledger, url)) = (tempfile::tempdir().unwrap(), backend().await);
+    let (dir, (ledger, url)) = (tempfile::tempdir().unwrap(), backend(seed % 2 == 0).await);
     let file = dir.path().join("buffer.db");
     let buffer = Buffer::open(&file).await.unwrap();
     let now = clock::system().now_ms();
@@ -213,7 +307,7 @@ async fn crash_and_go_on(point: Point, seed: u64) {
 
     // It dies twice, the second time on the way back.
     for life in 1..=2 {
-        live(&file, &account, &url, Some((point, 1 + (seed + life) % 4)), 1 + seed % 7).await;
+        live_alone(&file, &account, &url, Some((point, 1 + (seed + life) % 4)), 1 + seed % 7).await;
     }
     let buffer = Buffer::open(&file).await.unwrap();
     let totals = async || buffer.totals(Some(account.id), now).await.unwrap();
@@ -221,11 +315,12 @@ async fn crash_and_go_on(point: Point, seed: u64) {
     while totals().await.waiting() > 0 {
         lives += 1;
         assert!(lives < 20, "{point:?}, seed {seed}: it never ends");
-        live(&file, &account, &url, None, 0).await;
+        live_alone(&file, &account, &url, None, 0).await;
     }
     let bad = ids.iter().filter(|id| is_bad(id)).count();
     assert_eq!(totals().await.failed, bad as u64, "{point:?}, seed {seed}");
     let ledger = ledger.lock().unwrap();
+    assert!(!ledger.ended && ledger.renewals > 0, "{point:?}, seed {seed}: the session ended");
     let held: BTreeSet<&String> = ledger.keys.keys().collect();
     assert_eq!(held, ids.iter().filter(|id| !is_bad(id)).collect(), "{point:?}, seed {seed}");
     let twice: Vec<_> = ledger.keys.iter().filter(|(_, keys)| keys.len() != 1).collect();
