@@ -4,9 +4,8 @@
 use crate::Context;
 use crate::browsers::{all, is_well, rows};
 use crate::link::{Link, running};
-use crate::sync::open;
 use heyho_agent::{check_backend, check_tokens, recovered};
-use heyho_buffer::{Buffer, LOG_ALARM};
+use heyho_buffer::{Buffer, BufferError, LOG_ALARM};
 use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::config;
 use heyho_local::socket::Client;
@@ -75,21 +74,27 @@ fn settings(context: &Context) -> Vec<Finding> {
 
 async fn database(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
     const PART: &str = "database";
-    let buffer = match open(context).await {
-        Ok(buffer) => buffer,
-        Err(fault) => {
-            let advice = "quit and start HeyHo Companion: it saves what can be read, and sets the file aside";
-            return vec![Finding::bad(PART, fault.text, advice)];
+    let path = context.paths.buffer();
+    let opened = match heyho_local::paths::private_dir(&context.paths.data) {
+        Ok(()) => Buffer::open(&path).await,
+        Err(error) => Err(error.into()),
+    };
+    let buffer = match opened {
+        Ok(buffer) => buffer.with_cap(context.config.buffer_max_bytes),
+        Err(error) => {
+            let text = format!("{}: {error}", path.display());
+            return vec![Finding::bad(PART, text, what_to_do(&error))];
         }
     };
     let bytes = std::fs::metadata(buffer.path()).map_or(0, |m| m.len());
-    let mut found = vec![match buffer.check_quick().await {
-        Ok(()) => Finding::good(PART, format!("{} ({}), sound", buffer.path().display(), size(bytes))),
-        Err(error) => Finding::bad(
-            PART,
-            error.to_string(),
-            "quit and start HeyHo Companion: it saves what can be read, and sets the file aside",
-        ),
+    let doubted = || BufferError::Damaged("damage was met while it was used".to_owned());
+    let checked = match buffer.is_doubted() {
+        true => Err(doubted()),
+        false => buffer.check_quick().await,
+    };
+    let mut found = vec![match checked {
+        Ok(()) => Finding::good(PART, format!("{} ({}), sound", path.display(), size(bytes))),
+        Err(error) => Finding::bad(PART, error.to_string(), what_to_do(&error)),
     }];
     if let Ok(Some(problem)) = buffer.problem().await {
         found.push(Finding::bad(
@@ -107,9 +112,38 @@ async fn database(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
         let text = format!("its log has grown to {}: some program reads and never ends", size(log));
         found.push(Finding::bad(PART, text, "end programs that have it open, backups for instance"));
     }
-    found.extend(disk(&buffer));
+    found.extend(buffer.free_bytes().map(disk));
     found.extend(recovery(&buffer, agent).await);
     found
+}
+
+/// Each fault has another remedy: setting the file aside mends damage, and nothing else.
+fn what_to_do(error: &BufferError) -> &'static str {
+    match error {
+        BufferError::Damaged(_) => {
+            "quit and start HeyHo Companion: it saves what can be read, and sets the file aside"
+        }
+        BufferError::SchemaNewer => {
+            "update this program: a newer HeyHo Companion has used the file, which is as it was"
+        }
+        BufferError::Busy => {
+            "wait a minute and look again; if it stays so, end programs that have the file open, backups for instance"
+        }
+        BufferError::DiskFull => "free some space on its disk; what is here is safe",
+        BufferError::Full { .. } => {
+            "raise [buffer] max_bytes, or wait until records are delivered; nothing is lost"
+        }
+        BufferError::DiskFails => {
+            "look at the disk: it answers with errors. Copy what you need from it while it can be read"
+        }
+        BufferError::Replaced => "look again: another file has just taken its place",
+        BufferError::OldSqlite { .. } => {
+            "install the released program: this one was built with a SQLite that can damage the file"
+        }
+        BufferError::Unavailable(_) => {
+            "see whether its folder is there and yours to write to, and whether something else has its name"
+        }
+    }
 }
 
 /// What became of a damaged store: a fault until it was said here, a fact afterwards.
@@ -133,13 +167,12 @@ async fn recovery(buffer: &Buffer, agent: Option<&Client>) -> Option<Finding> {
     Some(Finding::bad(PART, text, advice))
 }
 
-fn disk(buffer: &Buffer) -> Option<Finding> {
-    let free = buffer.free_bytes()?;
+fn disk(free: u64) -> Finding {
     let text = format!("{} free", size(free));
-    Some(match free < LITTLE_ROOM {
+    match free < LITTLE_ROOM {
         true => Finding::bad("disk", text, "free some space: without any, nothing new can be stored"),
         false => Finding::good("disk", text),
-    })
+    }
 }
 
 async fn companion(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
@@ -198,4 +231,36 @@ async fn browsers(context: &Context) -> Vec<Finding> {
         }
     });
     findings.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_with_little_room_is_a_fault_with_what_to_do() {
+        assert!(disk(LITTLE_ROOM).good);
+        let full = disk(0);
+        assert!(!full.good && full.advice.is_some());
+    }
+
+    #[test]
+    fn only_damage_is_mended_by_setting_the_file_aside() {
+        let damaged = BufferError::Damaged("it".to_owned());
+        assert!(what_to_do(&damaged).contains("sets the file aside"));
+        let others = [
+            (BufferError::SchemaNewer, "update"),
+            (BufferError::Busy, "wait"),
+            (BufferError::DiskFull, "free some space"),
+            (BufferError::Full { used: 2, cap: 1 }, "max_bytes"),
+            (BufferError::DiskFails, "disk"),
+            (BufferError::Replaced, "again"),
+            (BufferError::OldSqlite { found: "3.40.0".to_owned() }, "install"),
+            (BufferError::Unavailable("permission denied".to_owned()), "yours to write"),
+        ];
+        for (error, word) in others {
+            let advice = what_to_do(&error);
+            assert!(advice.contains(word) && !advice.contains("aside"), "{error}: {advice}");
+        }
+    }
 }

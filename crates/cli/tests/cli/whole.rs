@@ -153,6 +153,69 @@ fn the_doctor_says_how_each_part_stands() {
     assert_eq!(part(&look(), "recovery")[0]["good"], true);
 }
 
+/// Each with the advice for it, and for nothing else.
+#[test]
+fn the_doctor_says_what_to_do_for_each_fault_of_the_store() {
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    let file = world.path("data/buffer.db");
+    let fault = |part: &str| -> String {
+        let output = world.heyho(&["--json", "doctor"]);
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let faults = found.as_array().unwrap().iter().filter(|f| f["part"] == part && f["good"] == false);
+        faults.map(|f| format!("{} → {}\n", f["text"], f["advice"])).collect()
+    };
+    // Something else has its name.
+    std::fs::create_dir_all(&file).unwrap();
+    let said = fault("database");
+    assert!(said.contains("yours to write to"), "{said}");
+    std::fs::remove_dir(&file).unwrap();
+    assert_eq!(fault("database"), "");
+    // As large as the settings allow, with no agent to say so.
+    world.configure("[tokens]\nstore = 'file'\n[buffer]\nmax_bytes = 1048576\n");
+    let padding = "x".repeat(100_000);
+    let large: Vec<String> = (0..20)
+        .map(|n| {
+            line(&format!("l{n}"), "news.example", None).replace(":5}", &format!(r#":5,"p":"{padding}"}}"#))
+        })
+        .collect();
+    world.configure("[tokens]\nstore = 'file'\n");
+    world.import(&large);
+    world.configure("[tokens]\nstore = 'file'\n[buffer]\nmax_bytes = 1048576\n");
+    let said = fault("database");
+    assert!(said.contains("The buffer is full") && said.contains("max_bytes"), "{said}");
+    assert_eq!(world.json(&["status"])["reasonCode"], "buffer_full");
+    world.configure("[tokens]\nstore = 'file'\n");
+    // Damage that somebody met in use.
+    std::fs::write(world.path("data/buffer.db.suspect"), "").unwrap();
+    let said = fault("database");
+    assert!(said.contains("sets the file aside"), "{said}");
+    std::fs::remove_file(world.path("data/buffer.db.suspect")).unwrap();
+    // A socket that nobody listens on.
+    std::fs::create_dir_all(world.path("run")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(world.path("run/agent.sock")).unwrap());
+    let said = fault("companion");
+    assert!(said.contains("does not answer on its socket") && said.contains("heyho agent"), "{said}");
+    // A reader that never ends: only the length of the log is looked at.
+    let reader = {
+        let _ = world.json(&["status"]);
+        let log = std::fs::File::create(world.path("data/buffer.db-wal")).unwrap();
+        log.set_len(65 << 20).unwrap();
+        fault("database")
+    };
+    assert!(reader.contains("its log has grown") && reader.contains("backups"), "{reader}");
+    let _ = std::fs::remove_file(world.path("data/buffer.db-wal"));
+    // A newer program has used it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let buffer = heyho_buffer::Buffer::open(&file).await.unwrap();
+        buffer.set_meta("oldest_writer", "9999").await.unwrap();
+        buffer.close().await;
+    });
+    let said = fault("database");
+    assert!(said.contains("newer version") && said.contains("update this program"), "{said}");
+    assert!(!said.contains("aside"), "{said}");
+}
+
 #[test]
 fn a_session_that_cannot_be_kept_is_no_silent_success() {
     let backend = Backend::start();
