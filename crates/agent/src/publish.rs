@@ -53,7 +53,13 @@ pub async fn compose(buffer: &Buffer, live: &Live, clock: &dyn Clock, interval: 
             }
             overlay(known.status, known.facts, known.said, &state)
         }
-        Err(error) => Status::broken(&error.to_string(), true),
+        Err(error) => {
+            let mut status = Status::broken(&error.to_string(), true);
+            if let Some(damage) = state.damage {
+                status.say(vec![damage]);
+            }
+            status
+        }
     }
 }
 
