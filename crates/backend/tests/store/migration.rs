@@ -20,11 +20,13 @@ async fn a_migration_that_is_held_up_for_longer_than_a_statement_may_take_goes_o
         .execute(sqlx::raw_sql("BEGIN; LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE"))
         .await
         .unwrap();
+    // Of its own: within one transaction the activity looks as it did at the first look.
+    let mut watching = sqlx::PgConnection::connect(&url).await.unwrap();
     let limits = Limits { statement_timeout: Duration::from_millis(50), ..limits() };
     let opening = tokio::spawn(async move { PostgresStore::open(&url, &limits).await });
     let held_up = async {
         loop {
-            let waiting: i64 = sqlx::query_scalar(HELD_UP).fetch_one(&mut beside).await.unwrap();
+            let waiting: i64 = sqlx::query_scalar(HELD_UP).fetch_one(&mut watching).await.unwrap();
             if waiting > 0 || opening.is_finished() {
                 break;
             }
