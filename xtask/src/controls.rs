@@ -231,7 +231,7 @@ const CONTROLS: &[Control] = &[
         package: "heyho-backend",
         fault: "no-deadlines",
         wrong: "slow clients may take their time",
-        tests: &["--test", "http", "slow::five_hundred"],
+        tests: &["--test", "http", "slow::sqlite::five_hundred"],
         env: &[],
     },
     Control {

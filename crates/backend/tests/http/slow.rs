@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 const CONNECTIONS: usize = 500;
 const DEADLINE: Duration = Duration::from_secs(20);
 /// By then a connection is closed, or never.
-const NEVER: Duration = Duration::from_secs(120);
+const NEVER: Duration = Duration::from_secs(60);
 /// As many readers as one user may have at work at once: one more would wait, and get a short answer in the end.
 const EACH: usize = 4;
 

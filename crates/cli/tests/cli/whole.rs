@@ -38,6 +38,8 @@ fn records_are_delivered_and_what_happened_is_said() {
     said.push(world.said(&["sync"]));
     said.push(world.said(&["forget", "bank.example", "--backend"]));
     said.push(world.said(&["--json", "forget", "bank.example", "--backend"]));
+    // What the plain sync began is over: a pause would stop it, and the last run would be another.
+    world.heyho(&["sync", "--wait"]);
     said.push(world.said(&["pause", "1h"]));
     said.push(world.said(&["sync"]));
     said.push(world.said(&["status"]));
