@@ -124,3 +124,44 @@ async fn a_certificate_file_that_cannot_be_read_is_said_and_not_taken_for_an_end
     agent.until("well again", |s| s.state == State::UpToDate).await;
     agent.agent.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_by_codes_is_done_at_the_backend_that_was_typed() {
+    // Nobody listens where the settings point; the other one answers, and has no codes.
+    let (_backend, url) = backend().await;
+    let world = World::new("http://127.0.0.1:9");
+    let agent = world.start().await;
+    let asked = |backend: Option<&str>| {
+        let (email, code, backend) =
+            (|| "u@x".to_owned(), || "123456".to_owned(), backend.map(str::to_owned));
+        [
+            Request::Verify { email: email(), code: code(), backend: backend.clone() },
+            Request::VerifyResend { email: email(), backend: backend.clone() },
+            Request::PasswordReset { email: email(), backend: backend.clone() },
+            Request::PasswordSet {
+                email: email(),
+                code: code(),
+                password: "a new password".to_owned(),
+                backend,
+            },
+        ]
+    };
+    for request in asked(Some(&url)) {
+        let word = request.word();
+        assert_eq!(agent.companion.call(request).await.unwrap_err().code, FaultCode::NotFound, "{word}");
+    }
+    for request in asked(None).into_iter().chain(asked(Some(" "))) {
+        let word = request.word();
+        assert_eq!(
+            agent.companion.call(request).await.unwrap_err().code,
+            FaultCode::BackendUnreachable,
+            "{word}"
+        );
+    }
+    let bad = asked(Some("nonsense")).map(|request| agent.companion.call(request));
+    for refused in bad {
+        assert_eq!(refused.await.unwrap_err().code, FaultCode::Configuration);
+    }
+    assert!(!world.paths().config_file().exists(), "only a sign-in writes the address down");
+    agent.agent.shutdown().await;
+}

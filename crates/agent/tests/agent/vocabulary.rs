@@ -198,6 +198,29 @@ async fn settings_are_checked_before_they_are_written_and_shown_with_what_is_wro
     running.agent.shutdown().await;
 }
 
+/// A mistake in the file may wait until it is mended: it puts no default in the place of what holds. And whoever goes
+/// by settings hears of a change.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_setting_is_changed_beside_a_mistake_and_what_held_still_holds() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let running = world.start().await;
+    running.login("ada@x", "right password").await.unwrap();
+    running.until("up to date", |s| s.state == State::UpToDate).await;
+    let mut events = running.companion.events().unwrap();
+    let file = world.paths().config_file();
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, "[backend]\nurl = \"htp://mistyped\"\n").unwrap();
+    let set = Request::ConfigSet { key: "window.notifications".to_owned(), value: json!(false) };
+    let settings: Settings = of(&running, set).await.unwrap();
+    assert_eq!(settings.problem.unwrap().key.as_deref(), Some("backend.url"));
+    while !matches!(events.recv().await.unwrap(), Event::Settings) {}
+    world.append(&["a"]).await;
+    assert_eq!(running.sync().await.unwrap().fault, None);
+    running.until("delivered", |s| s.state == State::UpToDate && s.backlog.records() == 0).await;
+    running.agent.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_address_is_tried_before_it_is_used() {
     let (_backend, url) = backend().await;
