@@ -47,7 +47,9 @@ async fn however_accounts_change_no_row_crosses_and_none_is_lost() {
     let mut user = USERS[0];
     agent.login(user, "right password").await.unwrap();
     for n in 0..switches {
-        let ids: Vec<String> = (0..1 + dice.throw(4)).map(|i| format!("{user}-{n}-{i}")).collect();
+        // Now and then more than one batch, so that a run is also met between two.
+        let records = if dice.throw(8) == 0 { 250 } else { 1 + dice.throw(4) };
+        let ids: Vec<String> = (0..records).map(|i| format!("{user}-{n}-{i}")).collect();
         let texts: Vec<String> = ids
             .iter()
             .map(|id| format!(r#"{{"id":"{id}","url":"http://a/{id}","startedAt":1700000000000}}"#))
