@@ -6,6 +6,7 @@
  */
 import { Recorder } from '../capture/recorder';
 import { CaptureStore } from '../capture/store';
+import type { Event } from '../capture/types';
 import { uuid7 } from '../capture/uuid7';
 import { Companion } from '../companion';
 import { listen, snapshot } from './browser';
@@ -18,6 +19,8 @@ const BEAT_ALARM = 'beat';
 const BEAT_SECONDS = 20;
 /** The end of a pause. */
 const RESUME_ALARM = 'resume';
+/** Of the browser's events before the privacy rules are known; a look at the browser follows in any case. */
+const MOST_WAITING = 1_000;
 
 const log = (message: string): void => console.warn(message);
 const companion = new Companion({
@@ -34,20 +37,36 @@ const recorder = new Recorder({
   },
   hand: (kind, records, stamp) => companion.add(kind, records, stamp),
   log,
+  onHealth: (ill) => pages.say({ ill }),
 });
 
 const admit = (url: string): string | null => companion.admit(url);
 const beat = (): void => {
-  recorder.dispatch({ type: 'beat', at: Date.now() });
+  if (recorder.unwell) begin();
+  else recorder.dispatch({ type: 'beat', at: Date.now() });
   companion.wake();
 };
+const pages = servePages(companion);
+let known: () => void = () => undefined;
+/** The rules of the last connection are known before any address is looked at. */
+const ready = new Promise<void>((resolve) => {
+  known = resolve;
+});
+let waiting = 0;
+const whenReady = (make: () => Event): void => {
+  if (waiting >= MOST_WAITING) return;
+  waiting += 1;
+  void ready.then(() => {
+    waiting -= 1;
+    recorder.dispatch(make());
+  });
+};
 
-listen((make) => void ready.then(() => recorder.dispatch(make())), admit);
-servePages(companion);
+listen(whenReady, admit);
 onCaptureChange(turn);
 companion.onRules(() => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit }));
 companion.onAccount(() => void belong().catch((error: unknown) => log(`account: ${String(error)}`)));
-companion.onForget((kept) => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit: kept }));
+companion.onForget((forgetting) => recorder.forget(forgetting));
 chrome.alarms.onAlarm.addListener((alarm) => {
   if (alarm.name === BEAT_ALARM) beat();
   if (alarm.name === RESUME_ALARM) void resumeIfDue();
@@ -57,29 +76,46 @@ chrome.runtime.onInstalled.addListener(() => void askOnce());
 chrome.runtime.onStartup.addListener(() => undefined);
 setInterval(beat, BEAT_SECONDS * 1_000);
 
-/** The rules of the last connection are known before any address is looked at. */
-const ready = companion.start().catch((error: unknown) => log(`start: ${String(error)}`));
-// Side by side: an event that waits is lost with the worker, so the wait is kept short.
-const session = sessionName();
 let turning: Promise<void> = Promise.resolve();
-const begun = Promise.all([readCapture(), ready, session, recorder.open()]);
-begun
-  .then(([capture]) => turn(capture))
-  .catch((error: unknown) => log(`start: ${String(error)}`))
-  .finally(() => void keepBeating());
+let beginning = false;
+let named: Promise<string> | null = null;
+begin();
+
+/** At the start; and again at each beat, until nothing is wrong any more. */
+function begin(): void {
+  if (beginning) return;
+  beginning = true;
+  // Side by side: an event that waits is lost with the worker, so the wait is kept short.
+  Promise.all([readCapture(), companion.start().then(known), sessionName(), recorder.open()])
+    .then(([capture]) => turn(capture))
+    .catch((error: unknown) => {
+      log(`start: ${String(error)}`);
+      pages.say({ ill: true });
+    })
+    .finally(() => {
+      beginning = false;
+      void keepBeating();
+    });
+}
 
 /** One turn after the other: what was said last holds at the end. */
 function turn(capture: Capture): void {
-  turning = turning.then(() => follow(capture)).catch((error: unknown) => log(`capture: ${String(error)}`));
+  turning = turning.then(() => follow(capture)).catch((error: unknown) => {
+    log(`capture: ${String(error)}`);
+    pages.say({ ill: true });
+  });
 }
 
 async function follow(capture: Capture): Promise<void> {
+  const session = await sessionName();
   if (capture.is === 'on') {
-    recorder.start(await session);
+    recorder.start(session);
     await belong();
   } else {
-    recorder.stop(await session, capture.is === 'paused' ? capture.since : Date.now());
+    recorder.stop(session, capture.is === 'paused' ? capture.since : Date.now());
   }
+  await recorder.settled();
+  pages.say({ ill: recorder.unwell, capture });
   await showBadge(capture);
   if (capture.is === 'paused' && capture.until !== null) await chrome.alarms.create(RESUME_ALARM, { when: capture.until });
   else await chrome.alarms.clear(RESUME_ALARM);
@@ -106,7 +142,15 @@ async function keepBeating(): Promise<void> {
 }
 
 /** A name for this run of the browser: `storage.session` is empty at each of its starts. */
-async function sessionName(): Promise<string> {
+function sessionName(): Promise<string> {
+  named ??= readSession().catch((error: unknown) => {
+    named = null;
+    throw error;
+  });
+  return named;
+}
+
+async function readSession(): Promise<string> {
   const { session } = await chrome.storage.session.get('session');
   if (typeof session === 'string') return session;
   const fresh = crypto.randomUUID();

@@ -8,14 +8,22 @@ export const PAGE_PORT = 'page';
 
 export type Wish = { wish: 'sync' | 'open' };
 export type PageMessage =
-  | { type: 'state'; companion: CompanionState; capture: Capture }
+  /** `ill`: what is browsed cannot be written down at the moment. */
+  | { type: 'state'; companion: CompanionState; capture: Capture; ill: boolean }
   | { type: 'answer'; wish: Wish['wish']; result: RequestResult };
 
-export function servePages(companion: Companion): void {
+export interface Pages {
+  say(now: { ill: boolean; capture?: Capture }): void;
+}
+
+export function servePages(companion: Companion): Pages {
   const ports = new Set<chrome.runtime.Port>();
-  let capture: Capture = { is: 'unasked' };
+  /** Null until it was read: nothing is said before. */
+  let capture: Capture | null = null;
+  let ill = false;
   const tell = (port: chrome.runtime.Port): void => {
-    port.postMessage({ type: 'state', companion: companion.state, capture } satisfies PageMessage);
+    if (capture === null) return;
+    port.postMessage({ type: 'state', companion: companion.state, capture, ill } satisfies PageMessage);
   };
   const tellAll = (): void => ports.forEach(tell);
   const learn = (now: Capture): void => {
@@ -38,6 +46,15 @@ export function servePages(companion: Companion): void {
     // A user who looks wants to know now, not when the backoff is over.
     companion.wake(true);
     tell(port);
-    void readCapture().then(learn);
+    // Where it cannot be read it is said when it can: the worker tries again.
+    readCapture().then(learn, () => undefined);
   });
+  return {
+    say: (now) => {
+      if (now.ill === ill && capture !== null) return;
+      ill = now.ill;
+      capture = now.capture ?? capture;
+      tellAll();
+    },
+  };
 }

@@ -156,7 +156,7 @@ class Run {
   /** The first event of every worker: whether what was kept belongs to this run of the browser. */
   private begin(event: Extract<Event, { type: 'session' }>): void {
     if (this.core.session === event.session) return;
-    for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, this.core.seenAt);
+    for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, this.core.seenAt, false);
     const { stamp } = this.core;
     this.state.core = { session: event.session, focusedWindow: null, presence: 'active', seenAt: event.at, ...(stamp === undefined ? {} : { stamp }) };
   }

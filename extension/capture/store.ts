@@ -63,6 +63,17 @@ export class CaptureStore {
     return { records, upTo: keys.at(-1) ?? 0 };
   }
 
+  /** Goes over all that was not handed over yet; `edit` answers what to keep, or null to delete it. */
+  async rewrite(edit: (one: Emitted) => Emitted | null): Promise<void> {
+    const tx = this.db.transaction('pending', 'readwrite');
+    for (let cursor = await tx.store.openCursor(); cursor !== null; cursor = await cursor.continue()) {
+      const kept = edit(cursor.value);
+      if (kept === null) await cursor.delete();
+      else await cursor.update(kept);
+    }
+    await tx.done;
+  }
+
   async handedOver(upTo: number): Promise<void> {
     await this.db.delete('pending', IDBKeyRange.upperBound(upTo));
   }

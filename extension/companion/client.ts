@@ -32,6 +32,12 @@ export interface CompanionOptions {
   log?: (message: string) => void;
 }
 
+/** What may be kept of an address, and of a record, that a site is forgotten in: null for nothing. */
+export interface Forgetting {
+  admit: (url: string) => string | null;
+  keep: (kind: Kind, record: JsonObject) => JsonObject | null;
+}
+
 export class Companion {
   private readonly clock: Clock;
   private readonly link: Link;
@@ -47,7 +53,7 @@ export class Companion {
   private readonly listeners = new Set<(state: CompanionState) => void>();
   private readonly ruleListeners = new Set<() => void>();
   private readonly accountListeners = new Set<() => void>();
-  private readonly forgetListeners = new Set<(admit: (url: string) => string | null) => void>();
+  private readonly forgetListeners = new Set<(forgetting: Forgetting) => void | Promise<void>>();
 
   constructor(private readonly options: CompanionOptions) {
     this.clock = options.clock ?? systemClock;
@@ -92,13 +98,14 @@ export class Companion {
 
   /**
    * Takes records of one kind. Resolved means: stored. The answer counts those that a
-   * privacy rule kept out. They are the signed-in account's, or whose `stamp` says: a record that grew under
+   * privacy rule kept out; a record that fits no frame is refused when the others are stored. They are the signed-in account's, or whose `stamp` says: a record that grew under
    * one account keeps its stamp when another has signed in.
    */
   async add(kind: Kind, records: readonly JsonObject[], stamp?: Stamp): Promise<{ dropped: number }> {
     const store = await this.open();
     const items: NewItem[] = [];
     const fresh: string[] = [];
+    let tooLarge: RangeError | null = null;
     for (const record of records) {
       const id = identityOf(kind, record, () => this.clock.uuid());
       const kept = this.rules.apply(kind, record, (visit) => this.droppedIds.includes(visit) || fresh.includes(visit));
@@ -109,7 +116,8 @@ export class Companion {
       const text = JSON.stringify(kept);
       const bytes = utf8Length(text);
       if (bytes > policy.RECORD_BYTES) {
-        throw new RangeError(`${kind} ${id} has ${bytes} bytes; at most ${policy.RECORD_BYTES} fit a frame`);
+        tooLarge ??= new RangeError(`${kind} ${id} has ${bytes} bytes; at most ${policy.RECORD_BYTES} fit a frame`);
+        continue;
       }
       items.push({ kind, id, text, bytes, stamp: stamp ?? this.account.stamp() });
     }
@@ -121,6 +129,7 @@ export class Companion {
       await this.recount(store);
       this.sender?.pump();
     }
+    if (tooLarge !== null) throw tooLarge;
     return { dropped: fresh.length };
   }
 
@@ -140,11 +149,19 @@ export class Companion {
     return this.rules.admit(url);
   }
 
-  /** Deletes what waits of a domain and its subdomains. */
+  /** Deletes what waits of a domain and its subdomains, and what the listeners still held of it. */
   async forget(domain: string): Promise<void> {
     const rules = new RuleSet([domain, `*.${domain}`].map((pattern): Rule => ({ id: 'forget', match: 'host', pattern, action: 'drop' })));
+    const ids = new Set<string>();
+    const keep = (kind: Kind, record: JsonObject): JsonObject | null => {
+      const kept = rules.apply(kind, record, (id) => ids.has(id));
+      if (kept === null && typeof record['id'] === 'string') ids.add(record['id']);
+      return kept;
+    };
+    // First whoever may still add some, then what they have added.
+    const forgetting: Forgetting = { admit: (url) => rules.admit(url), keep };
+    await Promise.allSettled([...this.forgetListeners].map(async (listener) => listener(forgetting)));
     await this.applyRules(await this.open(), rules);
-    for (const listener of this.forgetListeners) listener((url) => rules.admit(url));
   }
 
   sync(): Promise<RequestResult> {
@@ -183,8 +200,11 @@ export class Companion {
     return () => this.accountListeners.delete(listener);
   }
 
-  /** A site was forgotten: what you hold yourself is kept where `admit` does not answer null. */
-  onForget(listener: (admit: (url: string) => string | null) => void): () => void {
+  /**
+   * A site is forgotten: of what you hold yourself keep what `admit` and `keep` answer. What you add until then,
+   * or until your promise is fulfilled, is looked through afterwards.
+   */
+  onForget(listener: (forgetting: Forgetting) => void | Promise<void>): () => void {
     this.forgetListeners.add(listener);
     return () => this.forgetListeners.delete(listener);
   }
@@ -238,12 +258,21 @@ export class Companion {
     if (store === null) return;
     switch (frame.type) {
       case 'welcome':
-        await this.learnAccount(store, frame.accountRef);
-        if (frame.rules !== null) await this.learnRules(store, frame.rules);
+        try {
+          if (frame.accountRef !== undefined) await this.learnAccount(store, frame.accountRef);
+          if (frame.rules !== null) await this.learnRules(store, frame.rules);
+        } catch (error) {
+          // Nothing is sent on a connection whose rules could not be kept: it is made anew.
+          if (epoch === this.link.epoch) this.link.reset('silent');
+          throw error;
+        }
         this.sender?.welcome(epoch, frame.maxRecords, frame.maxMessageBytes);
         return;
       case 'status':
-        await this.learnAccount(store, frame.status.account?.ref ?? null);
+        // A buffer that cannot be read does not say who is signed in.
+        if (frame.status.account !== null || frame.status.state !== 'buffer_problem') {
+          await this.learnAccount(store, frame.status.account?.ref ?? null);
+        }
         this.update({ status: frame.status });
         return;
       case 'rules':

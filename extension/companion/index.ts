@@ -1,4 +1,4 @@
-export { Companion, type CompanionOptions } from './client';
+export { Companion, type CompanionOptions, type Forgetting } from './client';
 export { type Clock, systemClock } from './clock';
 export { IdbOutbox, type Counts, type NewItem, type OutboxItem, type OutboxStore, type Stamp, type Version } from './outbox';
 export { type Connect, nativeConnect, type Port, type PortEvents } from './port';

@@ -51,7 +51,7 @@ export interface Ack {
 }
 
 export type HostFrame =
-  | { type: 'welcome'; maxRecords: number; maxMessageBytes: number; accountRef: string | null; rules: Rule[] | null }
+  | { type: 'welcome'; maxRecords: number; maxMessageBytes: number; accountRef: string | null | undefined; rules: Rule[] | null }
   | Ack
   | { type: 'nack'; id: string; code: string; error: string; retryAfterMs: number }
   | { type: 'status'; status: CompanionStatus }
@@ -72,7 +72,8 @@ export function readHostFrame(value: unknown): HostFrame | null {
         type: 'welcome',
         maxRecords: positive(limits['maxRecords']) ?? 1000,
         maxMessageBytes: positive(limits['maxMessageBytes']) ?? 33_554_432,
-        accountRef: isObject(account) && typeof account['ref'] === 'string' ? account['ref'] : null,
+        // Not said: it cannot tell at the moment, and who was known last holds on.
+        accountRef: account === undefined ? undefined : isObject(account) && typeof account['ref'] === 'string' ? account['ref'] : null,
         rules: readRules(value['rules']),
       };
     }

@@ -50,9 +50,9 @@ function show(message: PageMessage): void {
     say('answer', accepted ? done : t(`refused_${reason ?? 'unknown'}`) || t('refused_unknown'));
     return;
   }
-  const { companion, capture } = message;
+  const { companion, capture, ill } = message;
   const { status, outbox } = companion;
-  const { look, key, count } = sentenceOf(companion, capture);
+  const { look, key, count } = sentenceOf(companion, capture, ill);
   const now = Date.now();
   document.documentElement.dataset['says'] = key;
   part('icon').setAttribute('d', ICONS[look]);

@@ -15,8 +15,9 @@ export interface Sentence {
 }
 
 /** What somebody has to do comes before a pause, which the popup names in a place of its own as well. */
-export function sentenceOf(state: CompanionState, capture: Capture): Sentence {
+export function sentenceOf(state: CompanionState, capture: Capture, ill = false): Sentence {
   if (capture.is === 'unasked') return { look: 'attention', key: 'sayUnasked' };
+  if (ill && capture.is === 'on') return { look: 'attention', key: 'sayCaptureIll' };
   const sentence = ofCompanion(state);
   if (capture.is === 'on' || sentence.look === 'attention') return sentence;
   return { look: 'paused', key: capture.is === 'paused' ? 'sayCapturePaused' : 'sayCaptureOff' };

@@ -49,6 +49,13 @@ class World {
   private ids = 0;
   recorder = this.make(new Life());
 
+  /** Of operations of the store that fail from now on. */
+  failures = 0;
+  readonly health: boolean[] = [];
+  mayFail = false;
+  /** The outbox takes nothing. */
+  full = false;
+
   make(life: Life): Recorder {
     return new Recorder({
       openStore: async () => {
@@ -57,17 +64,23 @@ class World {
           get: (target, name) => {
             const member = Reflect.get(target, name) as unknown;
             if (typeof member !== 'function') return member;
-            return (...args: unknown[]) => life.lives(() => (member as (...a: unknown[]) => Promise<unknown>).apply(target, args));
+            return (...args: unknown[]) => {
+              this.failures -= 1;
+              if (this.failures >= 0) return Promise.reject(new Error(`${String(name)} fails`));
+              return life.lives(() => (member as (...a: unknown[]) => Promise<unknown>).apply(target, args));
+            };
           },
         });
       },
       newId: () => `id${++this.ids}`,
       now: () => this.now,
       after: () => () => undefined,
-      hand: (kind, records, stamp) => life.lives(() => this.outbox.put(kind, records, stamp)),
+      hand: (kind, records, stamp) =>
+        this.full ? Promise.reject(new Error('full')) : life.lives(() => this.outbox.put(kind, records, stamp)),
       log: (message) => {
-        throw new Error(message);
+        if (!this.mayFail) throw new Error(message);
       },
+      onHealth: (ill) => this.health.push(ill),
     });
   }
 
@@ -145,6 +158,80 @@ describe('the recorder', () => {
     const lives = [...world.outbox.records].filter(([, { kind }]) => kind === 'tabAggregate');
     expect(lives.map(([id]) => new Set(world.outbox.refs.get(id)))).toEqual([new Set(['A']), new Set([null]), new Set(['B'])]);
     expect(lives.map(([, { record }]) => record['domainDurations'])).toEqual(Array.from({ length: 3 }, () => ({ 'a.example': 10_000 })));
+  });
+
+  it.each([0, 1, 2, 3])('heals where the store failed at operation %i: what was missed is found', async (before) => {
+    const world = new World();
+    const begin = (): void => {
+      world.recorder.start('s');
+      world.look('https://a.example/');
+    };
+    begin();
+    await world.recorder.settled();
+    // At the next page; at its end; at the look that should have mended it.
+    for (let n = 0; n < before; n++) world.send({ type: 'committed', tabId: 1, url: `https://b.example/${n}` });
+    await world.recorder.settled();
+    [world.mayFail, world.failures] = [true, 2];
+    world.send({ type: 'committed', tabId: 1, url: 'https://missed.example/' });
+    world.send({ type: 'committed', tabId: 1, url: 'https://there.example/' });
+    await world.recorder.settled();
+    expect([world.recorder.unwell, world.health]).toEqual([true, [true]]);
+    for (let beats = 0; world.recorder.unwell && beats < 3; beats++) {
+      world.now += 30_000;
+      world.recorder.start('s');
+      world.look('https://there.example/');
+      await world.recorder.settled();
+    }
+    expect(world.health).toEqual([true, false]);
+    world.send({ type: 'closed', tabId: 1 });
+    await world.recorder.settled();
+    const visits = world.outbox.visits();
+    expect(visits.map((visit) => visit['isActive'])).not.toContain(true);
+    expect(visits.map((visit) => visit['url'])).toContain('https://there.example/');
+    expect(visits.at(-1)).toMatchObject({ url: 'https://there.example/', duration: 5_000 });
+  });
+
+  it('after a failure ends what another run of the browser left open when that was seen last', async () => {
+    const world = new World();
+    world.recorder.start('s');
+    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
+    await world.recorder.settled();
+    world.recorder = world.make(new Life());
+    [world.mayFail, world.failures] = [true, 1];
+    world.now += 3_600_000;
+    world.recorder.start('s2');
+    world.send({ type: 'beat' });
+    await world.recorder.settled();
+    world.now += 30_000;
+    world.recorder.start('s2');
+    world.look(null);
+    await world.recorder.settled();
+    expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', endedAt: T0 + 5_000 }]);
+    expect(world.recorder.unwell).toBe(false);
+  });
+
+  it('forgets a site in what is open, and in what could not be handed over yet', async () => {
+    const world = new World();
+    world.recorder.start('s');
+    world.send({ type: 'committed', tabId: 1, url: 'https://secret.example/1' });
+    [world.mayFail, world.full] = [true, true];
+    world.send({ type: 'committed', tabId: 1, url: 'https://kept.example/' });
+    world.send({ type: 'committed', tabId: 1, url: 'https://secret.example/2' });
+    await world.recorder.settled();
+    world.recorder.start('s');
+    world.look('https://secret.example/2');
+    const of = (url: unknown): boolean => String(url).includes('secret.example');
+    await world.recorder.forget({
+      admit: (url) => (of(url) ? null : url),
+      keep: (_, record) => (of(record['url']) ? null : { ...record, seen: true }),
+    });
+    world.full = false;
+    world.recorder.start('s');
+    world.look(null);
+    await world.recorder.settled();
+    const said = JSON.stringify(world.outbox.visits());
+    expect(said).toContain('kept.example');
+    expect(said).not.toContain('secret.example');
   });
 
   it('what was nobody\'s goes on under the first account', async () => {

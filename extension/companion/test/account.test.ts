@@ -46,6 +46,28 @@ describe('the account of a record', () => {
     ]);
   });
 
+  it('goes on while the host cannot tell it, and ends nothing that is open', async () => {
+    const world = new World();
+    world.host.account = A;
+    let told = 0;
+    world.client.onAccount(() => told++);
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    const problem = world.host.status() as object;
+    world.host.push({ ...problem, state: 'buffer_problem', account: null });
+    await world.until(() => world.client.state.status?.state === 'buffer_problem');
+    world.host.tellsAccount = false;
+    world.host.die();
+    await world.until(() => world.host.hellos.length === 2, true);
+    await idle();
+    expect([told, world.client.stamp.ref]).toEqual([1, 'acc-a']);
+    world.host.tellsAccount = true;
+    world.host.account = null;
+    world.host.push(world.host.status());
+    await world.until(() => told === 2);
+    expect(world.client.stamp).toEqual({ ref: null, signedOutOf: 'acc-a' });
+  });
+
   it('survives a restart of the worker before the host is reached', async () => {
     const world = new World();
     world.host.account = A;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { IdbOutbox } from '..';
 import { idle, visit, World } from './world';
 
 const empty = (world: World) => async (): Promise<boolean> => (await world.waiting()).length === 0;
@@ -55,10 +56,11 @@ describe('the companion client', () => {
     expect(world.host.frames.map((frame) => frame.pageVisits.length)).toEqual([2, 1]);
   });
 
-  it('refuses a record that no frame can carry, and says its size', async () => {
+  it('refuses a record that no frame can carry, says its size, and keeps its neighbours', async () => {
     const world = new World();
     const record = { ...visit('big'), title: 'x'.repeat(33_600_000) };
-    await expect(world.client.add('pageVisit', [record])).rejects.toThrow(/pageVisit big has 33600\d+ bytes; at most/);
+    await expect(world.client.add('pageVisit', [visit('a'), record, visit('b')])).rejects.toThrow(/pageVisit big has 33600\d+ bytes; at most/);
+    expect((await world.waiting()).map((item) => item.id)).toEqual(['a', 'b']);
   });
 
   it('keeps to the limits the host names', async () => {
@@ -190,6 +192,30 @@ describe('the companion client', () => {
     void asked.then((result) => (answer = result));
     await world.until(() => answer !== null, true);
     expect(answer).toEqual({ accepted: false, reason: 'not_connected' });
+  });
+
+  it('connects anew where the rules of a welcome could not be kept, and sends nothing before they are', async () => {
+    const world = new World();
+    let failures = 1;
+    const store = await IdbOutbox.open(world.name);
+    world.client = world.make(() => new Proxy(store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as unknown;
+        if (typeof member !== 'function') return member;
+        return (...args: unknown[]) => {
+          if (name === 'setMeta' && args[0] === 'rules' && --failures >= 0) return Promise.reject(new Error('full'));
+          return (member as (...a: unknown[]) => unknown).apply(target, args);
+        };
+      },
+    }));
+    world.host.rules = [{ id: 'r', match: 'host', pattern: 'bank.example', action: 'drop' }];
+    await world.client.start();
+    await world.until(() => world.client.state.problem !== null);
+    expect(world.client.state.problem?.code).toBe('outbox');
+    await world.client.add('pageVisit', [visit('a')]);
+    expect(world.host.frames).toHaveLength(0);
+    await world.until(empty(world), true);
+    expect([world.host.hellos.length, [...world.host.committed.keys()]]).toEqual([2, ['a']]);
   });
 
   it('starts anew when the host says nothing at all', async () => {

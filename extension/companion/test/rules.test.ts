@@ -103,4 +103,18 @@ describe('privacy rules', () => {
     await world.client.forget('site.example');
     expect((await world.waiting()).map((item) => item.id)).toEqual(['v2']);
   });
+
+  it('forgets what a listener still adds of it, and the ids of what it deleted', async () => {
+    const world = new World();
+    world.client.onForget(async ({ admit, keep }) => {
+      const of = (id: string, host: string): { id: string; url: string } => ({ ...visit(id), url: `https://${host}/` });
+      await idle();
+      await world.client.add('pageVisit', [of('late', 'site.example'), { ...of('child', 'other.example'), source_page_visit_id: 'late' }]);
+      expect([admit('https://a.site.example/'), admit('https://other.example/')]).toEqual([null, 'https://other.example/']);
+      expect(keep('pageVisit', of('held', 'site.example'))).toBeNull();
+      expect(keep('pageVisit', { ...of('b', 'other.example'), source_page_visit_id: 'held' })).toEqual(of('b', 'other.example'));
+    });
+    await world.client.forget('site.example');
+    expect((await world.waiting()).map((item) => JSON.parse(item.text))).toEqual([{ ...visit('child'), url: 'https://other.example/' }]);
+  });
 });

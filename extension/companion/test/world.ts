@@ -49,6 +49,8 @@ export class FakeHost {
   readonly hellos: string[] = [];
   installed = true;
   account: { ref: string; email: string } | null = null;
+  /** False: it cannot read who is signed in, and says nothing of it. */
+  tellsAccount = true;
   /** Null: it cannot read them, and says none. */
   rules: Rule[] | null = [];
   maxRecords = 1_000;
@@ -90,8 +92,8 @@ export class FakeHost {
 
   status(): unknown {
     return {
-      type: 'status', id: 'status', state: 'waiting', reason: null, backlog: { pageVisits: 1, tabAggregates: 0 },
-      failed: 0, lastConfirmedAt: null, nextAttemptAt: null, account: this.account, agentRunning: true,
+      type: 'status', id: 'status', state: this.tellsAccount ? 'waiting' : 'buffer_problem', reason: null, backlog: { pageVisits: 1, tabAggregates: 0 },
+      failed: 0, lastConfirmedAt: null, nextAttemptAt: null, account: this.tellsAccount ? this.account : null, agentRunning: true,
     };
   }
 
@@ -99,7 +101,7 @@ export class FakeHost {
     if (frame.type === 'hello') {
       this.hellos.push(frame.client?.profileId ?? '');
       const limits = { maxRecords: this.maxRecords, maxMessageBytes: 33_554_432 };
-      events.onFrame({ type: 'welcome', protocol: 1, features: [], limits, account: this.account, ...(this.rules === null ? {} : { rules: this.rules }) });
+      events.onFrame({ type: 'welcome', protocol: 1, features: [], limits, ...(this.tellsAccount ? { account: this.account } : {}), ...(this.rules === null ? {} : { rules: this.rules }) });
     } else if (frame.type === 'subscribe' || frame.type === 'status') {
       events.onFrame(this.status());
     } else if (frame.type === 'sync') {

@@ -56,6 +56,12 @@ describe('the sentence of the popup', () => {
     expect(sentenceOf(state({ link: { at: 'waiting', why: 'no_host', retryAt: 0 } }), PAUSED).key).toBe('sayNoHost');
   });
 
+  it('says before all else that nothing can be written down, while capture is on', () => {
+    expect(sentenceOf(state(), ON, true)).toEqual({ look: 'attention', key: 'sayCaptureIll' });
+    expect(sentenceOf(state(), PAUSED, true).key).toBe('sayCapturePaused');
+    expect(sentenceOf(state(), { is: 'unasked' }, true).key).toBe('sayUnasked');
+  });
+
   it('has its words in every language, and so has every page', () => {
     const languages = readdirSync(here('_locales'));
     const keys = Object.keys(catalogue('en')).sort();
