@@ -114,6 +114,10 @@ impl Service {
                 json_of(&self.export(&path, failed, account.as_deref(), force).await?)
             }
             Request::Forget { domain, backend } => json_of(&self.forget(&domain, backend).await?),
+            Request::Told { domain } => {
+                self.live.told(domain);
+                Ok(Value::Null)
+            }
             Request::DiscardAccount { account } => json_of(&self.discard_account(&account).await?),
             Request::Erase => json_of(&self.erase().await?),
             Request::Diagnostics => json_of(&self.diagnostics().await),

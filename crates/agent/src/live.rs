@@ -9,12 +9,15 @@ use heyho_sync::why::Why;
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, broadcast};
 
 /// So many of the last deliveries are remembered.
 pub const DELIVERED: usize = 20;
 /// Events a listener may be behind.
 const EVENTS: usize = 64;
+/// A host that is storing records hears after its commit.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Live {
@@ -24,6 +27,8 @@ pub struct Live {
     /// Read by whoever has records on the way to the backend, written by whoever deletes them there.
     sending: Arc<RwLock<()>>,
     events: broadcast::Sender<Event>,
+    /// Sites that a host lets nothing older of pass any more, once for each host.
+    told: broadcast::Sender<String>,
 }
 
 impl Default for Live {
@@ -34,6 +39,7 @@ impl Default for Live {
             delivered: Mutex::default(),
             sending: Arc::default(),
             events: broadcast::channel(EVENTS).0,
+            told: broadcast::channel(EVENTS).0,
         }
     }
 }
@@ -89,12 +95,11 @@ pub enum SessionState {
 /// A run, as far as it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Running {
-    /// On the clock of the schedule.
-    pub started_ms: i64,
     pub done: u64,
     /// Done and left, of one moment.
     pub total: u64,
-    pub now_ms: i64,
+    /// How long it still takes, where that is known.
+    pub left: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +191,24 @@ impl Live {
         let _ = self.events.send(event);
     }
 
+    /// A host has heard that this site is to be forgotten.
+    pub fn told(&self, site: String) {
+        let _ = self.told.send(site);
+    }
+
+    /// Tells the hosts, and waits until each that is attached lets nothing older of the site pass. False: one did not
+    /// say so in time.
+    pub async fn tell_to_forget(&self, site: &str) -> bool {
+        let (hosts, mut told) = (self.lock().connected.values().sum::<usize>(), self.told.subscribe());
+        self.push(Event::Forget { domain: site.to_owned() });
+        let all = async {
+            for _ in 0..hosts {
+                while told.recv().await.is_ok_and(|heard| heard != site) {}
+            }
+        };
+        tokio::time::timeout(TOLD_WITHIN, all).await.is_ok()
+    }
+
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
@@ -226,6 +249,30 @@ impl Drop for Connected {
 mod tests {
     use super::*;
     use heyho_records::Kind;
+
+    #[tokio::test]
+    async fn who_forgets_waits_for_every_host_that_is_attached() {
+        let live = Arc::new(Live::default());
+        assert!(live.tell_to_forget("a").await, "there is none");
+        let hosts = ["one", "one", "two"].map(|source| Connected::new(live.clone(), source.to_owned()));
+        let mut events = live.events();
+        let asked = {
+            let live = live.clone();
+            tokio::spawn(async move { live.tell_to_forget("a").await })
+        };
+        assert!(matches!(events.recv().await.unwrap(), Event::Forget { domain } if domain == "a"));
+        for site in ["a", "b", "a"] {
+            live.told(site.to_owned());
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!asked.is_finished(), "one has not heard");
+        live.told("a".to_owned());
+        assert!(asked.await.unwrap());
+        drop(hosts);
+        assert!(live.tell_to_forget("b").await, "they are gone");
+    }
 
     #[test]
     fn the_last_deliveries_are_remembered_and_forgotten_by_site() {

@@ -7,6 +7,7 @@
 use crate::decide::{Decision, Known, decide};
 use crate::error::Result;
 use crate::known::{Identity, look_up};
+use crate::late::Read;
 use crate::open::Buffer;
 use crate::rows::{self, NewRow, Origin, Owner};
 use crate::series::{self, Flow};
@@ -14,7 +15,7 @@ use crate::{rejected, tabs};
 use futures_util::future::BoxFuture;
 use heyho_records::native;
 use heyho_records::rules::{self, Dropped, Rule};
-use heyho_records::{Kind, Record, Rejection};
+use heyho_records::{Kind, Record};
 use sqlx::SqliteConnection;
 
 /// The browser profile records come from.
@@ -40,7 +41,7 @@ pub struct Arrival {
 struct Item {
     kind: Kind,
     index: usize,
-    read: std::result::Result<Record, (Rejection, String)>,
+    read: Read,
 }
 
 /// What became of one frame.
@@ -90,6 +91,25 @@ impl Arrival {
             };
             ids.into_iter().flatten().map(|id| (item.kind, id))
         })
+    }
+
+    /// Of each record what `keep` answers; one of which it answers nothing counts as filtered.
+    pub(crate) fn keep(&mut self, mut keep: impl FnMut(Kind, Read) -> Option<Read>) {
+        for item in std::mem::take(&mut self.items) {
+            match keep(item.kind, item.read) {
+                Some(read) => self.items.push(Item { read, ..item }),
+                None => self.filtered += 1,
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let text = |read: &Read| match read {
+            Ok(record) => record.text.clone(),
+            Err((_, raw)) => raw.clone(),
+        };
+        self.items.iter().map(|item| text(&item.read)).collect()
     }
 
     /// How many records there are, but for those that were filtered.

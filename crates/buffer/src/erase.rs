@@ -54,17 +54,7 @@ impl Erased {
 impl Buffer {
     /// A site and everything under it.
     pub async fn forget(&self, domain: &str) -> Result<Erased> {
-        let plain = || domain.trim().trim_start_matches("*.").trim_end_matches('.').to_lowercase();
-        let domain = host_name(domain).unwrap_or_else(plain);
-        let site = Site {
-            rules: [Rule {
-                id: "forget".to_owned(),
-                r#match: Match::Host,
-                pattern: format!("*.{domain}"),
-                action: Action::Drop,
-            }],
-            domain,
-        };
+        let site = Site::of(domain);
         let (mut erased, mut dropped, mut after) = (Erased::default(), Dropped::default(), 0);
         let noted = format!("{FORGETTING}{}", site.domain);
         let mut tx = self.write().await?;
@@ -219,20 +209,34 @@ pub(crate) async fn rows(tx: &mut SqliteConnection, numbers: &[i64], states: &[i
     Ok(deleted)
 }
 
-struct Site {
+/// A host and everything under it.
+#[derive(Debug)]
+pub(crate) struct Site {
     domain: String,
     rules: [Rule; 1],
 }
 
 /// What becomes of one text.
-enum Fate<'a> {
+pub(crate) enum Fate<'a> {
     Kept,
     Changed(Cow<'a, str>),
     Gone,
 }
 
 impl Site {
-    fn judge<'a>(&self, kind: Kind, text: &'a str, dropped: &mut Dropped) -> Fate<'a> {
+    pub(crate) fn of(domain: &str) -> Site {
+        let plain = || domain.trim().trim_start_matches("*.").trim_end_matches('.').to_lowercase();
+        let domain = host_name(domain).unwrap_or_else(plain);
+        let rule = Rule {
+            id: "forget".to_owned(),
+            r#match: Match::Host,
+            pattern: format!("*.{domain}"),
+            action: Action::Drop,
+        };
+        Site { rules: [rule], domain }
+    }
+
+    pub(crate) fn judge<'a>(&self, kind: Kind, text: &'a str, dropped: &mut Dropped) -> Fate<'a> {
         match rules::apply(&self.rules, kind, text, dropped) {
             None => Fate::Gone,
             // What is no acceptable record has no certain address: the name in it is enough.

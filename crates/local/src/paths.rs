@@ -75,9 +75,18 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
 
 /// Writes a file for this user alone, whole or not at all.
 pub fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
+    private_dir(folder(path)?)?;
+    write_whole(path, contents)
+}
+
+fn folder(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::other(format!("{} has no folder", path.display())))
+}
+
+/// The same in a folder that is somebody else's, and stays as it is.
+pub fn write_whole(path: &Path, contents: &[u8]) -> io::Result<()> {
     use std::io::Write;
-    let dir = path.parent().ok_or_else(|| io::Error::other(format!("{} has no folder", path.display())))?;
-    private_dir(dir)?;
+    let dir = folder(path)?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let beside = dir.join(format!(".{name}.{}", crate::clock::new_id().simple()));
     let written = (|| {

@@ -106,14 +106,15 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
                 continue;
             }
         };
-        if let Request::Attach { source } = &numbered.request {
-            attached.extend(companion.attach(source));
-        }
+        // It hears events before it counts as attached: who is counted is told.
         if matches!(numbered.request, Request::Attach { .. } | Request::Subscribe) && !hears_events {
             hears_events = true;
             if let Some(events) = companion.events() {
                 tasks.spawn(push_events(out.clone(), events, gone.clone()));
             }
+        }
+        if let Request::Attach { source } = &numbered.request {
+            attached.extend(companion.attach(source));
         }
         let (out, companion, gone) = (out.clone(), companion.clone(), gone.clone());
         tasks.spawn(async move {

@@ -2,12 +2,14 @@
 //! all the same; the agent finds them when it starts.
 
 use crate::answers;
+use heyho_buffer::Late;
+use heyho_local::clock::Clock;
 use heyho_local::socket::Client;
 use heyho_local::vocabulary::{Companion, Event, Fault, FaultCode, Request, ask};
 use heyho_records::native::Answer;
 use heyho_records::status::Status;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio::time::timeout;
@@ -26,22 +28,26 @@ pub struct AgentLink {
     source: std::sync::Mutex<Option<String>>,
     /// To the browser; held weakly, so that the session's end ends it.
     out: mpsc::WeakUnboundedSender<Vec<u8>>,
+    /// What was forgotten. Whoever stores records holds it until they are committed.
+    pub late: Mutex<Late>,
+    clock: Arc<dyn Clock>,
 }
 
 impl AgentLink {
-    pub fn new(socket: PathBuf, out: &mpsc::UnboundedSender<Vec<u8>>) -> AgentLink {
+    pub fn new(socket: PathBuf, out: &mpsc::UnboundedSender<Vec<u8>>, clock: Arc<dyn Clock>) -> AgentLink {
         let source = std::sync::Mutex::new(None);
-        AgentLink { socket, client: Mutex::new(None), source, out: out.downgrade() }
+        let late = Mutex::default();
+        AgentLink { socket, client: Mutex::new(None), source, out: out.downgrade(), late, clock }
     }
 
     /// The connection there is, or a new one.
-    pub async fn client(&self) -> Option<Arc<Client>> {
+    pub async fn client(self: &Arc<Self>) -> Option<Arc<Client>> {
         let mut client = self.client.lock().await;
         if client.is_none() {
             *client = Client::connect(&self.socket).await.ok().map(Arc::new);
             let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(events) = client.as_ref().and_then(|client| client.events()) {
-                tokio::spawn(pass_on(events, self.out.clone()));
+                tokio::spawn(pass_on(events, Arc::downgrade(self), client.as_ref().map(Arc::downgrade)));
             }
             if let (Some(client), Some(source)) = (client.clone(), source) {
                 tokio::spawn(async move { client.call(Request::Attach { source }).await });
@@ -51,14 +57,14 @@ impl AgentLink {
     }
 
     /// Tells the agent, this one and each later one, which browser is connected through this host.
-    pub async fn introduce(&self, source: String) {
+    pub async fn introduce(self: &Arc<Self>, source: String) {
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
         self.forget().await;
         self.client().await;
     }
 
     /// Finds an agent that was started after this host, for as long as the host lives.
-    pub async fn stay(&self) {
+    pub async fn stay(self: &Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_FOR_AGENT).await;
             let ended = match self.client.lock().await.as_ref() {
@@ -76,7 +82,7 @@ impl AgentLink {
         *self.client.lock().await = None;
     }
 
-    pub async fn call(&self, request: Request) -> Result<serde_json::Value, Fault> {
+    pub async fn call(self: &Arc<Self>, request: Request) -> Result<serde_json::Value, Fault> {
         let absent = || Fault::new(FaultCode::AgentNotRunning, "the companion is not running");
         // Twice: the connection may be to an agent that has ended since.
         for _ in 0..2 {
@@ -90,7 +96,7 @@ impl AgentLink {
         Err(absent())
     }
 
-    pub async fn status(&self) -> Option<Status> {
+    pub async fn status(self: &Arc<Self>) -> Option<Status> {
         let client = self.client().await?;
         match timeout(PATIENCE, ask::<Status>(client.as_ref(), Request::Status)).await {
             Ok(Ok(status)) => Some(status),
@@ -104,12 +110,20 @@ impl AgentLink {
 
 /// What the agent says to extensions, until the connection to it ends. One that missed some goes on with the rest:
 /// the agent itself has forgotten already.
-async fn pass_on(mut events: broadcast::Receiver<Event>, out: mpsc::WeakUnboundedSender<Vec<u8>>) {
+async fn pass_on(mut events: broadcast::Receiver<Event>, link: Weak<AgentLink>, agent: Option<Weak<Client>>) {
     loop {
         match events.recv().await {
             Ok(Event::Forget { domain }) => {
-                let Some(out) = out.upgrade() else { return };
-                let _ = out.send(answers::json(&Answer::Forget { domain }));
+                let Some(link) = link.upgrade() else { return };
+                // After the commit that is under way: what it stored is there to be erased, and nothing older follows.
+                link.late.lock().await.forget(&domain, link.clock.now_ms());
+                let Some(out) = link.out.upgrade() else { return };
+                let _ = out.send(answers::json(&Answer::Forget { domain: domain.clone() }));
+                // Who has not introduced himself is not waited for.
+                let attached = link.source.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+                if attached && let Some(agent) = agent.as_ref().and_then(Weak::upgrade) {
+                    let _ = agent.call(Request::Told { domain }).await;
+                }
             }
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,

@@ -76,7 +76,7 @@ impl Session {
         out: mpsc::UnboundedSender<Vec<u8>>,
         written: watch::Receiver<u64>,
     ) -> Session {
-        let agent = Arc::new(AgentLink::new(paths.socket(), &out));
+        let agent = Arc::new(AgentLink::new(paths.socket(), &out, clock.clone()));
         let mut settings = Settings::new(paths.config_file());
         Session {
             rules: settings.rules(),
@@ -156,11 +156,11 @@ impl Session {
     }
 
     async fn store(&mut self, group: Vec<RecordsFrame>) {
-        let (ids, arrivals): (Vec<_>, Vec<_>) = group.into_iter().map(|f| (f.id, f.arrival)).unzip();
+        let (ids, mut arrivals): (Vec<_>, Vec<_>) = group.into_iter().map(|f| (f.id, f.arrival)).unzip();
         if planted("early-ack") {
             return self.promise_and_then_store(ids, arrivals).await;
         }
-        match self.append(&arrivals).await {
+        match self.append(&mut arrivals).await {
             Ok(appended) => {
                 for (id, one) in ids.into_iter().zip(appended) {
                     self.say(&answers::ack(id, one));
@@ -178,21 +178,24 @@ impl Session {
     }
 
     /// The fault `early-ack`.
-    async fn promise_and_then_store(&mut self, ids: Vec<Option<RequestId>>, arrivals: Vec<Arrival>) {
+    async fn promise_and_then_store(&mut self, ids: Vec<Option<RequestId>>, mut arrivals: Vec<Arrival>) {
         for (id, arrival) in ids.into_iter().zip(&arrivals) {
             let mut promised = Appended::default();
             promised.counts.stored = arrival.records() as u64;
             self.say(&answers::ack(id, promised));
         }
         tokio::task::yield_now().await;
-        let _ = self.append(&arrivals).await;
+        let _ = self.append(&mut arrivals).await;
     }
 
-    async fn append(&mut self, arrivals: &[Arrival]) -> Result<Vec<Appended>, BufferError> {
+    async fn append(&mut self, arrivals: &mut [Arrival]) -> Result<Vec<Appended>, BufferError> {
         let source = self.source();
         let hold = self.settings.current().map_or(Duration::ZERO, |config| config.sync.hold);
         let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 4);
         let now = self.clock.now_ms();
+        let agent = self.agent.clone();
+        let mut late = agent.late.lock().await;
+        late.sift(arrivals, now);
         match self.buffer().await?.append(&source, arrivals, hold, now).await {
             // It was damaged and has been made anew: nothing was stored in the old one, so store it here.
             Err(BufferError::Replaced) => self.buffer = None,
@@ -305,7 +308,7 @@ impl Session {
             before.abort();
         }
         let account = match self.buffer().await {
-            Ok(buffer) => buffer.signed_in().await.ok().flatten(),
+            Ok(buffer) => buffer.signed_in().await.ok(),
             Err(_) => None,
         };
         self.rules = self.settings.rules();
@@ -315,7 +318,7 @@ impl Session {
             host: HostInfo { version: env!("CARGO_PKG_VERSION") },
             features: vec!["records", "status", "subscribe", "sync", "open"],
             limits: Limits { max_records: MAX_RECORDS, max_message_bytes: MAX_FROM_BROWSER },
-            account: account.map(|a| AccountRef { r#ref: a.r#ref, email: a.email }),
+            account: account.map(|known| known.map(|a| AccountRef { r#ref: a.r#ref, email: a.email })),
             rules: self.rules.clone(),
         });
     }

@@ -188,7 +188,9 @@ pub enum Answer {
         host: HostInfo,
         features: Vec<&'static str>,
         limits: Limits,
-        account: Option<AccountRef>,
+        /// Not said while it cannot be read: the client goes by whom it knows.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<Option<AccountRef>>,
         /// Not said while they cannot be read: the client keeps those it knows.
         #[serde(skip_serializing_if = "Option::is_none")]
         rules: Option<Vec<Rule>>,

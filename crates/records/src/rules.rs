@@ -11,6 +11,7 @@
 //! alike: both are asked the cases in `extension/companion/test/rule-cases.json`.
 
 use crate::Kind;
+use crate::fault::planted;
 use crate::json::{Json, entries_of, repair};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -185,7 +186,7 @@ fn drops_host(rules: &[Rule], host: &str) -> bool {
 }
 
 fn matches_host(pattern: &str, host: &str) -> bool {
-    let pattern = host_pattern(pattern);
+    let pattern = if planted("patterns-as-they-are") { pattern.to_owned() } else { host_pattern(pattern) };
     let host = host.strip_suffix('.').unwrap_or(host);
     matches(&pattern, host) || pattern.strip_prefix("*.").is_some_and(|domain| matches(domain, host))
 }

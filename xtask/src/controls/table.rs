@@ -84,6 +84,20 @@ pub const CONTROLS: &[Control] = &[
         env: &[],
     },
     Control {
+        package: "heyho-local",
+        fault: "writes-over-changes",
+        wrong: "a registration that somebody has changed is written over",
+        tests: &["--lib", "browsers::tests::what_somebody_else"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-records",
+        fault: "patterns-as-they-are",
+        wrong: "a rule's host is compared as it was typed",
+        tests: &["--lib", "rules::tests::it_judges"],
+        env: &[],
+    },
+    Control {
         package: "heyho-host",
         fault: "early-ack",
         wrong: "an acknowledgement comes before the commit",
@@ -109,6 +123,13 @@ pub const CONTROLS: &[Control] = &[
         fault: "half-a-frame",
         wrong: "what came out of the pipe at once is taken for the frame",
         tests: &["--test", "durability", "frames::"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-host",
+        fault: "late-ones-pass",
+        wrong: "what was sent before a site was forgotten is stored afterwards",
+        tests: &["--test", "host", "what_is_on_its_way"],
         env: &[],
     },
     Control {

@@ -1,12 +1,14 @@
 //! `forget`, `discard.account`, `erase`: what the user wants kept nowhere.
 //!
-//! In this order, so that dying anywhere leaves nothing that comes back: extensions are told first (what is in
-//! their outboxes would arrive again), then the buffer, the agent's memory, and the backend where it is asked for.
+//! A site is forgotten in this order, so that dying anywhere leaves nothing that comes back: hosts and extensions are
+//! told first (what is on its way and in their outboxes would arrive again) and hosts say that they have heard, then
+//! the buffer, the agent's memory, and the backend where it is asked for. Of an account, and of everything, what a
+//! browser has not handed over yet is not reached: it arrives when it does, which whoever asks is told.
 
 use super::{Service, buffer};
 use crate::tokenholder::{Access, Tokenholder};
 use heyho_buffer::Erased;
-use heyho_local::vocabulary::{Count, Event, Fault, FaultCode, Forgotten};
+use heyho_local::vocabulary::{Count, Fault, FaultCode, Forgotten};
 use heyho_records::glance::host_name;
 use heyho_records::words::count;
 use heyho_sync::erase::Erasure;
@@ -15,7 +17,7 @@ use heyho_sync::policy;
 impl Service {
     pub(super) async fn forget(&self, domain: &str, backend: bool) -> Result<Forgotten, Fault> {
         let site = site(domain)?;
-        self.live.push(Event::Forget { domain: site.clone() });
+        let all_heard = self.live.tell_to_forget(&site).await;
         self.live.erasing();
         let erased = self.buffer.forget(&site).await.map_err(buffer)?;
         self.live.forget_delivered(&site);
@@ -26,7 +28,7 @@ impl Service {
             failed: erased.failed,
             changed: erased.changed,
             backend: there.as_ref().ok().copied(),
-            text: told(&site, &erased, there, &self.closed_browsers().await),
+            text: told(&site, &erased, there, all_heard, &self.closed_browsers().await),
         })
     }
 
@@ -108,7 +110,13 @@ fn site(domain: &str) -> Result<String, Fault> {
         .ok_or_else(|| Fault::new(FaultCode::Usage, format!("{domain:?} is no domain; such as example.com")))
 }
 
-fn told(site: &str, erased: &Erased, backend: Result<u64, String>, closed: &[String]) -> String {
+fn told(
+    site: &str,
+    erased: &Erased,
+    backend: Result<u64, String>,
+    all_heard: bool,
+    closed: &[String],
+) -> String {
     let mut text = match erased.records() {
         0 => format!("Nothing about {site} was kept here."),
         n => format!("{} about {site} deleted here.", count(n, "record")),
@@ -130,6 +138,9 @@ fn told(site: &str, erased: &Erased, backend: Result<u64, String>, closed: &[Str
         Ok(n) => text.push_str(&format!(" {} deleted at the backend.", count(n, "record"))),
         Err(why) if why.is_empty() => {}
         Err(why) => text.push_str(&format!(" {why}")),
+    }
+    if !all_heard {
+        text.push_str(" A browser that is connected did not answer: forget the site again.");
     }
     if !closed.is_empty() {
         text.push_str(&format!(

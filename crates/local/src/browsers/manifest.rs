@@ -91,6 +91,14 @@ pub fn outside(host: &Path) -> String {
     format!("#!/bin/sh\n# Written by HeyHo Companion.\nexec flatpak-spawn --host '{quoted}' \"$@\"\n")
 }
 
+/// Written by [`outside`], for whichever place.
+pub fn is_outside(found: &str) -> bool {
+    let (before, after) =
+        ("#!/bin/sh\n# Written by HeyHo Companion.\nexec flatpak-spawn --host '", "' \"$@\"\n");
+    let host = found.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    host.is_some_and(|host| !host.contains('\n'))
+}
+
 fn digest(manifest: &Value) -> Option<String> {
     let tree = Json::parse(&manifest.to_string()).ok()?;
     Some(heyho_records::record::digest(&tree).iter().take(4).map(|byte| format!("{byte:02x}")).collect())
@@ -149,6 +157,11 @@ mod tests {
 
     #[test]
     fn a_place_with_a_quote_in_its_name_is_one_word_for_the_shell() {
-        assert!(outside(Path::new("/it's/heyho-host")).contains(r"--host '/it'\''s/heyho-host'"));
+        let wrapper = outside(Path::new("/it's/heyho-host"));
+        assert!(wrapper.contains(r"--host '/it'\''s/heyho-host'"));
+        assert!(is_outside(&wrapper));
+        assert!(
+            !is_outside(&wrapper.replace("exec", "date\nexec")) && !is_outside(&format!("{wrapper}date\n"))
+        );
     }
 }

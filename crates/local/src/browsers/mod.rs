@@ -16,6 +16,7 @@
 mod manifest;
 mod places;
 mod register;
+mod removal;
 mod survey;
 mod wish;
 

@@ -1,9 +1,11 @@
 //! Writing manifests, mending them, taking them away.
 
 use super::OptOut;
-use super::manifest::{is_ours, serves};
+use super::manifest::{is_ours, is_outside, serves};
 use super::places::{Registration, Sandbox};
-use crate::paths::write_private;
+use super::removal::{Removal, removals};
+use crate::paths::{private_dir, write_whole};
+use heyho_records::fault::planted;
 use std::io;
 use std::path::Path;
 
@@ -26,9 +28,10 @@ pub fn standing(registration: &Registration) -> Standing {
         return Standing::NotInstalled;
     }
     let Some(manifest) = &registration.manifest else { return Standing::Blocked };
-    match std::fs::read_to_string(manifest) {
+    // What is no text is somebody's as well.
+    match std::fs::read(manifest).map(|found| String::from_utf8_lossy(&found).into_owned()) {
         Ok(found) if found == registration.contents => whole(registration),
-        Ok(found) if is_ours(&found) => Standing::Outdated,
+        Ok(found) if is_ours(&found) || planted("writes-over-changes") => Standing::Outdated,
         Ok(_) => Standing::Changed,
         Err(_) if serves_all_users(registration) => Standing::Registered,
         Err(_) => Standing::NotRegistered,
@@ -41,10 +44,9 @@ fn is_there(registration: &Registration) -> bool {
 
 /// With the right manifest: is the rest as it must be?
 fn whole(registration: &Registration) -> Standing {
-    let wrapped = registration
-        .wrapper
-        .as_ref()
-        .is_none_or(|(path, text)| std::fs::read_to_string(path).is_ok_and(|found| found == *text));
+    let wrapped = registration.wrapper.as_ref().is_none_or(|(path, text)| {
+        std::fs::read(path).is_ok_and(|found| found == text.as_bytes() || is_changed(path))
+    });
     if !wrapped || !platform::is_pointed(registration) {
         return Standing::Outdated;
     }
@@ -52,6 +54,11 @@ fn whole(registration: &Registration) -> Standing {
         Sandbox::Flatpak { overrides, .. } if !may_spawn(overrides) => Standing::Blocked,
         _ => Standing::Registered,
     }
+}
+
+/// A wrapper that somebody has changed is theirs.
+fn is_changed(wrapper: &Path) -> bool {
+    std::fs::read(wrapper).is_ok_and(|found| !is_outside(&String::from_utf8_lossy(&found)))
 }
 
 fn serves_all_users(registration: &Registration) -> bool {
@@ -78,39 +85,42 @@ pub fn repair(all: &[Registration], opt_out: &OptOut) -> io::Result<Vec<String>>
     if !begun(all) {
         return Ok(Vec::new());
     }
-    each(all.iter().filter(|one| !opt_out.holds_for(&one.browser)), write)
+    each(all.iter().filter(|one| !opt_out.holds_for(&one.browser)), |one| one, write)
 }
 
 /// What was asked for by name, or all that is installed.
 pub fn register(all: &[Registration], browser: Option<&str>) -> io::Result<()> {
-    each(chosen(all, browser), write).map(drop)
+    each(chosen(all, browser), |one| one, write).map(drop)
 }
 
 /// Takes away what is ours, and leaves nothing behind. A file that another browser reads stays, where that one is
 /// wanted (`opt_out`): only [`held`] can be said of it.
 pub fn unregister(all: &[Registration], browser: Option<&str>, opt_out: &OptOut) -> io::Result<()> {
-    let take = |one: &Registration| {
-        let readers: Vec<_> = readers(one, all, opt_out).filter(|_| browser.is_some()).collect();
-        if readers.is_empty() {
-            return erase(one);
-        }
-        if readers.iter().all(|other| other.registry_key != one.registry_key) {
-            platform::forget(one)?;
-        }
-        Ok(false)
+    let removals = removals(all, browser, opt_out, is_there);
+    let remove = |removal| match removal {
+        Removal::Key(one) if has_foreign_manifest(one) => Ok(false),
+        Removal::Key(one) => platform::forget(one).map(|()| true),
+        Removal::Files(one) => erase(one),
     };
-    each(chosen(all, browser), take).map(drop)
+    each(removals.into_iter(), Removal::of, remove).map(drop)
+}
+
+fn has_foreign_manifest(one: &Registration) -> bool {
+    let found = one.manifest.as_ref().and_then(|manifest| std::fs::read(manifest).ok());
+    found.is_some_and(|found| !is_ours(&String::from_utf8_lossy(&found)))
 }
 
 /// One browser after the other, whatever becomes of each: what cannot be done for one costs the others nothing.
 /// Answers the names of those that were changed, or what was refused by which.
-fn each<'a>(
-    chosen: impl Iterator<Item = &'a Registration>,
-    act: impl Fn(&Registration) -> io::Result<bool>,
+fn each<'a, T: Copy>(
+    chosen: impl Iterator<Item = T>,
+    of: impl Fn(T) -> &'a Registration,
+    act: impl Fn(T) -> io::Result<bool>,
 ) -> io::Result<Vec<String>> {
     let (mut changed, mut refused) = (Vec::new(), Vec::new());
-    for one in chosen {
-        match act(one) {
+    for this in chosen {
+        let one = of(this);
+        match act(this) {
             Ok(true) => changed.push(one.browser.clone()),
             Ok(false) => {}
             Err(error) => refused.push(format!("{}: {error}", one.browser)),
@@ -128,10 +138,11 @@ fn erase(registration: &Registration) -> io::Result<bool> {
     let ours = std::fs::read_to_string(manifest).is_ok_and(|found| is_ours(&found));
     if ours {
         take_away(manifest)?;
-        platform::forget(registration)?;
     }
     if let Some((wrapper, _)) = &registration.wrapper
         && wrapper.exists()
+        && !manifest.exists()
+        && !is_changed(wrapper)
     {
         take_away(wrapper)?;
     }
@@ -182,13 +193,21 @@ fn write(registration: &Registration) -> io::Result<bool> {
     }
     let Some(manifest) = &registration.manifest else { return Ok(false) };
     // The program first: a manifest must never point to nothing.
-    if let Some((path, text)) = &registration.wrapper {
-        write_private(path, text.as_bytes())?;
+    if let Some((path, text)) = registration.wrapper.as_ref().filter(|(path, _)| !is_changed(path)) {
+        write_beside(path, text)?;
         platform::executable(path)?;
     }
-    write_private(manifest, registration.contents.as_bytes())?;
+    write_beside(manifest, &registration.contents)?;
     platform::point(registration)?;
     Ok(true)
+}
+
+/// In a folder that is often the browser's own: one that is there keeps its mode.
+fn write_beside(file: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.exists()) {
+        private_dir(folder)?;
+    }
+    write_whole(file, text.as_bytes())
 }
 
 /// The file, and the folders that are empty without it.
@@ -259,6 +278,9 @@ mod platform {
 
     pub fn forget(registration: &Registration) -> io::Result<()> {
         let Some(key) = &registration.registry_key else { return Ok(()) };
+        if !is_pointed(registration) {
+            return Ok(());
+        }
         reg(Command::new("reg").args(["delete", &format!(r"HKCU\{key}"), "/f"]))
     }
 

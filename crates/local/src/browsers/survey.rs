@@ -203,9 +203,9 @@ fn words(
                 "Its registration was changed by hand and is left alone: {place}. Delete that file to have it written anew."
             )
         }
-        (BrowserState::Elsewhere, _) => "Registered for another place. Register it again.".to_owned(),
+        (BrowserState::Elsewhere, _) => "Registered for another place. Connect it again.".to_owned(),
         (BrowserState::OptedOut, _) => "Not registered, as you wished.".to_owned(),
-        (BrowserState::NotRegistered, _) => "It does not know the companion yet. Register it.".to_owned(),
+        (BrowserState::NotRegistered, _) => "It does not know the companion yet. Connect it.".to_owned(),
         (BrowserState::Quiet, _) => match quiet_days {
             Some(days) => {
                 format!("Nothing has come from it for {days} days. Is the extension still enabled?")

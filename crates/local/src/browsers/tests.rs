@@ -265,6 +265,42 @@ fn what_somebody_else_wrote_or_changed_is_left_alone() {
 }
 
 #[test]
+fn a_manifest_that_is_no_text_and_a_wrapper_that_was_changed_are_left_alone_too() {
+    let made = Made::new();
+    let vivaldi = made.home.path().join(".config/vivaldi/NativeMessagingHosts").join(MANIFEST);
+    made.folder(".config/vivaldi/NativeMessagingHosts")
+        .folder("root/var/lib/flatpak/app/org.mozilla.firefox");
+    fs::write(&vivaldi, b"\xff\xfe{\0}\0").unwrap();
+    register(&made.all(), None).unwrap();
+    assert_eq!(made.stands("vivaldi"), Standing::Changed);
+    assert_eq!(fs::read(&vivaldi).unwrap(), b"\xff\xfe{\0}\0");
+
+    let wrapper = made.home.path().join(".var/app/org.mozilla.firefox/heyho-companion/heyho-host");
+    let mine = fs::read_to_string(&wrapper).unwrap().replace("exec", "date >> /tmp/starts\nexec");
+    fs::write(&wrapper, &mine).unwrap();
+    register(&made.all(), None).unwrap();
+    let moved = Made { home: made.home, host: "/elsewhere/heyho-host" };
+    repair(&moved.all(), &OptOut::default()).unwrap();
+    assert_eq!(fs::read_to_string(&wrapper).unwrap(), mine);
+    unregister(&moved.all(), None, &OptOut::default()).unwrap();
+    assert_eq!(fs::read_to_string(&wrapper).unwrap(), mine);
+    assert!(vivaldi.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_browsers_own_folder_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let made = Made::new();
+    let folder = made.home.path().join(".config/vivaldi/NativeMessagingHosts");
+    made.folder(".config/vivaldi/NativeMessagingHosts");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    register(&made.all(), None).unwrap();
+    assert!(folder.join(MANIFEST).exists());
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
 fn a_moved_program_is_followed_at_the_next_start() {
     let mut made = Made::new();
     made.folder(".config/chromium").folder("root/var/lib/flatpak/app/org.mozilla.firefox");

@@ -176,6 +176,10 @@ pub enum Request {
         #[serde(default)]
         backend: bool,
     },
+    /// A host that was told to forget a site: from now on it stores nothing that was captured of it before. Answer:
+    /// null.
+    #[serde(rename = "told")]
+    Told { domain: String },
     /// Everything that is kept for an account, by its ref or e-mail address. Answer: [`super::Count`].
     #[serde(rename = "discard.account")]
     DiscardAccount { account: String },
@@ -242,6 +246,7 @@ impl Request {
             Request::BackendTest { .. } => "backend.test",
             Request::Export { .. } => "export",
             Request::Forget { .. } => "forget",
+            Request::Told { .. } => "told",
             Request::DiscardAccount { .. } => "discard.account",
             Request::Erase => "erase",
             Request::Diagnostics => "diagnostics",
@@ -302,6 +307,7 @@ mod tests {
             "backend.test",
             "export",
             "forget",
+            "told",
             "discard.account",
             "erase",
             "diagnostics",
