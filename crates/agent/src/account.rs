@@ -110,7 +110,8 @@ impl Keeper {
             if same {
                 *kept = Some(renewed);
             }
-            same
+            // The fault: what a renewal brings is in memory only.
+            same && !planted("renewal-unstored")
         })
         .await;
         let kept = self.kept().await;

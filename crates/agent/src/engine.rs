@@ -113,6 +113,8 @@ pub struct Engine {
     kept_floor: Option<i64>,
     /// Failed records when the buffer was last looked at: one more is somebody's business at once.
     failed: u64,
+    /// So many the last run left, because they wait for others that are held back: no reason for another.
+    left_behind: u64,
 }
 
 impl Engine {
@@ -146,6 +148,7 @@ impl Engine {
             telling: Telling::default(),
             kept_floor: None,
             failed: 0,
+            left_behind: 0,
         };
         engine.hold_back();
         engine
@@ -239,7 +242,8 @@ impl Engine {
             self.telling.soon();
         }
         let stopped = self.stopped && self.next_at.is_some_and(|at| at > self.monotonic.now_ms());
-        if totals.waiting().saturating_sub(totals.held) >= BACKLOG && self.may_run() && !stopped {
+        let sendable = totals.waiting().saturating_sub(totals.held);
+        if sendable.saturating_sub(self.left_behind) >= BACKLOG && self.may_run() && !stopped {
             self.begin(Trigger::Backlog, commands).await;
         }
     }
@@ -258,6 +262,7 @@ impl Engine {
         let note = signed.as_ref().and_then(|_| self.keeper.note());
         self.signed = signed;
         self.next_at = None;
+        self.left_behind = 0;
         self.telling.soon();
         self.live.change(|live| {
             live.session = session;

@@ -20,10 +20,15 @@ use heyho_sync::core::Core;
 use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
 use heyho_sync::policy::Policy;
 use heyho_sync::secret::Secret;
-use heyho_sync::task::{Outcome, Refreshed, Task, Trigger};
+use heyho_sync::task::{Outcome, Task, Trigger};
+use heyho_sync::why::Why;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+/// Each session has a number of its own, and later ones are greater.
+static SIGN_INS: AtomicU64 = AtomicU64::new(0);
 
 const T0: u64 = 1_700_000_000_000;
 
@@ -34,8 +39,14 @@ struct HeyHo {
     /// And which visit each is tied to, and until when it lasted.
     aggregates: BTreeMap<String, (String, u64)>,
     requests: u64,
-    /// Requests in which an id stood twice.
+    /// Requests in which an id stood twice, and that held too many records.
     twice: u64,
+    too_many: u64,
+    /// Sessions of sign-ins before this one are over; and the tokens that were refused for it.
+    hour: u64,
+    over: u64,
+    /// `/auth/refresh` was asked for: it has none.
+    renewals: u64,
 }
 
 type Service = Arc<Mutex<HeyHo>>;
@@ -45,6 +56,8 @@ async fn service() -> (Service, String) {
     let app = Router::new()
         .route("/api/v1/users/me", get(async || Json(json!({"data": {"id": 7}}))))
         .route("/api/v1/data/sync", post(sync))
+        // It has no such route; asked for it is counted.
+        .route("/api/v1/auth/refresh", post(refresh))
         .with_state(heyho.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -56,11 +69,23 @@ fn refused(visit: &Value) -> bool {
     visit["url"].as_str().is_none_or(|url| url.contains('|'))
 }
 
+async fn refresh(State(heyho): State<Service>) -> StatusCode {
+    heyho.lock().unwrap().renewals += 1;
+    StatusCode::NOT_FOUND
+}
+
 async fn sync(State(heyho): State<Service>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    let user = headers["authorization"].to_str().unwrap().to_owned();
+    let token = headers["authorization"].to_str().unwrap().to_owned();
+    let (user, session) = token.rsplit_once('#').unwrap();
+    let user = user.to_owned();
     let mut heyho = heyho.lock().unwrap();
     heyho.requests += 1;
-    if heyho.requests.is_multiple_of(100) {
+    // An hour is as long as so many requests take.
+    if heyho.requests.is_multiple_of(20) {
+        heyho.hour = session.parse::<u64>().unwrap() + 1;
+    }
+    if session.parse::<u64>().unwrap() < heyho.hour {
+        heyho.over += 1;
         let error = json!({"success": false, "message": "Unauthorized"});
         return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
     }
@@ -78,6 +103,7 @@ async fn sync(State(heyho): State<Service>, headers: HeaderMap, Json(body): Json
         return failed();
     }
     if visits.len() + aggregates.len() > 1_000 {
+        heyho.too_many += 1;
         let error = json!({"success": false, "message": "Too many records", "errors": []});
         return (StatusCode::BAD_REQUEST, Json(error)).into_response();
     }
@@ -97,6 +123,15 @@ async fn sync(State(heyho): State<Service>, headers: HeaderMap, Json(body): Json
     }
     let mut tied = Vec::new();
     for aggregate in aggregates {
+        // The other shape: tied to the visit that it names, which must be there.
+        if let Some(visit) = aggregate["page_visit_id"].as_str().filter(|_| aggregate.get("tabId").is_none())
+        {
+            if !known.contains(visit) {
+                return failed();
+            }
+            tied.push((id(aggregate), (visit.to_owned(), 0)));
+            continue;
+        }
         match visits.iter().find(|visit| visit["tabId"] == aggregate["tabId"]) {
             Some(visit) if refused(visit) => return failed(),
             Some(visit) if aggregate["totalActiveDuration"].as_f64().unwrap() < 3.2e10 => {
@@ -120,19 +155,27 @@ async fn sync(State(heyho): State<Service>, headers: HeaderMap, Json(body): Json
     Json(json!({"success": true, "message": "ok", "data": data})).into_response()
 }
 
-/// Runs until nothing waits; waits are not waited for, and a session that is over is there again at once.
+/// Runs until nothing waits; waits are not waited for, and whose session is over signs in anew.
 async fn drain(buffer: &Buffer, account: &Account, url: &str, dir: &std::path::Path) {
-    drain_for(buffer, account, url, dir, 60).await;
+    drain_for(buffer, account, url, dir, 60, Policy::default()).await;
     assert_eq!(buffer.totals(Some(account.id), 0).await.unwrap().waiting(), 0, "it never ends");
 }
 
-/// The same for so many runs.
-async fn drain_for(buffer: &Buffer, account: &Account, url: &str, dir: &std::path::Path, most: u32) {
+/// The same for so many runs, and with these limits.
+async fn drain_for(
+    buffer: &Buffer,
+    account: &Account,
+    url: &str,
+    dir: &std::path::Path,
+    most: u32,
+    policy: Policy,
+) {
     let clock = clock::system();
-    let stored = Stored {
+    let mut sign_in = SIGN_INS.fetch_add(1, Ordering::SeqCst);
+    let session = |number: u64| Stored {
         account_ref: account.r#ref.clone(),
-        access_token: Secret::new(account.email.as_str()),
-        refresh_token: None,
+        access_token: Secret::new(format!("{}#{number}", account.email)),
+        refresh_token: Some(Secret::new("it gives one, and takes it nowhere")),
         expires_at: None,
         kept_login: None,
     };
@@ -145,14 +188,14 @@ async fn drain_for(buffer: &Buffer, account: &Account, url: &str, dir: &std::pat
     })
     .unwrap();
     let keeper = Keeper::new(Arc::new(FileStore::new(dir.join("tokens"))));
-    let mut core = Core::new(Policy::default());
+    let mut core = Core::new(policy);
     let (mut now, mut step, mut runs) = (0, 0_u64, 0);
     while runs < most && buffer.totals(Some(account.id), clock.now_ms()).await.unwrap().waiting() > 0 {
         runs += 1;
         let mut carrier = Carrier::new(
             buffer.clone(),
             driver.clone(),
-            Tokenholder::new(keeper.clone(), clock.clone(), stored.clone()),
+            Tokenholder::new(keeper.clone(), clock.clone(), session(sign_in)),
             account.id,
             "d".into(),
             clock.clone(),
@@ -168,14 +211,20 @@ async fn drain_for(buffer: &Buffer, account: &Account, url: &str, dir: &std::pat
                     now = *until_ms;
                     Outcome::Woken
                 }
-                Task::RefreshToken => Outcome::Refreshed(Refreshed::Yes),
                 task => carrier.carry(task).await,
             };
             // Any numbers from 0 to 1.
             let jitter = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) as f64 / u64::MAX as f64;
             task = core.told(outcome, now, jitter);
         };
-        now = end.next_at_ms.unwrap();
+        now = match end.why {
+            Why::SessionExpired => {
+                sign_in = SIGN_INS.fetch_add(1, Ordering::SeqCst);
+                core.forget_session();
+                now
+            }
+            _ => end.next_at_ms.unwrap(),
+        };
     }
 }
 
@@ -251,6 +300,17 @@ async fn heyhos_service_gets_every_good_record_out_of_the_real_buffer() {
             // Half of the tabs are seen while they live, and again when they are closed.
             let lives = if tab % 2 == 0 { vec![aggregate(tab, profile, 10_000, 4_000)] } else { Vec::new() };
             append(&buffer, profile, &records, &lives).await;
+            // The other shape names its visit. One whose visit is refused breaches a foreign key.
+            if number % 11 == 0 {
+                let id = format!("whole-{number}");
+                let visit = format!("v{tab}-{profile}-0");
+                let record = json!({"id": id, "page_visit_id": visit, "total_time_seconds": 5});
+                append(&buffer, profile, &[], &[record]).await;
+                match visits.contains(&visit) {
+                    true => drop(good.insert(id, 0)),
+                    false => bad += 1,
+                }
+            }
             if number % 13 == 0 {
                 let id = format!("opener-{number}");
                 let opener = json!({"id": id, "url": "https://x.example/", "timestamp": T0 + tab * 60_000});
@@ -281,7 +341,13 @@ async fn heyhos_service_gets_every_good_record_out_of_the_real_buffer() {
     let failed = buffer.totals(Some(account.id), clock::system().now_ms()).await.unwrap().failed;
     let heyho = heyho.lock().unwrap();
     assert_eq!(heyho.visits.keys().cloned().collect::<BTreeSet<_>>(), visits);
-    assert_eq!(heyho.twice, 0);
+    assert_eq!((heyho.twice, heyho.too_many), (0, 0));
+    assert!(
+        heyho.over > 2 && heyho.renewals >= heyho.over,
+        "{} hours, {} renewals",
+        heyho.over,
+        heyho.renewals
+    );
     let short: Vec<_> = looked_at.iter().filter(|id| heyho.visits[*id].1 != 60_000).collect();
     assert!(short.is_empty(), "an older version lasts: {short:?}");
     let lasting: BTreeMap<String, u64> =
@@ -321,9 +387,30 @@ async fn tabs_that_outlive_a_change_of_account_take_no_visit_across() {
             append(&buffer, 1, &[], &[aggregate(tab, 10_000 * (round as u64 + 1))]).await;
         }
         let runs = if round == 0 { 60 } else { 8 };
-        drain_for(&buffer, &account, &url, dir.path(), runs).await;
+        drain_for(&buffer, &account, &url, dir.path(), runs, Policy::default()).await;
     }
     let owners: BTreeMap<String, String> =
         heyho.lock().unwrap().visits.iter().map(|(id, (user, _))| (id.clone(), user.clone())).collect();
     assert_eq!(owners, expected);
+}
+
+/// Whoever sets more in a request than it takes: it names no record, and none is blamed.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_it_takes_in_a_request_goes_in_two() {
+    let (dir, (heyho, url)) = (tempfile::tempdir().unwrap(), service().await);
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    let who =
+        SignedIn { backend: url.clone(), user_id: "7".into(), email: "u@x".into(), claim_others: false };
+    let (account, _) = buffer.sign_in(&who, clock::system().now_ms()).await.unwrap();
+    let visits: Vec<Value> = (0..2_500)
+        .map(|n| json!({"id": format!("v{n}"), "url": "https://x.example/", "timestamp": T0 + n, "tabId": n}))
+        .collect();
+    append(&buffer, 1, &visits, &[]).await;
+    let policy = Policy { batch_page_visits: 1_200, batch_bytes: 4_000_000, ..Policy::default() };
+    drain_for(&buffer, &account, &url, dir.path(), 10, policy).await;
+    let totals = buffer.totals(Some(account.id), clock::system().now_ms()).await.unwrap();
+    assert_eq!((totals.waiting(), totals.failed), (0, 0));
+    let heyho = heyho.lock().unwrap();
+    assert_eq!(heyho.visits.len(), 2_500);
+    assert!(heyho.too_many >= 1 && heyho.requests <= 10, "{} of {}", heyho.too_many, heyho.requests);
 }

@@ -82,19 +82,13 @@ fn overlay(mut status: Status, mut facts: Facts, known: Vec<Said>, live: &LiveSt
     status.progress = live.running.map(|run| Progress {
         done: run.done,
         total: run.total,
-        eta_seconds: eta(run.done, run.total.saturating_sub(run.done), run.now_ms - run.started_ms),
+        eta_seconds: run.left.map(|left| left.as_millis().div_ceil(1_000) as u64),
     });
     status.metrics = live.metrics.clone();
     status.short_session = live.short_session;
     let said = said(&status, known, live);
     status.say(said);
     status
-}
-
-/// Remaining time at the rate so far; nothing is said before a second has passed and something was done.
-fn eta(done: u64, left: u64, elapsed_ms: i64) -> Option<u64> {
-    let elapsed = u64::try_from(elapsed_ms).ok().filter(|ms| *ms >= 1_000)?;
-    (done > 0).then(|| (left as u128 * elapsed as u128).div_ceil(done as u128 * 1_000) as u64)
 }
 
 /// Why it is not simply well: the sentence of the state first, then whatever is true besides. Failed records do
@@ -199,14 +193,5 @@ mod tests {
         let tls = Why::NoAnswer { error: TransportError::Tls { problem: TlsProblem::Expired } };
         assert_eq!(args(tls), serde_json::json!({"fault": "tls", "problem": "expired"}));
         assert_eq!(args(Why::Emptied), serde_json::json!({}));
-    }
-
-    #[test]
-    fn a_remaining_time_is_said_only_when_it_is_known() {
-        assert_eq!(eta(0, 100, 5_000), None);
-        assert_eq!(eta(10, 100, 500), None);
-        assert_eq!(eta(100, 900, 10_000), Some(90));
-        assert_eq!(eta(3, 1, 1_000), Some(1));
-        assert_eq!(eta(100, 0, 10_000), Some(0));
     }
 }

@@ -94,6 +94,8 @@ struct Run {
     fruitless: usize,
     refused_with: u16,
     stop: bool,
+    /// What waits now waits for what is held back.
+    behind: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -229,6 +231,7 @@ impl Core {
             fruitless: 0,
             refused_with: 0,
             stop: false,
+            behind: false,
         });
         let age = millis(policy::CAPABILITIES_AGE);
         match &self.capabilities {

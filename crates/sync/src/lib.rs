@@ -9,6 +9,7 @@
 //! - [`known_good`]: what the backend took before, to learn whether it still does;
 //! - [`core`]: the run: asks for a task and is told the outcome;
 //! - [`alerts`]: figures of the last day, and what somebody should be told;
+//! - [`pace`]: how long a run still takes;
 //! - [`surroundings`]: the network, its price and the power, as far as they hold a run back;
 //! - [`why`]: every reason a run ends, as a word, a state and a sentence.
 //!
@@ -33,6 +34,7 @@ pub mod erase;
 pub mod hunt;
 pub mod known_good;
 pub mod names;
+pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod secret;

@@ -33,9 +33,13 @@ pub const ATTEMPT_WAITS: [Duration; 4] =
 
 /// After the attempts of a run are spent: the wait to the next run, doubling up to `AWAY_MOST` while the
 /// backend stays away. A short outage is over soon, a long one is asked about rarely. Drawn from the upper
-/// half of the value, so that the load of probes stays near one a client and interval.
+/// half of the value; at its longest from the upper fifth. Then all of a backend's clients wait like that, and whoever
+/// comes back after an hour has a session to renew besides: with an average of 270 s both together stay under twice the
+/// steady rate, with one of 225 s (the upper half) they would not.
 pub const AWAY_FIRST: Duration = Duration::from_secs(30);
 pub const AWAY_MOST: Duration = Duration::from_secs(300);
+pub const AWAY_LEAST: f64 = 0.5;
+pub const AWAY_LEAST_AT_MOST: f64 = 0.8;
 
 /// `Retry-After` is a floor, but a mistaken or hostile one does not silence the companion for a day.
 pub const RETRY_AFTER_MOST: Duration = Duration::from_secs(3_600);
@@ -129,8 +133,8 @@ pub const OPENERS_DEEP: usize = 20;
 pub const BACKLOG: u64 = 100;
 
 /// A timer does not count while the machine sleeps: the clock is looked at this often at least, so that what waits is
-/// on its way within 35 s after a suspend. Each look wakes the processor, so not oftener.
-pub const TICK: Duration = Duration::from_secs(5);
+/// on its way within 40 s after a suspend. Each look wakes the processor, so not oftener.
+pub const TICK: Duration = Duration::from_secs(10);
 
 /// A jump of the schedule's clock between two looks by more than this was a suspend; a busy machine jumps by less.
 pub const SUSPENDED: Duration = Duration::from_secs(90);
@@ -200,7 +204,8 @@ impl Policy {
         }
         let most = AWAY_MOST.min(self.interval);
         let wait = AWAY_FIRST.saturating_mul(1 << runs.saturating_sub(1).min(10)).min(most);
-        wait.mul_f64(0.5 + unit(jitter) / 2.0)
+        let least = if wait < most { AWAY_LEAST } else { AWAY_LEAST_AT_MOST };
+        wait.mul_f64(least + unit(jitter) * (1.0 - least))
     }
 
     /// The wait to the next run when all is well.
@@ -232,7 +237,8 @@ mod tests {
         let policy = Policy::default();
         let waits: Vec<_> = (1..8).map(|runs| policy.away_wait(runs, 1.0).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 300, 300, 300]);
-        assert_eq!(policy.away_wait(u32::MAX, 0.0).as_secs(), 150);
+        let least: Vec<_> = [1, 4, 5, u32::MAX].map(|runs| policy.away_wait(runs, 0.0).as_secs()).into();
+        assert_eq!(least, [15, 120, 240, 240]);
     }
 
     #[test]

@@ -156,12 +156,14 @@ pub enum Outcome {
     Stop(Stop),
 }
 
-/// The answer to [`Task::TakeBatch`]. Both empty: nothing waits.
+/// The answer to [`Task::TakeBatch`]. All empty: nothing waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Taken {
     pub batch: Option<Batch>,
     /// Rows that cannot be sent at all; they are not part of the batch.
     pub unsendable: Vec<Unsendable>,
+    /// There is no batch though something waits: all of it goes with, or after, what is held back.
+    pub behind: bool,
 }
 
 /// A row that fits in no request.

@@ -28,6 +28,8 @@ pub enum Why {
     Emptied,
     /// Nothing waited, and a signed-in request was answered.
     NothingToSend,
+    /// What could go was confirmed. The rest goes after pages that opened it, which are held back.
+    LeftBehind,
     Stopped {
         by: Stop,
     },
@@ -123,6 +125,7 @@ impl Why {
         match self {
             Why::Emptied => "emptied",
             Why::NothingToSend => "nothing_to_send",
+            Why::LeftBehind => "left_behind",
             Why::Stopped { .. } => "stopped",
             Why::SessionExpired => "session_expired",
             Why::NoAnswer { .. } => "no_answer",
@@ -148,7 +151,7 @@ impl Why {
 
     pub fn outlook(&self) -> Outlook {
         match self {
-            Why::Emptied | Why::NothingToSend => Outlook::Good,
+            Why::Emptied | Why::NothingToSend | Why::LeftBehind => Outlook::Good,
             Why::Stopped { by: Stop::BufferProblem } => Outlook::NeedsAttention,
             Why::Stopped { by: Stop::BufferBusy } => Outlook::Retrying,
             Why::Stopped { .. } => Outlook::Stopped,
@@ -183,6 +186,9 @@ impl Why {
         let fixed = match self {
             Why::Emptied => "Everything that waited was delivered.",
             Why::NothingToSend => "Nothing waits to be sent, and the backend answers.",
+            Why::LeftBehind => {
+                "What could go was delivered. The rest waits for the pages that opened it, which are held back."
+            }
             Why::Stopped { by } => by.sentence(),
             Why::SessionExpired => "The session has ended: sign in again to go on sending.",
             Why::NoAnswer { error } => return format!("{error}."),

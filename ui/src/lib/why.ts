@@ -19,6 +19,21 @@ export function why(reason: Reason, m: Messages): string {
   }
 }
 
+/** The same for a row, where there is room for one line: what is the matter, without the sentence around it. */
+export function brief(reason: Reason, m: Messages): string {
+  switch (reason.code) {
+    case "rejected_at_capture":
+      return capital(m.asTheAgent ? reason.message : (m.failed.rule[reason.rule] ?? reason.message));
+    case "rejected_by_backend":
+    case "damaged":
+      return capital(reason.message);
+    default:
+      return why(reason, m);
+  }
+}
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** The name of a reason in the filter; a code of a later agent is shown as it is. */
 export function reasonName(code: string, m: Messages): string {
   const names: Record<string, string> = m.failed.reason;
@@ -32,7 +47,7 @@ export function outcomeName(code: string, m: Messages): string {
 }
 
 export function wentWell(code: string | undefined): boolean {
-  return code === undefined || code === "emptied" || code === "nothing_to_send";
+  return code === undefined || ["emptied", "nothing_to_send", "left_behind"].includes(code);
 }
 
 /** What a row is headed with: the title, else where it was, else what it is. */

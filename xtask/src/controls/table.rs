@@ -37,7 +37,14 @@ pub const CONTROLS: &[Control] = &[
     Control {
         package: "heyho-buffer",
         fault: "insecure-delete",
-        wrong: "what is deleted stays in free pages",
+        wrong: "what is deleted stays where it stood",
+        tests: &["--test", "erase"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-buffer",
+        fault: "pages-as-they-were",
+        wrong: "what is erased stays where it was before SQLite moved it to another page",
         tests: &["--test", "erase"],
         env: &[],
     },
@@ -77,13 +84,6 @@ pub const CONTROLS: &[Control] = &[
         env: &[],
     },
     Control {
-        package: "heyho-records",
-        fault: "nul-kept",
-        wrong: "U+0000 stays in what is stored",
-        tests: &["--test", "fuzz"],
-        env: &[],
-    },
-    Control {
         package: "heyho-local",
         fault: "writes-over-changes",
         wrong: "a registration that somebody has changed is written over",
@@ -95,6 +95,13 @@ pub const CONTROLS: &[Control] = &[
         fault: "patterns-as-they-are",
         wrong: "a rule's host is compared as it was typed",
         tests: &["--lib", "rules::tests::it_judges"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-records",
+        fault: "nul-kept",
+        wrong: "U+0000 stays in what is stored",
+        tests: &["--test", "fuzz"],
         env: &[],
     },
     Control {
@@ -120,16 +127,16 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-host",
-        fault: "half-a-frame",
-        wrong: "what came out of the pipe at once is taken for the frame",
-        tests: &["--test", "durability", "frames::"],
+        fault: "late-ones-pass",
+        wrong: "what was sent before a site was forgotten is stored afterwards",
+        tests: &["--test", "host", "what_is_on_its_way"],
         env: &[],
     },
     Control {
         package: "heyho-host",
-        fault: "late-ones-pass",
-        wrong: "what was sent before a site was forgotten is stored afterwards",
-        tests: &["--test", "host", "what_is_on_its_way"],
+        fault: "half-a-frame",
+        wrong: "what came out of the pipe at once is taken for the frame",
+        tests: &["--test", "durability", "frames::"],
         env: &[],
     },
     Control {
@@ -155,6 +162,20 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-host",
+        fault: "forgets-forgetting",
+        wrong: "a site whose forgetting is cut short is half forgotten, and the rest is sent",
+        tests: &["--test", "durability", "erasing::an_erasure"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-host",
+        fault: "copies-last",
+        wrong: "what is erased is still in copies when nothing is left to erase it by",
+        tests: &["--test", "durability", "erasing::an_erasure"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-host",
         fault: "import-forgets",
         wrong: "an import ends well and is not committed",
         tests: &["--test", "durability", "command_line::"],
@@ -171,7 +192,35 @@ pub const CONTROLS: &[Control] = &[
         package: "heyho-sync",
         fault: "confirms-uncounted",
         wrong: "an answer confirms without its counts",
-        tests: &["--lib"],
+        tests: &["--lib", "classify::tests"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-sync",
+        fault: "confirms-uncounted",
+        wrong: "an answer confirms without its counts",
+        tests: &["--lib", "core::tests::poison"],
+        env: &[("PROPTEST_CASES", "16")],
+    },
+    Control {
+        package: "heyho-sync",
+        fault: "confirms-uncounted",
+        wrong: "an answer confirms without its counts",
+        tests: &["--lib", "heyhos_service"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-sync",
+        fault: "confirms-uncounted",
+        wrong: "an answer confirms without its counts",
+        tests: &["--test", "http", "whatever_goes_wrong_once"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-sync",
+        fault: "averages-all",
+        wrong: "the remaining time goes by the average of the whole run",
+        tests: &["--lib", "pace::tests"],
         env: &[],
     },
     Control {
@@ -229,6 +278,34 @@ pub const CONTROLS: &[Control] = &[
         wrong: "a new password ends no other session",
         tests: &["--test", "crash", "a_killed_sqlite_backend_forgets"],
         env: &[("HEYHO_KILLS", "2")],
+    },
+    Control {
+        package: "heyho-backend",
+        fault: "code-spent-first",
+        wrong: "a code is spent a moment before the password is another",
+        tests: &["--test", "crash", "a_reset_on_sqlite"],
+        env: &[("HEYHO_KILLS", "2")],
+    },
+    Control {
+        package: "heyho-backend",
+        fault: "closes-on-senders",
+        wrong: "who is refused while still sending finds the connection closed",
+        tests: &["--test", "http", "sqlite::who_is_refused_in_the_middle"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-backend",
+        fault: "place-while-it-comes",
+        wrong: "large bodies that come slowly keep all places",
+        tests: &["--lib", "who_sends_slowly"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-backend",
+        fault: "whole-pages",
+        wrong: "PostgreSQL sends a thousand records for a page of a megabyte",
+        tests: &["--test", "store", "a_page_of_large_records"],
+        env: &[],
     },
     Control {
         package: "heyho-backend",
@@ -407,6 +484,34 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-agent",
+        fault: "renewal-unstored",
+        wrong: "what a renewal of the session brings is kept in memory only",
+        tests: &["--lib", "crash_tests"],
+        env: &[("HEYHO_SEEDS", "2")],
+    },
+    Control {
+        package: "heyho-agent",
+        fault: "anybodys-tokens",
+        wrong: "tokens that a sign-in left behind are used for whoever was signed in before",
+        tests: &["--test", "agent", "dying::whoever_dies_while_somebody_signs_in"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-agent",
+        fault: "one-more-run",
+        wrong: "who asks in the last moment of a run is forgotten",
+        tests: &["--test", "agent", "whoever_asks_in_the_last"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-agent",
+        fault: "all-is-delivered",
+        wrong: "what waits behind a page that is held back counts as delivered",
+        tests: &["--test", "agent", "what_waits_behind_a_held"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-agent",
         fault: "stuck-at-the-head",
         wrong: "what waits for something else stands in everybody's way",
         tests: &["--lib", "stands_in_nobodys_way"],
@@ -504,3 +609,16 @@ pub const CONTROLS: &[Control] = &[
         env: &[],
     },
 ];
+
+/// Those whose programs must be built first: an end-to-end test starts them. Minutes of building for one fault each, so only
+/// when one is asked for by its name; what they notice, another suite notices from within.
+pub const WITH_PROGRAMS: &[Control] = &[Control {
+    package: "e2e",
+    fault: "forgets-flight",
+    wrong: "an agent that was killed sends the records that were in flight under another key",
+    tests: &["--test", "end_to_end", "draining::an_agent_that_is_killed"],
+    env: &[("HEYHO_AGENT_KILLS", "20")],
+}];
+
+/// What those start.
+pub const PROGRAMS: &[&str] = &["heyho-cli", "heyho-host", "heyho-backend"];

@@ -24,7 +24,7 @@ impl Carrier {
         if let Some(flight) = in_flight {
             if let Some(batch) = self.as_batch(&flight).await? {
                 self.flight = Some(flight);
-                return Ok(Taken { batch: Some(batch), unsendable: Vec::new() });
+                return Ok(Taken { batch: Some(batch), ..Taken::default() });
             }
             tracing::error!("the batch in flight is not what was stored: its records are sent in another");
             self.end(&flight).await?;
@@ -35,14 +35,15 @@ impl Carrier {
             let rows = self.candidates(limits, windows).await?;
             let read = rows.len();
             let taken = self.planned(limits, rows).await?;
-            let stuck = taken.batch.is_none()
+            let behind = taken.batch.is_none()
                 && taken.unsendable.is_empty()
-                && read > before
-                && matches!(limits.pick, Pick::Oldest { .. })
-                // The fault: what waits for something else stands in everybody's way.
-                && !planted("stuck-at-the-head");
+                && read > 0
+                && matches!(limits.pick, Pick::Oldest { .. });
+            // The fault: what waits for something else stands in everybody's way.
+            let stuck = behind && read > before && !planted("stuck-at-the-head");
             if !stuck || windows >= WINDOWS_MOST {
-                return Ok(taken);
+                // The fault: what cannot go yet is not there.
+                return Ok(Taken { behind: behind && !planted("all-is-delivered"), ..taken });
             }
             (windows, before) = (windows * 2, read);
         }
@@ -73,7 +74,7 @@ impl Carrier {
         let planned = plan(&envelope, limits, candidates);
         unsendable.extend(planned.unsendable);
         if planned.items.is_empty() {
-            return Ok(Taken { batch: None, unsendable });
+            return Ok(Taken { unsendable, ..Taken::default() });
         }
         let items = planned.items.iter().map(|item| row(item.row)).collect::<Vec<_>>();
         let bytes = planned.body.len();
@@ -86,7 +87,8 @@ impl Carrier {
             items: new.items,
             intact: true,
         });
-        Ok(Taken { batch: Some(Batch { batch_id, items: planned.items, bytes }), unsendable })
+        let batch = Some(Batch { batch_id, items: planned.items, bytes });
+        Ok(Taken { batch, unsendable, behind: false })
     }
 
     async fn forget_flight(&self) -> Result<Option<heyho_buffer::Batch>, BufferError> {

@@ -29,10 +29,13 @@ impl Engine {
         self.keep_floor().await;
         // A look with nothing to send is no run of the history, whatever came of it: the rates are about delivering.
         let totals = self.buffer.totals(Some(account), now).await;
-        let had_work = end.totals.requests > 0
-            || end.totals.set_aside > 0
-            || !totals.is_ok_and(|totals| totals.waiting() <= totals.held);
-        let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend) || !had_work;
+        let sendable = totals.map(|totals| totals.waiting().saturating_sub(totals.held)).ok();
+        self.left_behind = sendable.filter(|_| end.why == Why::LeftBehind).unwrap_or_default();
+        let did = end.totals.requests > 0 || end.totals.set_aside > 0;
+        let had_work = did || sendable != Some(0);
+        let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend)
+            || (end.why == Why::LeftBehind && !did)
+            || !had_work;
         if !quiet {
             tracing::info!(
                 outcome = end.why.code(),

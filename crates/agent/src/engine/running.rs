@@ -12,6 +12,7 @@ use heyho_local::clock;
 use heyho_local::config::Config;
 use heyho_records::fault::planted;
 use heyho_sync::answer::TransportError;
+use heyho_sync::pace::Pace;
 use heyho_sync::policy::{SUSPENDED, TICK};
 use heyho_sync::task::{Outcome, Task, Trigger};
 use heyho_sync::why::{Outlook, Stop};
@@ -32,12 +33,16 @@ impl Engine {
         while !self.joined.is_empty() && self.ending.is_none() {
             self.waiters.append(&mut self.joined);
             self.run_once(Trigger::SyncNow, commands).await;
+            // The fault: one more is enough for all.
+            if planted("one-more-run") {
+                break;
+            }
         }
     }
 
     async fn run_once(&mut self, trigger: Trigger, commands: &mut mpsc::Receiver<Command>) {
         let Some(signed) = &self.signed else { return self.nobody_signed_in() };
-        if signed.stored.account_ref != signed.account.r#ref {
+        if signed.stored.account_ref != signed.account.r#ref && !planted("anybodys-tokens") {
             tracing::error!("tokens of another account were not used");
             self.live.change(|live| live.session = SessionState::Expired);
             return self.nobody_signed_in();
@@ -56,6 +61,7 @@ impl Engine {
         );
         let started_ms = self.monotonic.now_ms();
         let mut task = self.core.begin(trigger, started_ms, clock::jitter());
+        let mut pace = Pace::begins(started_ms);
         let mut after = After::Nothing;
         let end = loop {
             if let Task::Finish(end) = task {
@@ -65,7 +71,7 @@ impl Engine {
             // it has come whenever something was settled.
             let shown = self.live.read().running.is_some();
             if matches!((&task, shown), (Task::Send { .. }, false) | (Task::TakeBatch(_), true)) {
-                self.progress(account, started_ms).await;
+                self.progress(account, &mut pace).await;
             }
             let outcome = self.carry(&mut carrier, &task, trigger, commands, &mut after).await;
             task = self.core.told(outcome, self.monotonic.now_ms(), clock::jitter());
@@ -188,12 +194,13 @@ impl Engine {
     }
 
     /// Done and left are read at one moment, so that their sum is what the run is about.
-    async fn progress(&self, account: AccountId, started_ms: i64) {
+    async fn progress(&self, account: AccountId, pace: &mut Pace) {
         let totals = self.core.totals().unwrap_or_default();
         let done = totals.confirmed + totals.set_aside;
         let Ok(waiting) = self.buffer.totals(Some(account), self.clock.now_ms()).await else { return };
-        let total = done + waiting.waiting().saturating_sub(waiting.held);
-        let now_ms = self.monotonic.now_ms();
-        self.live.change(|live| live.running = Some(Running { started_ms, done, total, now_ms }));
+        let rest = waiting.waiting().saturating_sub(waiting.held);
+        pace.done(done, self.monotonic.now_ms());
+        let running = Running { done, total: done + rest, left: pace.left(rest) };
+        self.live.change(|live| live.running = Some(running));
     }
 }

@@ -28,6 +28,8 @@ pub enum Mood {
     Slow,
     /// Asks to be left alone for ten minutes.
     Busy,
+    /// The same, said in the body only.
+    BusyInside,
 }
 
 pub struct Backend {
@@ -53,6 +55,11 @@ pub struct Backend {
     pub asked: AtomicUsize,
     /// A site was to be deleted.
     pub delete_asked: Notify,
+    /// It does not say what it can do, as S0 describes it.
+    pub baseline: AtomicBool,
+    /// Signed-in questions are answered when they are let go.
+    pub slow_me: AtomicBool,
+    pub me_asked: Notify,
 }
 
 impl Backend {
@@ -81,6 +88,9 @@ pub async fn backend() -> (Arc<Backend>, String) {
         logins: AtomicUsize::new(0),
         asked: AtomicUsize::new(0),
         delete_asked: Notify::new(),
+        baseline: AtomicBool::new(false),
+        slow_me: AtomicBool::new(false),
+        me_asked: Notify::new(),
     });
     let app = Router::new()
         .route("/api/v1/capabilities", get(capabilities))
@@ -97,9 +107,13 @@ pub async fn backend() -> (Arc<Backend>, String) {
     (backend, url)
 }
 
-async fn capabilities() -> Json<Value> {
+async fn capabilities(Shared(backend): Shared<Arc<Backend>>) -> Response {
+    if backend.baseline.load(Ordering::SeqCst) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     Json(json!({ "protocol": 1, "features": ["data.sync", "idempotency", "browsing_data.delete"],
         "limits": { "max_page_visits": 1000, "max_tab_aggregates": 1000, "max_body_bytes": 1_048_576 } }))
+    .into_response()
 }
 
 async fn login(Shared(backend): Shared<Arc<Backend>>, Json(body): Json<Value>) -> Response {
@@ -130,6 +144,10 @@ fn unauthorized() -> Response {
 
 async fn me(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap) -> Response {
     let Some(user) = user(&backend, &headers) else { return unauthorized() };
+    if backend.slow_me.load(Ordering::SeqCst) {
+        backend.me_asked.notify_one();
+        backend.let_go.notified().await;
+    }
     Json(json!({ "success": true, "data": { "user": { "id": user, "email": user } } })).into_response()
 }
 
@@ -186,6 +204,10 @@ async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: B
         Mood::Busy => {
             let error = Json(json!({ "success": false, "code": "RATE_LIMITED", "error": "busy" }));
             return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "600")], error).into_response();
+        }
+        Mood::BusyInside => {
+            let error = Json(json!({ "success": false, "message": "Too many requests", "retry_after": 600 }));
+            return (StatusCode::TOO_MANY_REQUESTS, error).into_response();
         }
         Mood::Slow => backend.let_go.notified().await,
         Mood::Picky => {

@@ -10,6 +10,7 @@
 
 mod backend;
 mod basics;
+mod dying;
 mod schedule;
 mod session;
 mod switching;

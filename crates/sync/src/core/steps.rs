@@ -76,10 +76,10 @@ impl Core {
     pub(super) fn checked(&mut self, reply: &Reply, now: i64, jitter: f64) -> Task {
         match classify_check(reply) {
             CheckVerdict::Good => {
-                if let Some(run) = &mut self.run {
-                    run.totals.checked = true;
-                }
-                self.finish(Why::NothingToSend, now, jitter)
+                let Some(run) = &mut self.run else { return self.lost() };
+                run.totals.checked = true;
+                let why = if run.behind { Why::LeftBehind } else { Why::NothingToSend };
+                self.finish(why, now, jitter)
             }
             CheckVerdict::SignedOut => self.refresh(Again::Check, now, jitter),
             CheckVerdict::Configuration(why) => self.finish(why, now, jitter),

@@ -60,6 +60,7 @@ impl Core {
 
     pub(super) fn taken(&mut self, next: Next, taken: Taken, now: i64, jitter: f64) -> Task {
         let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
+        run.behind = taken.behind;
         let unsendable: Vec<_> = taken.unsendable.into_iter().map(|it| (it.row, it.reason)).collect();
         let gone: Vec<RowRef> = unsendable.iter().map(|(row, _)| *row).collect();
         run.hunt.taken(&gone);
@@ -118,7 +119,8 @@ impl Core {
             return self.finish(passed_over.why.clone(), now, jitter);
         }
         if accepted {
-            return self.finish(Why::Emptied, now, jitter);
+            let why = if run.behind { Why::LeftBehind } else { Why::Emptied };
+            return self.finish(why, now, jitter);
         }
         self.step(Step::Checking, Task::Check)
     }

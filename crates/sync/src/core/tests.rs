@@ -1,6 +1,7 @@
 //! The core against a model: a queue, and a backend that answers by a rule.
 
 mod actions;
+mod crowd;
 mod heyho;
 mod poison;
 mod sick;
@@ -100,7 +101,7 @@ impl Queue {
             let batch_id = format!("b{}", self.batches);
             self.in_flight = (!items.is_empty()).then_some(Batch { batch_id, items, bytes });
         }
-        Taken { batch: self.in_flight.clone(), unsendable: Vec::new() }
+        Taken { batch: self.in_flight.clone(), ..Taken::default() }
     }
 
     fn settle(&mut self, settlement: Settlement) {

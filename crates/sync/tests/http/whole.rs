@@ -178,7 +178,7 @@ impl Store {
             self.in_flight = Some((batch, plan.body, key));
         }
         let batch = self.in_flight.as_ref().map(|(batch, ..)| batch.clone());
-        Taken { batch, unsendable: Vec::new() }
+        Taken { batch, ..Taken::default() }
     }
 
     fn settle(&mut self, settlement: &Settlement) {

@@ -341,7 +341,7 @@ fn the_limits_are_the_least_of_settings_and_capabilities() {
     assert_eq!((limits.max_page_visits, limits.max_tab_aggregates), (80, 7));
     assert_eq!((limits.max_bytes, limits.single_bytes), (100_000, 524_288));
     let batch = Batch { batch_id: "b".into(), items: vec![item(0)], bytes: 100 };
-    let taken = Taken { batch: Some(batch), unsendable: Vec::new() };
+    let taken = Taken { batch: Some(batch), ..Taken::default() };
     assert_eq!(core.told(Outcome::Taken(taken), 0, 0.5), Task::Send { gzip: true });
 }
 

@@ -45,7 +45,7 @@ impl Buffer {
 
     fn take(&mut self, limits: &BatchLimits) -> Taken {
         if let Some((batch, _)) = &self.in_flight {
-            return Taken { batch: Some(batch.clone()), unsendable: Vec::new() };
+            return Taken { batch: Some(batch.clone()), ..Taken::default() };
         }
         let picked = |row: &&Row| match &limits.pick {
             Pick::Oldest { skip } => !skip.iter().any(|it| it.key() == row.row.key()),
@@ -77,7 +77,11 @@ impl Buffer {
         let bytes = plan.body.len();
         self.in_flight =
             (!plan.items.is_empty()).then_some((Batch { batch_id, items: plan.items, bytes }, plan.body));
-        Taken { batch: self.in_flight.as_ref().map(|(batch, _)| batch.clone()), unsendable: plan.unsendable }
+        Taken {
+            batch: self.in_flight.as_ref().map(|(batch, _)| batch.clone()),
+            unsendable: plan.unsendable,
+            behind: false,
+        }
     }
 
     fn vouch(&mut self, kind: Kind, heyho: &mut HeyHo) -> Option<Vouched> {
