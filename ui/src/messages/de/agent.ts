@@ -30,6 +30,8 @@ const NOTHING = "Nichts gilt als übertragen.";
 export const reasons = (f: Format): Sayings => ({
   emptied: () => "Alles, was wartete, ist übertragen.",
   nothing_to_send: () => "Nichts wartet, und der Server antwortet.",
+  left_behind: () =>
+    "Was gehen konnte, ist übertragen. Der Rest wartet auf die Seiten, die ihn geöffnet haben; sie werden noch zurückgehalten.",
   stopped: (a) => STOPPED[text(a, "by")] ?? "Angehalten.",
   session_expired: () => `Die Sitzung ist abgelaufen: melden Sie sich neu an. ${KEPT}`,
   no_answer: () => "Der Server antwortet nicht, oder die Verbindung kam nicht zustande.",

@@ -249,6 +249,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
   outcome: {
     emptied: "Alles übertragen",
     nothing_to_send: "Nichts zu senden",
+    left_behind: "Einige warten auf Zurückgehaltenes",
     stopped: "Angehalten",
     session_expired: "Sitzung abgelaufen",
     no_answer: "Der Server antwortet nicht",

@@ -249,6 +249,7 @@ export const everyday = (f: Format) => ({
   outcome: {
     emptied: "All delivered",
     nothing_to_send: "Nothing to send",
+    left_behind: "Some wait for what is held back",
     stopped: "Stopped",
     session_expired: "Session expired",
     no_answer: "No answer from the backend",
