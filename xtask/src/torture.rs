@@ -67,6 +67,13 @@ const SUITES: &[Suite] = &[
         env: &[("HEYHO_RECOVERY_STEPS", "0")],
     },
     Suite {
+        name: "erasure",
+        package: "heyho-host",
+        target: &["--test", "durability"],
+        filter: "erasing::",
+        env: &[("HEYHO_ERASURE_STEPS", "0")],
+    },
+    Suite {
         name: "model",
         package: "heyho-buffer",
         target: &["--test", "model"],

@@ -2,8 +2,8 @@
 //! that were set aside (`set-aside/`). For this user alone, and for thirty days.
 
 use crate::error::Result;
-use crate::lock;
 use crate::open::Buffer;
+use crate::{held, lock, owed};
 use sqlx::SqliteConnection;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,15 +19,17 @@ impl Buffer {
         self.delete_copies(|made| limit.duration_since(made).is_ok_and(|age| age > KEPT_FOR))
     }
 
-    /// All of them: they hold what is being erased.
+    /// All of them: they hold what is being erased. Within a transaction that writes, so that nobody is making one.
     pub(crate) fn delete_all_copies(&self) -> Result<u64> {
+        owed::remove_left_over(&self.path)?;
         self.delete_copies(|_| true)
     }
 
     fn delete_copies(&self, old: impl Fn(SystemTime) -> bool) -> Result<u64> {
         let mut deleted = 0;
         for folder in [SET_ASIDE, BACKUPS] {
-            let Ok(entries) = std::fs::read_dir(self.path.with_file_name(folder)) else { continue };
+            let folder = self.path.with_file_name(folder);
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for entry in entries {
                 let entry = entry?;
                 let metadata = entry.metadata()?;
@@ -41,6 +43,8 @@ impl Buffer {
                 }
                 deleted += 1;
             }
+            // Else a power cut brings them back, when what they hold is erased everywhere else.
+            held::sync(&folder)?;
         }
         Ok(deleted)
     }

@@ -9,13 +9,15 @@
 //! The copies go first, under the lock of the transaction that deletes the rows: an erasure that dies or fails after
 //! that is repeated by asking again, which still finds the rows. A site is forgotten page by page, and is noted in `meta`
 //! meanwhile: whoever opens the buffer to mend it (the agent, before anything is sent) goes on where it was cut short.
-//! What then may be left is in the log, which the agent empties within a quarter of an hour.
+//!
+//! What is then left of the rows, in pages and in the log, goes last (`traces`).
 
 use crate::accounts::WHEN_ASKED;
 use crate::error::Result;
 use crate::open::{Buffer, WriteTx};
 use crate::rows::{checksum, kind, lossy};
 use crate::state;
+use crate::traces;
 use heyho_records::fault::planted;
 use heyho_records::glance::host_name;
 use heyho_records::record::digest;
@@ -40,7 +42,7 @@ pub struct Erased {
     pub changed: u64,
     /// Backups and set-aside files.
     pub copies: u64,
-    /// False: a program that was reading kept the log from being emptied; it is when that ends.
+    /// False: another program was in the way, and traces are left in the log or in pages; they go when it ends.
     pub log_emptied: bool,
 }
 
@@ -59,10 +61,12 @@ impl Buffer {
         let noted = format!("{FORGETTING}{}", site.domain);
         let mut tx = self.write().await?;
         erased.copies = self.delete_all_copies()?;
-        sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '')")
-            .bind(&noted)
-            .execute(&mut *tx)
-            .await?;
+        if !planted("forgets-forgetting") {
+            sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '')")
+                .bind(&noted)
+                .execute(&mut *tx)
+                .await?;
+        }
         tx.commit().await?;
         // Twice: a visit that points to an erased one may stand before it.
         for _ in 0..2 {
@@ -94,6 +98,9 @@ impl Buffer {
         for site in sites {
             self.forget(&site).await?;
         }
+        if self.owes_erasing().await? {
+            self.finish_erasing().await?;
+        }
         Ok(())
     }
 
@@ -101,14 +108,14 @@ impl Buffer {
     /// ref.
     pub async fn discard_account(&self, email_or_ref: &str) -> Result<Erased> {
         let mut tx = self.write().await?;
-        let mut erased = Erased::default();
         let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM account WHERE email = ?1 OR ref = ?1")
             .bind(email_or_ref)
             .fetch_optional(&mut *tx)
             .await?;
         if known.is_none() {
-            return Ok(erased);
+            return self.nothing_to_erase(tx).await;
         }
+        let mut erased = Erased::default();
         // Asked anew by each statement: there are few accounts.
         const THEIRS: &str = "(SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
         for (state, deleted) in [("state = 1", &mut erased.waiting), ("state > 1", &mut erased.failed)] {
@@ -165,11 +172,24 @@ impl Buffer {
         self.commit_erasure(tx, erased).await
     }
 
-    pub(crate) async fn commit_erasure(&self, tx: WriteTx, mut erased: Erased) -> Result<Erased> {
-        erased.copies += self.delete_all_copies()?;
+    pub(crate) async fn commit_erasure(&self, mut tx: WriteTx, mut erased: Erased) -> Result<Erased> {
+        let late = planted("copies-last");
+        if !late {
+            erased.copies += self.delete_all_copies()?;
+        }
+        traces::owe(&mut tx).await?;
         tx.commit().await?;
-        erased.log_emptied = planted("log-kept") || self.checkpoint().await?;
+        if late {
+            erased.copies += self.delete_all_copies()?;
+        }
+        erased.log_emptied = planted("log-kept") || self.finish_erasing().await?;
         Ok(erased)
+    }
+
+    /// No row is left of it, perhaps because a program erased them and ended before it had done the rest.
+    pub(crate) async fn nothing_to_erase(&self, tx: WriteTx) -> Result<Erased> {
+        tx.commit().await?;
+        Ok(Erased { log_emptied: self.finish_erasing().await?, ..Erased::default() })
     }
 }
 

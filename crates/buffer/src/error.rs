@@ -26,6 +26,10 @@ pub enum BufferError {
     DiskFails,
     #[error("the buffer cannot be used: {0}")]
     Unavailable(String),
+    /// SQLite does not understand a statement: the statement is at fault, or a table is not what it was. Which of the
+    /// two, a look at the schema says ([`crate::Buffer::judged`]).
+    #[error("the buffer cannot be used: {0}")]
+    Refused(String),
     #[error("the buffer holds something unexpected: {0}")]
     Damaged(String),
 }
@@ -42,8 +46,8 @@ impl From<sqlx::Error> for BufferError {
             Some(5 | 6) => BufferError::Busy,
             Some(13) => BufferError::DiskFull,
             Some(10) => BufferError::DiskFails,
-            // 1: a table or a column that should be there is not
-            Some(1 | 11 | 26) => BufferError::Damaged(e.to_string()),
+            Some(1) => BufferError::Refused(e.to_string()),
+            Some(11 | 26) => BufferError::Damaged(e.to_string()),
             // A column that holds what its table does not allow: flipped bits.
             _ if matches!(e, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
                 BufferError::Damaged(e.to_string())

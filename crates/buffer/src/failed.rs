@@ -45,12 +45,9 @@ impl FailedQuery {
                     .push(")");
             }
             FailedQuery::Numbers(numbers) => {
-                query.push(" AND seq IN (");
-                let mut list = query.separated(", ");
-                for number in numbers {
-                    list.push_bind(*number);
-                }
-                query.push(")");
+                // As one value: SQLite takes only so many in a statement, and people select as many as there are.
+                let list = format!("{numbers:?}");
+                query.push(" AND seq IN (SELECT value FROM json_each(").push_bind(list).push("))");
             }
         }
     }
@@ -139,9 +136,10 @@ impl Buffer {
         which.push(&mut query);
         let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&mut *tx).await?;
         let failed = erase::rows(&mut tx, &numbers, &[state::FAILED, state::FAILED_KEPT]).await?;
-        if failed > 0 {
-            self.commit_erasure(tx, Erased { failed, ..Erased::default() }).await?;
-        }
+        match failed {
+            0 => self.nothing_to_erase(tx).await?,
+            _ => self.commit_erasure(tx, Erased { failed, ..Erased::default() }).await?,
+        };
         Ok(failed)
     }
 

@@ -8,6 +8,7 @@ use crate::error::{BufferError, Result};
 use crate::lock::private;
 use crate::open::{Buffer, options};
 use heyho_records::fault::planted;
+use heyho_records::status::Said;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -91,21 +92,20 @@ impl Buffer {
         Ok(())
     }
 
-    /// What the user should know of the file, as a sentence.
-    pub async fn problem(&self) -> Result<Option<String>> {
+    /// What the user should know of the file: `disk_full` or `buffer_full`.
+    pub async fn problem(&self) -> Result<Option<Said>> {
         if self.disk_is_full() {
-            return Ok(Some(
-                "The disk is full. What is here is still sent, nothing new is taken: free some space."
-                    .to_owned(),
-            ));
+            let text = "The disk is full. What is here is still sent, nothing new is taken: free some space.";
+            return Ok(Some(Said::new("disk_full", text)));
         }
         let mut connection = self.pool.acquire().await?;
         let used = used(&mut connection).await?;
         Ok(self.cap.bytes(&self.path).filter(|cap| used >= *cap).map(|cap| {
-            format!(
+            let text = format!(
                 "The buffer is full: {used} bytes are kept, and {cap} are allowed ([buffer] max_bytes). \
                  Nothing new is taken until records are delivered."
-            )
+            );
+            Said::new("buffer_full", text)
         }))
     }
 
@@ -128,7 +128,7 @@ impl Buffer {
             pages += (before - after).max(0) as u64;
         }
         drop(connection);
-        self.checkpoint().await?;
+        self.finish_erasing().await?;
         self.make_ballast()?;
         let log_bytes = self.log_bytes();
         Ok(Tidied { pages, log_bytes, log_alarm: log_bytes > LOG_ALARM })
@@ -154,13 +154,13 @@ impl Buffer {
     }
 
     /// Seen before anything of ours fails: with nothing to drain, only arrivals would be refused, and elsewhere.
-    pub(crate) fn disk_is_full(&self) -> bool {
+    fn disk_is_full(&self) -> bool {
         let no_room = || platform::free_bytes(&self.path).is_some_and(|free| free < NO_ROOM);
         self.ballast_is_released() || no_room()
     }
 
     /// An empty ballast stands for one that was let go.
-    pub(crate) fn ballast_is_released(&self) -> bool {
+    fn ballast_is_released(&self) -> bool {
         std::fs::metadata(ballast(&self.path)).is_ok_and(|m| m.len() == 0)
     }
 

@@ -153,19 +153,20 @@ fn write_again(log: &Path) -> io::Result<()> {
 
 /// The folder that a file's name is in.
 pub(crate) fn sync_folder(of: &Path) -> io::Result<()> {
-    platform::sync_folder(of)
+    of.parent().map_or(Ok(()), platform::sync)
+}
+
+/// The names in a folder.
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    platform::sync(folder)
 }
 
 #[cfg(unix)]
 mod platform {
     use std::path::Path;
 
-    /// Its name is in it.
-    pub fn sync_folder(of: &Path) -> std::io::Result<()> {
-        match of.parent() {
-            Some(folder) => std::fs::File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+    pub fn sync(folder: &Path) -> std::io::Result<()> {
+        std::fs::File::open(folder)?.sync_all()
     }
 }
 
@@ -174,7 +175,7 @@ mod platform {
     use std::path::Path;
 
     /// Folders cannot be synced there.
-    pub fn sync_folder(_of: &Path) -> std::io::Result<()> {
+    pub fn sync(_folder: &Path) -> std::io::Result<()> {
         Ok(())
     }
 }

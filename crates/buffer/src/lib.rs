@@ -37,6 +37,7 @@ mod series;
 mod stats;
 mod status;
 mod tabs;
+mod traces;
 mod waiting;
 mod watch;
 

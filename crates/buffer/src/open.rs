@@ -100,9 +100,21 @@ impl Buffer {
                 Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file, held })
             }
             Err(error) => {
+                let error = judged(&mut held.connection, error).await;
                 held.leave().await;
                 Err(error)
             }
+        }
+    }
+
+    /// What an error stands for. SQLite refuses a statement also for a table that is not what it was: only that is damage.
+    pub async fn judged(&self, error: BufferError) -> BufferError {
+        if !matches!(error, BufferError::Refused(_)) {
+            return error;
+        }
+        match self.pool.acquire().await {
+            Ok(mut connection) => judged(&mut connection, error).await,
+            Err(_) => error,
         }
     }
 
@@ -276,16 +288,24 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<()> {
     })
 }
 
+async fn judged(connection: &mut SqliteConnection, error: BufferError) -> BufferError {
+    let BufferError::Refused(why) = error else { return error };
+    match check_schema(connection).await {
+        // Not even these are understood, which every version understood so far.
+        Err(BufferError::Refused(why) | BufferError::Damaged(why)) => BufferError::Damaged(why),
+        _ => BufferError::Refused(why),
+    }
+}
+
 /// A flipped bit in the name of a column passes SQLite's own check: the schema is compared to one made anew.
-/// That of a newer version is its own affair.
-pub(crate) async fn check_schema(pool: &SqlitePool) -> Result<()> {
+/// That of a newer version is its own affair: false.
+pub(crate) async fn check_schema(connection: &mut SqliteConnection) -> Result<bool> {
     const SCHEMA: &str = "SELECT name || ': ' || ifnull(sql, '') FROM sqlite_schema \
          WHERE name NOT LIKE '%_sqlx_migrations%' ORDER BY name";
-    let mut connection = pool.acquire().await?;
-    if version(&mut connection).await? > MIGRATOR.iter().map(|m| m.version).max() {
-        return Ok(());
+    if version(connection).await? > Some(newest()) {
+        return Ok(false);
     }
-    let found: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&mut *connection).await?;
+    let found: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(connection).await?;
     let mut model = SqliteConnection::connect("sqlite::memory:").await?;
     MIGRATOR
         .run_direct(None, &mut model, false)
@@ -294,7 +314,7 @@ pub(crate) async fn check_schema(pool: &SqlitePool) -> Result<()> {
     let expected: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&mut model).await?;
     model.close().await?;
     match found.iter().zip(&expected).find(|(found, expected)| found != expected) {
-        None if found.len() == expected.len() => Ok(()),
+        None if found.len() == expected.len() => Ok(true),
         difference => {
             let name = difference.map_or("a table", |(_, expected)| expected.split(':').next().unwrap_or(""));
             Err(BufferError::Damaged(format!("its schema is not what it was: {name}")))
@@ -323,4 +343,31 @@ pub fn check_sqlite(version: &str) -> Result<()> {
         return Err(BufferError::OldSqlite { found: version.to_owned() });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_that_is_refused_is_damage_only_where_the_schema_is_not_what_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+        let ask = async || {
+            let asked = sqlx::query("SELECT nothing FROM series").execute(&buffer.pool).await;
+            buffer.judged(asked.unwrap_err().into()).await
+        };
+        let error = ask().await;
+        assert!(matches!(error, BufferError::Refused(_)), "{error:?}");
+        sqlx::query("ALTER TABLE series RENAME COLUMN stored TO nothing_else")
+            .execute(&buffer.pool)
+            .await
+            .unwrap();
+        let error = ask().await;
+        assert!(matches!(&error, BufferError::Damaged(why) if why.contains("series")), "{error:?}");
+        sqlx::query("DROP TABLE _sqlx_migrations").execute(&buffer.pool).await.unwrap();
+        sqlx::query("CREATE TABLE _sqlx_migrations (other)").execute(&buffer.pool).await.unwrap();
+        let error = ask().await;
+        assert!(matches!(error, BufferError::Damaged(_)), "{error:?}");
+    }
 }

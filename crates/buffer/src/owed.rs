@@ -179,6 +179,16 @@ fn remove_all(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What nobody goes on with, for nothing says that it is owed. Who makes one holds the lock alone meanwhile.
+pub(crate) fn remove_left_over(path: &Path) -> Result<()> {
+    let left = parts(&making(path)).iter().any(|part| part.exists());
+    if left && !is_owed(path) {
+        remove_all(&making(path))?;
+        held::sync_folder(path)?;
+    }
+    Ok(())
+}
+
 /// A log may go in between: a connection that closes tidies up.
 pub(crate) fn rename_if_there(from: &Path, to: &Path) -> Result<()> {
     match std::fs::rename(from, to) {

@@ -66,10 +66,14 @@ impl Buffer {
         self.check("PRAGMA quick_check(10)").await
     }
 
-    /// The same with every index compared to its table: minutes for a large file. What it finds the quick check may
-    /// not find: the next one who opens the file to mend it checks it whole.
+    /// The same with every index compared to its table, and that there are as many records as are counted: minutes
+    /// for a large file. What it finds the quick check may not find: the next one who opens the file to mend it checks
+    /// it whole.
     pub async fn check_whole(&self) -> Result<()> {
-        let checked = self.check("PRAGMA integrity_check(10)").await;
+        let checked = match self.check("PRAGMA integrity_check(10)").await {
+            Ok(()) => self.check_schema_and_counts().await,
+            found => found,
+        };
         if matches!(checked, Err(BufferError::Damaged(_))) {
             Buffer::doubt(&self.path)?;
         }
@@ -99,6 +103,20 @@ impl Buffer {
         let count = salvage::mark_damaged(&mut tx, &found, now).await?;
         tx.commit().await?;
         Ok(count)
+    }
+
+    /// Which tables there are, and that there are as many records as are counted.
+    async fn check_schema_and_counts(&self) -> Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        // Who counts what in a newer file is its own affair.
+        if !open::check_schema(&mut connection).await? {
+            return Ok(());
+        }
+        let (counted, there) = salvage::counts(&mut connection).await?;
+        if counted == there {
+            return Ok(());
+        }
+        Err(BufferError::Damaged(format!("{there} records are in it, and it counts {counted}")))
     }
 
     async fn check(&self, pragma: &'static str) -> Result<()> {
@@ -224,20 +242,25 @@ async fn open_checked(
     now: i64,
 ) -> std::result::Result<Buffer, (BufferError, Option<Buffer>)> {
     let buffer = Buffer::open(path).await.map_err(|error| (error, None))?;
-    let checked = if whole { buffer.check_whole().await } else { buffer.check_quick().await };
-    if let Err(error) = checked {
-        return Err((error, Some(buffer)));
+    match check_all(&buffer, whole, now).await {
+        Ok(()) => Ok(buffer),
+        Err(error) => Err((buffer.judged(error).await, Some(buffer))),
     }
-    // A file can be sound and still not be a buffer, or hold texts that are not what was stored.
-    if let Err(error) = open::check_schema(&buffer.pool).await {
-        return Err((error, Some(buffer)));
+}
+
+/// A file can be sound and still not be a buffer, lack records, or hold texts that are not what was stored.
+async fn check_all(buffer: &Buffer, whole: bool, now: i64) -> Result<()> {
+    if whole {
+        buffer.check_whole().await?;
+    } else {
+        buffer.check_quick().await?;
+        buffer.check_schema_and_counts().await?;
     }
-    match buffer.set_damaged_texts_aside(now).await {
-        Ok(0) => {}
-        Ok(count) => tracing::error!("{count} records are not what was stored; they are among the failed"),
-        Err(error) => return Err((error, Some(buffer))),
+    let count = buffer.set_damaged_texts_aside(now).await?;
+    if count > 0 {
+        tracing::error!("{count} records are not what was stored; they are among the failed");
     }
-    Ok(buffer)
+    Ok(())
 }
 
 /// The file, its log and its index.

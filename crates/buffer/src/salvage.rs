@@ -150,15 +150,35 @@ async fn read(connection: &mut SqliteConnection, from: &Path, now: i64) -> Resul
         .bind(oldest)
         .execute(&mut *connection)
         .await?;
-    let expected: Option<i64> =
-        sqlx::query_scalar("SELECT sum(n) FROM old.counter").fetch_one(&mut *connection).await.ok().flatten();
-    // The counters of the new file count what arrives in it.
-    copy_records(connection).await?;
+    let counted: Option<i64> = sqlx::query_scalar("SELECT CAST(total(n) AS INTEGER) FROM old.counter")
+        .fetch_one(&mut *connection)
+        .await
+        .ok();
+    let last = copy_records(connection).await?;
+    // There were never more than numbers were given; what says so cannot be read.
+    let expected = counted.filter(|n| *n >= 0 && (last == 0 || *n <= last));
     sqlx::query("DETACH old").execute(&mut *connection).await?;
     mend_references(connection, now).await?;
     let damaged = set_damaged_aside(connection, now).await?;
-    let saved: i64 = sqlx::query_scalar("SELECT count(*) FROM record").fetch_one(connection).await?;
-    Ok(Saved { expected: expected.map(|n| n.max(0) as u64), saved: saved as u64, damaged })
+    // Whatever came in and was taken away again: a file whose counts do not fit is damaged.
+    for statement in [
+        "DELETE FROM counter",
+        "INSERT INTO counter SELECT ifnull(account, 0), kind, state, count(*), sum(bytes) FROM record GROUP BY 1, 2, 3",
+    ] {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    let (_, saved) = counts(connection).await?;
+    Ok(Saved { expected: expected.map(|n| n as u64), saved: saved as u64, damaged })
+}
+
+/// How many records the database counts, as its triggers do with each row, and how many there are, in the table itself
+/// and not in an index of it.
+pub(crate) async fn counts(connection: &mut SqliteConnection) -> Result<(i64, i64)> {
+    Ok(sqlx::query_as(
+        "SELECT (SELECT CAST(total(n) AS INTEGER) FROM counter), (SELECT count(*) FROM record NOT INDEXED)",
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 /// Those columns that both files have.
@@ -191,7 +211,8 @@ async fn copy_table(connection: &mut SqliteConnection, table: &str) -> Result<()
     Ok(())
 }
 
-async fn copy_records(connection: &mut SqliteConnection) -> Result<()> {
+/// Says which number was given last, as far as it can be read.
+async fn copy_records(connection: &mut SqliteConnection) -> Result<i64> {
     let columns = columns(connection, "record").await?;
     let bound = async |connection: &mut SqliteConnection, sql: &'static str| -> Option<i64> {
         sqlx::query_scalar(sql).fetch_optional(connection).await.ok().flatten()
@@ -237,7 +258,7 @@ async fn copy_records(connection: &mut SqliteConnection) -> Result<()> {
         .bind(last)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(last)
 }
 
 async fn mend_references(connection: &mut SqliteConnection, now: i64) -> Result<()> {

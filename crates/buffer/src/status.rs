@@ -107,11 +107,7 @@ impl Buffer {
             metrics: None,
             short_session: false,
         };
-        let said = problem.map(|text| match self.disk_is_full() {
-            true => Said::new("disk_full", text),
-            false => Said::new("buffer_full", text),
-        });
-        let said = said.into_iter().collect();
+        let said = problem.into_iter().collect();
         Ok(Known { status, facts, said, sources })
     }
 

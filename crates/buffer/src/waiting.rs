@@ -109,9 +109,10 @@ impl Buffer {
     pub async fn discard_waiting(&self, numbers: &[i64]) -> Result<u64> {
         let mut tx = self.write().await?;
         let waiting = erase::rows(&mut tx, numbers, &[state::WAITING]).await?;
-        if waiting > 0 {
-            self.commit_erasure(tx, Erased { waiting, ..Erased::default() }).await?;
-        }
+        match waiting {
+            0 => self.nothing_to_erase(tx).await?,
+            _ => self.commit_erasure(tx, Erased { waiting, ..Erased::default() }).await?,
+        };
         Ok(waiting)
     }
 }

@@ -217,3 +217,84 @@ async fn with_everything_goes_what_is_said_of_a_damaged_file() {
     assert_eq!(buffer.erase_everything().await.unwrap().copies, 1);
     assert_eq!(buffer.recovery().await.unwrap(), None);
 }
+
+/// More than SQLite takes as values of a statement.
+#[tokio::test]
+async fn however_many_are_chosen_it_is_one_statement() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, _) = full(dir.path()).await;
+    let many = || FailedQuery::Numbers((1..=40_000).collect());
+    assert_eq!(buffer.keep_failed(&many()).await.unwrap(), 2);
+    assert_eq!(buffer.retry_failed(&many()).await.unwrap(), 1);
+    assert_eq!(buffer.discard_failed(&many()).await.unwrap(), 1);
+    assert_eq!(buffer.discard_failed(&many()).await.unwrap(), 0);
+}
+
+/// What a salvage left that nobody goes on with, because what said so was lost.
+#[tokio::test]
+async fn what_is_left_of_a_salvage_goes_with_the_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, _) = full(dir.path()).await;
+    std::fs::write(dir.path().join("buffer.db.new"), "canary.example").unwrap();
+    std::fs::write(dir.path().join("buffer.db.new-wal"), "canary.example").unwrap();
+    buffer.forget("canary.example").await.unwrap();
+    nothing_is_left(dir.path());
+}
+
+/// Not erased by anybody, only confirmed.
+#[tokio::test]
+async fn what_was_delivered_is_overwritten_where_it_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    append(&buffer, &[visit("a", r#","title":"canary""#), visit("b", "")]).await.unwrap();
+    assert!(buffer.checkpoint().await.unwrap());
+    assert_eq!(holds(dir.path(), "canary").len(), 1);
+    let rows = oldest(&buffer, &account).await;
+    buffer.settle(None, &confirm(&rows[..1]), NOW).await.unwrap();
+    assert!(buffer.checkpoint().await.unwrap());
+    assert_eq!(holds(dir.path(), "canary"), Vec::<PathBuf>::new());
+}
+
+/// Rows of a site among others, of all sizes, that grow and leave: pages are split, merged and filled anew, and what
+/// was moved to another page is not left behind on the first.
+#[tokio::test]
+async fn a_site_among_much_else_is_left_on_no_page_that_was_rearranged() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    let mut dice = 20_261_121u64;
+    let mut roll = move |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    for round in 0..30 {
+        let visits: Vec<String> = (0..100)
+            .map(|_| {
+                let id = roll(1_500);
+                let site = if id % 3 == 0 { "canary" } else { "other" };
+                let padding = "x".repeat(roll(1_200) as usize);
+                format!(
+                    r#"{{"id":"{site}-{id}","url":"http://{site}.example/","startedAt":5,"endedAt":{round},"tabId":{},"p":"{padding}"}}"#,
+                    id % 40
+                )
+            })
+            .collect();
+        append(&buffer, &visits).await.unwrap();
+        let mut rows = oldest(&buffer, &account).await;
+        rows.retain(|_| roll(20) == 0);
+        let done = Settlement { keep_anchors: true, ..confirm(&rows) };
+        buffer.settle(None, &done, NOW).await.unwrap();
+        if round % 7 == 0 {
+            buffer.tidy().await.unwrap();
+        }
+    }
+    let others = export(&buffer).await.iter().filter(|line| line.id.contains("other")).count();
+    assert!(others > 500);
+    assert!(buffer.forget("canary.example").await.unwrap().log_emptied);
+    std::fs::remove_file(dir.path().join("ballast")).unwrap();
+    assert_eq!(holds(dir.path(), "canary"), Vec::<PathBuf>::new());
+    assert_eq!(export(&buffer).await.len(), others);
+}

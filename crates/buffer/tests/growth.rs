@@ -148,7 +148,7 @@ async fn on_a_full_disk_the_ballast_lets_draining_go_on_and_is_made_anew() {
     let filler = disk.0.join("filler");
     let _ = std::fs::write(&filler, vec![1u8; 40 << 20]);
     assert!(
-        buffer.problem().await.unwrap().unwrap().contains("disk is full"),
+        buffer.problem().await.unwrap().unwrap().text.contains("disk is full"),
         "before anything of ours fails"
     );
     // As many as a batch has of this size; overwriting what is deleted needs as much room again.
@@ -158,7 +158,7 @@ async fn on_a_full_disk_the_ballast_lets_draining_go_on_and_is_made_anew() {
     assert!(matches!(settled, Err(BufferError::DiskFull)), "{settled:?}");
 
     assert!(buffer.release_ballast().unwrap());
-    assert!(buffer.problem().await.unwrap().unwrap().contains("disk is full"));
+    assert!(buffer.problem().await.unwrap().unwrap().text.contains("disk is full"));
     // What was let go is for draining: nothing new comes in.
     let refused = append(&buffer, &many(stored, 10)).await;
     assert!(matches!(refused, Err(BufferError::DiskFull)), "{refused:?}");

@@ -68,8 +68,31 @@ fn a_line_that_is_none_is_named() {
             r#"{"kind":"pageVisit","id":"a","source":"s","account":null,"revision":1,"state":"waiting","reason":null,"capturedAt":"2026-01-01T00:00:00Z","record":{"id":"a"}}"#,
             "record:",
         ),
+        (
+            r#"{"kind":"pageVisit","id":"a","source":"s","account":null,"revision":0,"state":"waiting","reason":null,"capturedAt":"2026-01-01T00:00:00Z","record":{"id":"a"}}"#,
+            "revision 0",
+        ),
+        (
+            r#"{"kind":"pageVisit","id":"a","source":"s","account":null,"revision":9007199254740992,"state":"waiting","reason":null,"capturedAt":"2026-01-01T00:00:00Z","record":{"id":"a"}}"#,
+            "9007199254740991 are accepted",
+        ),
     ] {
         let error = ImportLine::read(line).unwrap_err();
         assert!(error.contains(word), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_highest_revision_that_is_taken_in_leaves_room_for_the_next_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    append(&buffer, &[visit("a", "")]).await.unwrap();
+    let line = lines(&buffer).await.remove(0);
+    let highest = line.replace(r#""revision":1,"#, r#""revision":9007199254740991,"#);
+    assert_ne!(line, highest);
+    buffer.discard_account("1@x").await.unwrap();
+    buffer.import(&read(&[highest]), NOW).await.unwrap();
+    assert_eq!(append(&buffer, &[visit("a", r#","endedAt":9"#)]).await.unwrap().counts.updated, 1);
+    assert_eq!(oldest(&buffer, &account).await[0].revision, 9_007_199_254_740_992);
 }

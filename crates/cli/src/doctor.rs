@@ -97,16 +97,13 @@ async fn database(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
         Err(error) => Finding::bad(PART, error.to_string(), what_to_do(&error)),
     }];
     if let Ok(Some(problem)) = buffer.problem().await {
-        found.push(Finding::bad(
-            PART,
-            problem,
-            "free some disk, or raise [buffer] max_bytes; nothing is lost",
-        ));
+        let advice = match problem.code.as_str() {
+            "disk_full" => what_to_do(&BufferError::DiskFull),
+            _ => what_to_do(&BufferError::Full { used: 0, cap: 0 }),
+        };
+        found.push(Finding::bad(PART, problem.text, advice));
     }
-    if let Some(kind) = buffer.network_file_system() {
-        let text = format!("it lies on a network file system ({kind}), where SQLite can be damaged");
-        found.push(Finding::bad(PART, text, "set HEYHO_DATA_DIR to a folder on a local disk"));
-    }
+    found.extend(buffer.network_file_system().map(network));
     let log = buffer.log_bytes();
     if log > LOG_ALARM {
         let text = format!("its log has grown to {}: some program reads and never ends", size(log));
@@ -143,6 +140,9 @@ fn what_to_do(error: &BufferError) -> &'static str {
         BufferError::Unavailable(_) => {
             "see whether its folder is there and yours to write to, and whether something else has its name"
         }
+        BufferError::Refused(_) => {
+            "quit all of HeyHo Companion and start it: programs of different versions may be running"
+        }
     }
 }
 
@@ -165,6 +165,11 @@ async fn recovery(buffer: &Buffer, agent: Option<&Client>) -> Option<Finding> {
         false => "look whether anything is missing; those files stay for thirty days",
     };
     Some(Finding::bad(PART, text, advice))
+}
+
+fn network(kind: &str) -> Finding {
+    let text = format!("it lies on a network file system ({kind}), where SQLite can be damaged");
+    Finding::bad("database", text, "set HEYHO_DATA_DIR to a folder on a local disk")
 }
 
 fn disk(free: u64) -> Finding {
@@ -245,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn a_network_file_system_is_named_with_what_to_do() {
+        let found = network("NFS");
+        assert!(!found.good && found.text.contains("NFS"));
+        assert!(found.advice.is_some_and(|advice| advice.contains("HEYHO_DATA_DIR")));
+    }
+
+    #[test]
     fn only_damage_is_mended_by_setting_the_file_aside() {
         let damaged = BufferError::Damaged("it".to_owned());
         assert!(what_to_do(&damaged).contains("sets the file aside"));
@@ -257,6 +269,7 @@ mod tests {
             (BufferError::Replaced, "again"),
             (BufferError::OldSqlite { found: "3.40.0".to_owned() }, "install"),
             (BufferError::Unavailable("permission denied".to_owned()), "yours to write"),
+            (BufferError::Refused("no such column".to_owned()), "different versions"),
         ];
         for (error, word) in others {
             let advice = what_to_do(&error);

@@ -33,6 +33,7 @@ pub fn nack(id: Option<RequestId>, error: &BufferError) -> Answer {
         BufferError::OldSqlite { .. }
         | BufferError::DiskFails
         | BufferError::Unavailable(_)
+        | BufferError::Refused(_)
         | BufferError::Damaged(_) => (NackCode::BufferUnavailable, 30_000),
     };
     Answer::Nack { id, code, error: error.to_string(), retry_after_ms }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// At most one status a second (contract, section 2).
 const SPACING: Duration = Duration::from_secs(1);
 /// The rules' file, and whether there is an agent by now, are looked at so often. Each look wakes the processor.
-const LOOK: Duration = Duration::from_secs(5);
+pub const LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Pusher {
@@ -37,6 +37,7 @@ pub struct Pusher {
     pub said: Option<Status>,
     /// The same of the rules; None where it was told none because they could not be read.
     pub rules: Option<Vec<Rule>>,
+    pub look_every: Duration,
 }
 
 impl Pusher {
@@ -51,7 +52,7 @@ impl Pusher {
             tokio::select! {
                 () = changed(&mut live) => {}
                 () = written_to(&mut self.written), if live.is_none() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(self.look_every) => {}
             }
             tokio::time::sleep_until(not_before).await;
             not_before = Instant::now() + SPACING;
@@ -165,4 +166,67 @@ fn joined(first: Status, mut rest: watch::Receiver<Option<Status>>) -> watch::Re
         to.send_replace(None);
     });
     watch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heyho_buffer::{Arrival, Source};
+    use heyho_local::clock;
+    use std::process::Command;
+
+    /// By an event: in an hour's looking now and then nothing would be seen.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_subscriber_hears_at_once_of_what_another_process_stores() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("buffer.db");
+        let (out, mut said) = mpsc::unbounded_channel();
+        let pusher = Pusher {
+            agent: Arc::new(AgentLink::new(dir.path().join("agent.sock"), &out, clock::system())),
+            path: path.clone(),
+            buffer: Some(Buffer::open(&path).await.unwrap()),
+            written: None,
+            settings: Settings::new(dir.path().join("config.toml")),
+            clock: clock::system(),
+            out,
+            id: None,
+            said: None,
+            rules: Some(Vec::new()),
+            look_every: Duration::from_secs(3_600),
+        };
+        let running = tokio::spawn(pusher.run());
+        // More than one: what a start looks at by itself is over by then.
+        for n in 1..=3 {
+            let mut other = Command::new(std::env::current_exe().unwrap());
+            other.args(["--exact", "push::tests::another_process_that_stores", "--ignored"]);
+            assert!(other.env("HEYHO_TEST_BUFFER", &path).output().unwrap().status.success());
+            let heard = async {
+                loop {
+                    let json: serde_json::Value =
+                        serde_json::from_slice(&said.recv().await.unwrap()).unwrap();
+                    if json["unclaimed"] == n {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
+        }
+        running.abort();
+    }
+
+    #[tokio::test]
+    #[ignore = "the other test starts it"]
+    async fn another_process_that_stores() {
+        let Some(path) = std::env::var_os("HEYHO_TEST_BUFFER").map(PathBuf::from) else { return };
+        let buffer = Buffer::open(&path).await.unwrap();
+        let source = Source {
+            name: "ext#p".to_owned(),
+            profile_id: "p".to_owned(),
+            browser: String::new(),
+            client: String::new(),
+        };
+        let visit = format!(r#"{{"id":"{}","url":"http://a/","startedAt":1}}"#, clock::new_id());
+        buffer.append(&source, &[Arrival::read(None, &[&visit], &[])], 0, 1).await.unwrap();
+        buffer.close().await;
+    }
 }

@@ -6,7 +6,7 @@
 
 use crate::agent_link::AgentLink;
 use crate::answers;
-use crate::push::Pusher;
+use crate::push::{self, Pusher};
 use crate::reading::{Other, RecordsFrame, Turn};
 use crate::settings::Settings;
 use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
@@ -196,12 +196,17 @@ impl Session {
         let agent = self.agent.clone();
         let mut late = agent.late.lock().await;
         late.sift(arrivals, now);
-        match self.buffer().await?.append(&source, arrivals, hold, now).await {
-            // It was damaged and has been made anew: nothing was stored in the old one, so store it here.
-            Err(BufferError::Replaced) => self.buffer = None,
-            // Nobody else may be there to mend it. It stays open meanwhile: the last one to close a damaged file harms it.
-            Err(BufferError::Damaged(why)) => self.buffer = Some(self.mended(why).await?),
+        let buffer = self.buffer().await?;
+        let error = match buffer.append(&source, arrivals, hold, now).await {
+            Err(error) => buffer.judged(error).await,
             appended => return appended,
+        };
+        match error {
+            // It was damaged and has been made anew: nothing was stored in the old one, so store it here.
+            BufferError::Replaced => self.buffer = None,
+            // Nobody else may be there to mend it. It stays open meanwhile: the last one to close a damaged file harms it.
+            BufferError::Damaged(why) => self.buffer = Some(self.mended(why).await?),
+            other => return Err(other),
         }
         self.buffer().await?.append(&source, arrivals, hold, now).await
     }
@@ -307,6 +312,7 @@ impl Session {
         if let Some(before) = self.staying.replace(staying) {
             before.abort();
         }
+        while self.tasks.try_join_next().is_some() {}
         let account = match self.buffer().await {
             Ok(buffer) => buffer.signed_in().await.ok(),
             Err(_) => None,
@@ -351,6 +357,7 @@ impl Session {
             id,
             said: Some(said),
             rules: self.rules.clone(),
+            look_every: push::LOOK,
         };
         // One for this connection: a second subscription takes the place of the first.
         if let Some(before) = self.pusher.replace(self.tasks.spawn(pusher.run())) {
@@ -382,3 +389,6 @@ impl Session {
         self.say(&Answer::Opened { id, accepted: opened.is_ok(), reason: opened.err() });
     }
 }
+
+#[cfg(test)]
+mod tests;

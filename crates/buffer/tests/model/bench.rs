@@ -110,7 +110,8 @@ impl Bench {
             }
             Step::DiscardAccount(user) => {
                 let erased = self.buffer.discard_account(&who(*user, false).email).await.unwrap();
-                assert_eq!(self.model.discard_account(*user), erased.log_emptied);
+                assert!(self.model.discard_account(*user) || erased.records() == 0);
+                assert!(erased.log_emptied);
                 self.look_for_accounts().await;
             }
             Step::EraseEverything => {

@@ -187,6 +187,13 @@ fn the_doctor_says_what_to_do_for_each_fault_of_the_store() {
     assert!(said.contains("The buffer is full") && said.contains("max_bytes"), "{said}");
     assert_eq!(world.json(&["status"])["reasonCode"], "buffer_full");
     world.configure("[tokens]\nstore = 'file'\n");
+    // A full disk: what was laid by is let go, and there is no room for another.
+    std::fs::write(world.path("data/ballast"), "").unwrap();
+    let said = fault("database");
+    assert!(said.contains("The disk is full") && said.contains("free some space on its disk"), "{said}");
+    assert!(!said.contains("max_bytes"), "{said}");
+    assert_eq!(world.json(&["status"])["reasonCode"], "disk_full");
+    std::fs::remove_file(world.path("data/ballast")).unwrap();
     // Damage that somebody met in use.
     std::fs::write(world.path("data/buffer.db.suspect"), "").unwrap();
     let said = fault("database");

@@ -7,6 +7,7 @@
 //! - [`command_line`]: `heyho` beside hosts;
 //! - [`power`]: the power cut: what was not synced is dropped or torn;
 //! - [`recovery`]: killed, and the power cut, at every step of a salvage;
+//! - [`erasing`]: the same of an erasure;
 //! - [`writes`]: the n-th operation on the disk fails;
 //!
 //! with [`world`], [`host`], [`profile`], [`agent`] and [`ledger`] between them, and [`disk`], which with
@@ -20,6 +21,7 @@
 mod agent;
 mod command_line;
 mod disk;
+mod erasing;
 mod frames;
 mod host;
 mod kill;

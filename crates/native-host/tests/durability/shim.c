@@ -249,6 +249,19 @@ int unlink(const char *path) {
   return r;
 }
 
+/* By its folder, as whole folders are removed. */
+int unlinkat(int at, const char *path, int flags) {
+  char by[64], folder[4096], whole[8192];
+  if (!head || flags & AT_REMOVEDIR) return REAL(unlinkat)(at, path, flags);
+  if (at == AT_FDCWD || *path == '/') return unlink(path);
+  snprintf(by, sizeof by, "/proc/self/fd/%d", at);
+  ssize_t n = readlink(by, folder, sizeof folder - 1);
+  if (n < 0) return REAL(unlinkat)(at, path, flags);
+  folder[n] = 0;
+  snprintf(whole, sizeof whole, "%s/%s", folder, path);
+  return unlink(whole);
+}
+
 int rename(const char *from, const char *to) {
   if (!under(from) || !under(to)) return REAL(rename)(from, to);
   lock();
