@@ -1,13 +1,14 @@
 //! Reading a request's body: never more than the limit, as sent and as inflated, and not for longer than the deadline.
 //!
 //! Memory stays bounded whatever the number of connections. Each body takes [`Room`] for what it holds, and is refused
-//! where there is none. Beyond [`LARGE`] it takes one of a few places instead, and waits for it a while; the batches of
-//! companions are smaller and never wait for the large ones. Both are kept until the records are saved.
+//! where there is none; beyond [`LARGE`], room of another kind. A large one that is here whole takes one of a few places
+//! besides, and waits for it a while; the batches of companions are smaller and never wait for the large ones. Both are
+//! kept until the records are saved.
 
 use crate::error::ApiError;
 use crate::limits::{
-    BODY_ROOM, FORM_ROOM, LARGE_BODIES_AT_ONCE, LARGE_BODIES_OF_ONE_USER, LARGE_BODY as LARGE, Limits,
-    USER_BODY_ROOM,
+    BODY_ROOM, FORM_ROOM, LARGE_BODIES_AT_ONCE, LARGE_BODIES_OF_ONE_USER, LARGE_BODY as LARGE, LARGE_ROOM,
+    Limits, USER_BODY_ROOM, USER_LARGE_ROOM,
 };
 use crate::room::{Held, Room};
 use crate::store::UserId;
@@ -59,6 +60,7 @@ struct Place {
 pub struct Bodies {
     room: Room,
     forms: Room,
+    large: Room,
     /// All have the same key.
     places: Turns<()>,
     own_places: Turns<UserId>,
@@ -73,6 +75,7 @@ impl Bodies {
         Bodies {
             room: Room::new(BODY_ROOM, USER_BODY_ROOM),
             forms: Room::new(FORM_ROOM, FORM_ROOM),
+            large: Room::new(LARGE_ROOM, USER_LARGE_ROOM),
             places: Turns::new(LARGE_BODIES_AT_ONCE),
             own_places: Turns::new(LARGE_BODIES_OF_ONE_USER),
             place_wait: limits.place_wait,
@@ -123,18 +126,25 @@ impl Bodies {
         max_bytes: usize,
     ) -> Result<Received, ApiError> {
         let mut chunks = body.into_data_stream();
+        let mut large = false;
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|e| ApiError::InvalidJson(format!("the body broke off: {e}")))?;
             let length = received.bytes.len() + chunk.len();
             if length > max_bytes {
                 return Err(ApiError::PayloadTooLarge { max_bytes });
             }
-            if length > LARGE {
-                self.place(&mut received.kept, user).await?;
-            } else {
-                received.kept.room.at_least(length)?;
+            if length > LARGE && !large {
+                (large, received.kept.room) = (true, self.large.enter(user));
             }
+            // The fault: a place is taken while the body still comes.
+            if large && planted("place-while-it-comes") {
+                self.place(&mut received.kept, user).await?;
+            }
+            received.kept.room.at_least(length)?;
             received.bytes.extend_from_slice(&chunk);
+        }
+        if large {
+            self.place(&mut received.kept, user).await?;
         }
         Ok(received)
     }
@@ -179,7 +189,7 @@ impl Bodies {
         }
     }
 
-    /// Makes it a large one: a place instead of room.
+    /// A place among the large ones.
     async fn place(&self, kept: &mut Kept, user: Option<UserId>) -> Result<(), ApiError> {
         let (None, Some(user)) = (&kept.place, user) else { return Ok(()) };
         let missing = ApiError::RateLimited { retry_after: 1 };
@@ -189,7 +199,6 @@ impl Bodies {
             Some(Place { _own: own, _all: all })
         };
         kept.place = Some(taking.await.ok_or(missing)?);
-        kept.room.at_most(0);
         Ok(())
     }
 }
@@ -294,6 +303,39 @@ mod tests {
         held.push(read(2).await.unwrap());
         drop(held);
         read(1).await.unwrap();
+    }
+
+    /// What has come so far, and nothing more for ever.
+    fn stuck(bytes: usize) -> Body {
+        let first = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![b' '; bytes])]);
+        Body::from_stream(first.chain(futures_util::stream::pending()))
+    }
+
+    #[tokio::test]
+    async fn who_sends_slowly_keeps_no_place_from_anybody() {
+        let bodies = bodies(8 * LARGE);
+        let headers = HeaderMap::new();
+        let mut slow: Vec<_> =
+            (0..40).map(|n| bodies.read(user(n / 2), &headers, stuck(2 * LARGE)).boxed()).collect();
+        for reading in &mut slow {
+            assert!(reading.now_or_never().is_none());
+        }
+        let whole = || Body::from(vec![b' '; 2 * LARGE]);
+        assert!(bodies.read(user(99), &headers, whole()).now_or_never().is_some_and(|read| read.is_ok()));
+        // What they hold is bounded all the same, and of each user.
+        drop(slow);
+        let bodies = Bodies::new(&Limits { max_body_bytes: 2 * USER_LARGE_ROOM, ..Limits::default() });
+        let mut held = Vec::new();
+        let refused = loop {
+            let mut reading = bodies.read(user(held.len()), &headers, stuck(USER_LARGE_ROOM - LARGE)).boxed();
+            match (&mut reading).now_or_never() {
+                None => held.push(reading),
+                Some(read) => break read.unwrap_err(),
+            }
+        };
+        assert_eq!((refused.code(), held.len()), ("RATE_LIMITED", LARGE_ROOM / (USER_LARGE_ROOM - LARGE)));
+        let mut more = bodies.read(user(0), &headers, stuck(3 * LARGE)).boxed();
+        assert!((&mut more).now_or_never().is_some_and(|read| read.is_err()), "it is more than the share");
     }
 
     #[tokio::test]

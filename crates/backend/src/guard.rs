@@ -5,7 +5,9 @@
 
 use crate::app::{App, Shared};
 use crate::clock;
+use crate::drain::Rest;
 use crate::error::ApiError;
+use crate::limits::DRAIN_BYTES;
 use crate::sync::routes::BATCHES;
 use axum::Extension;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -13,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use heyho_records::fault::planted;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
@@ -42,9 +45,18 @@ pub async fn guard(
     request.extensions_mut().insert(ClientIp(ip));
 
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    // Who asks whether to send the body at all is told by the answer; and what is too long is not waited for.
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let waits = request.headers().contains_key(header::EXPECT);
+    let drains = !waits && declared.is_none_or(|length: usize| length <= DRAIN_BYTES);
+    let (parts, body) = request.into_parts();
+    let (body, rest) = Rest::of(body);
+    let mut response = next.run(Request::from_parts(parts, body)).instrument(span.clone()).await;
 
     let status = response.status();
+    if !status.is_success() && drains && !planted("closes-on-senders") {
+        rest.drain().await;
+    }
     let seconds = started.elapsed().as_secs_f64();
     app.metrics.answered(method, &route, status.as_u16(), seconds);
     let ms = (seconds * 1_000.0) as u64;

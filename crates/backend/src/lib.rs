@@ -14,6 +14,7 @@ mod body;
 mod browse;
 pub mod clock;
 pub mod config;
+mod drain;
 mod error;
 mod guard;
 pub mod limits;

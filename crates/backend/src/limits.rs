@@ -50,12 +50,16 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 pub const MAX_PASSWORD_CHARS: usize = 1_024;
 pub const MAX_NAME_CHARS: usize = 200;
 
-/// A body beyond this is a large one: twice the batch of a companion. Of larger ones only so many are held at once, so
-/// that they take at most some 0.5 GB, their inflated forms counted; and of one user's half as many, so that nobody
-/// takes all the places.
+/// A body beyond this is a large one: twice the batch of a companion. Of those that are here whole, only so many are at
+/// work at once, so that they and their inflated forms take at most some 0.5 GB; and of one user's half as many, so that
+/// nobody takes all the places.
 pub const LARGE_BODY: usize = 1024 * 1024;
 pub const LARGE_BODIES_AT_ONCE: usize = 4;
 pub const LARGE_BODIES_OF_ONE_USER: usize = 2;
+/// While they come, they hold what has come of them, and no place: so who sends slowly keeps none from anybody. Four of
+/// the largest, and one of one user's.
+pub const LARGE_ROOM: usize = 256 * 1024 * 1024;
+pub const USER_LARGE_ROOM: usize = 65 * 1024 * 1024;
 
 /// All other bodies of records that are held at once, as they were sent and while they are inflated: 256 batches of
 /// companions. What becomes of them on their way into the database is a few times as much.
@@ -88,6 +92,10 @@ pub const MAX_PAGE: i64 = 1_000;
 /// A page ends early when its records have this many bytes: it is held while its client takes it, and 500 slow ones at
 /// once are then 0.5 GB.
 pub const PAGE_BYTES: usize = 1024 * 1024;
+
+/// What is left of a body that was refused is read so far, and for so long, before it is answered: a companion's batch.
+pub const DRAIN_BYTES: usize = 1024 * 1024;
+pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Bytes a second: who takes an answer slower than that has the answer deadline, no longer.
 pub const SLOWEST_READER: f64 = 4096.0;

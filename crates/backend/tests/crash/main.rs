@@ -22,9 +22,13 @@ mod postgres;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod reset;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
 #[path = "../support/smtp.rs"]
 mod smtp;
+#[cfg(test)]
+mod upgrade;

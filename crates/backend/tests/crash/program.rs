@@ -31,19 +31,29 @@ impl Program {
 
     /// Kills it as a power cut would and starts it again.
     pub async fn kill_and_start(&mut self) {
+        self.kill_and_start_with(|_| ()).await;
+    }
+
+    /// The same with more settings.
+    pub async fn kill_and_start_with(&mut self, change: impl FnOnce(&mut Command) + Send + 'static) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        (self.child, self.base) = spawn(self.database.clone(), |_| ()).await;
+        (self.child, self.base) = spawn(self.database.clone(), change).await;
     }
 
     /// Starts it, kills it that much later whatever it is at, then starts it in earnest.
     pub async fn start_after_a_kill(database: &str, later: Duration) -> Program {
+        Program::start_and_kill(database, later).await;
+        Program::start(database).await
+    }
+
+    /// Starts it and kills it that much later, whatever it is at.
+    pub async fn start_and_kill(database: &str, later: Duration) {
         let mut child = command(database).spawn().unwrap();
         // not a wait for something: the moment of a kill is arbitrary
         tokio::time::sleep(later).await;
         child.kill().unwrap();
         child.wait().unwrap();
-        Program::start(database).await
     }
 
     pub fn base(&self) -> &str {

@@ -8,7 +8,7 @@ use heyho_backend::{Config, Registration};
 use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 on_each_store!(
@@ -20,6 +20,7 @@ on_each_store!(
     metrics_count_what_happened_and_name_nobody,
     methods_that_a_client_makes_up_are_one_series,
     a_body_that_says_it_is_too_large_is_refused_at_once,
+    who_is_refused_in_the_middle_of_sending_hears_it_and_may_go_on,
     large_bodies_count_as_such_until_they_are_saved,
     stopping_finishes_what_is_under_way,
 );
@@ -177,6 +178,39 @@ async fn a_body_that_says_it_is_too_large_is_refused_at_once(backend: Backend) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("max_bytes"), "{answer}");
+}
+
+/// A batch of the usual size whose token is over: the connection is not closed upon whoever still sends it.
+async fn who_is_refused_in_the_middle_of_sending_hears_it_and_may_go_on(backend: Backend) {
+    let mut stream = BufReader::new(TcpStream::connect(backend.address()).await.unwrap());
+    let body = vec![b' '; 512 * 1024];
+    for (token, length) in [("nonsense", body.len()), ("again", body.len()), ("short", 2)] {
+        let head = format!(
+            "POST /api/v1/data/sync HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Only when the refusal is certain: what comes then would be nobody's.
+        for part in body[..length].chunks(64 * 1024) {
+            stream.write_all(part).await.expect("it still listens");
+            tokio::task::yield_now().await;
+        }
+        stream.flush().await.unwrap();
+        let (mut status, mut left) = (String::new(), 0);
+        stream.read_line(&mut status).await.unwrap();
+        assert!(status.starts_with("HTTP/1.1 401"), "{status:?}");
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let line = line.trim().to_ascii_lowercase();
+            if let Some(length) = line.strip_prefix("content-length: ") {
+                left = length.parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        stream.read_exact(&mut vec![0; left]).await.unwrap();
+    }
 }
 
 /// What a large body becomes on its way into the database is no smaller than itself.

@@ -1,6 +1,6 @@
 //! Reading the feed, in SQL that both databases read.
 
-use super::{This, Tx};
+use super::{This, Tx, page_of};
 use crate::store::columns::Table;
 use crate::store::feed::{Found, Gathering, merge};
 use crate::store::rows::{AggregateColumns, VisitColumns};
@@ -52,11 +52,11 @@ impl Feed for This {
 async fn of_kind<C: Table>(tx: &mut Tx, query: &PageQuery) -> Result<Gathering> {
     let (version, id, source) = query.after.within(C::KIND);
     let whose = if planted("any-users-records") { "$1 IS NOT NULL" } else { "user_id = $1" };
-    let sql = format!(
+    let sql = page_of(format!(
         "SELECT version, id, source, record, updated_at FROM {}
          WHERE {whose} AND (version, id, source) > ($2, $3, $4) ORDER BY version, id, source LIMIT $5",
         C::NAME
-    );
+    ));
     let mut gathering = Gathering::new();
     let mut rows = sqlx::query_as::<_, Found>(AssertSqlSafe(sql))
         .bind(query.user)

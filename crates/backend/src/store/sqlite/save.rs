@@ -13,7 +13,8 @@ use crate::store::decide::{Held, Sorted, sort};
 use crate::store::rows::{HeldRow, Row, SHA256_CANONICAL, VisitColumns};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows in one statement, of at most 32,766 values: the largest that still fits, then the next. So few statements that
 /// each is prepared once and kept; making one for each batch costs as much as running it.
@@ -172,11 +173,18 @@ fn upsert<C: Table>(rows: usize) -> String {
     )
 }
 
+/// Each is made once: texts of thousands of parameters, which no batch should pay for.
+fn kept_upsert<C: Table>(rows: usize) -> Arc<str> {
+    static KEPT: Mutex<BTreeMap<(&str, usize), Arc<str>>> = Mutex::new(BTreeMap::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.entry((C::NAME, rows)).or_insert_with(|| upsert::<C>(rows).into()).clone()
+}
+
 async fn write<C: Table>(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<C>]) -> Result<()> {
     let mut left = rows;
     for size in CHUNKS {
         while let Some((chunk, rest)) = left.split_at_checked(size) {
-            let mut query = sqlx::query(AssertSqlSafe(upsert::<C>(size)))
+            let mut query = sqlx::query(AssertSqlSafe(kept_upsert::<C>(size)))
                 .bind(batch.user)
                 .bind(version)
                 .bind(&batch.device)
