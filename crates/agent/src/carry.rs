@@ -91,6 +91,7 @@ impl Carrier {
         match attempt {
             Ok(outcome) => outcome,
             Err(error) => {
+                let error = self.buffer.judged(error).await;
                 if matches!(error, BufferError::Busy) {
                     tracing::warn!("the run ends, and soon goes on: {error}");
                     return Outcome::Stop(Stop::BufferBusy);

@@ -34,7 +34,7 @@ use heyho_local::vocabulary::RunSummary;
 use heyho_records::fault::planted;
 use heyho_sync::core::Core;
 use heyho_sync::driver::Driver;
-use heyho_sync::policy::{BACKLOG, SUSPENDED, TICK};
+use heyho_sync::policy::{BACKLOG, SUSPENDED};
 use heyho_sync::surroundings::{Surroundings, network_returned, run_after_return};
 use heyho_sync::task::Trigger;
 use std::sync::Arc;
@@ -80,6 +80,8 @@ pub struct Parts {
     pub around: Around,
     /// Sync as soon as the session is there.
     pub first_run: bool,
+    /// So often the buffer is looked at where nobody has said that it was written to.
+    pub look_every: Duration,
 }
 
 pub struct Engine {
@@ -101,6 +103,7 @@ pub struct Engine {
     /// When the session of the last start is looked for (again): a keyring may come up after us.
     resume_at: Option<i64>,
     first_run: bool,
+    look_every: Duration,
     /// The user pressed Stop: before the next regular run none begins by itself.
     stopped: bool,
     /// Who waits for the run, and who asked while it was going on.
@@ -119,7 +122,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(parts: Parts) -> Engine {
-        let Parts { buffer, keeper, live, clock, device_id, config, around, first_run } = parts;
+        let Parts { buffer, keeper, live, clock, device_id, config, around, first_run, look_every } = parts;
         let monotonic = Monotonic::start(clock.clone());
         let upkeep = Upkeep { buffer: buffer.clone(), live: live.clone() };
         let mut engine = Engine {
@@ -141,6 +144,7 @@ impl Engine {
             next_at: None,
             last_end_at: None,
             first_run,
+            look_every,
             stopped: false,
             waiters: Vec::new(),
             joined: Vec::new(),
@@ -179,7 +183,7 @@ impl Engine {
             // What is due and may not run (a pause, a metered connection) waits for a change, not in a circle.
             let until_due = match self.next_at.filter(|_| self.may_run() || planted("spins-when-paused")) {
                 Some(at) => Duration::from_millis((at - now).max(0) as u64),
-                None => TICK,
+                None => self.look_every,
             };
             tokio::select! {
                 command = commands.recv() => match command {
@@ -190,7 +194,7 @@ impl Engine {
                     }
                 },
                 () = self.around.changed() => self.surroundings_changed(),
-                () = written_or(&mut watch, until_due.min(TICK)) => {
+                () = written_or(&mut watch, until_due.min(self.look_every)) => {
                     if changed(&mut watch).await {
                         self.look(&mut commands).await;
                         looked_at = self.monotonic.now_ms();

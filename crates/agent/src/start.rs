@@ -17,6 +17,7 @@ use heyho_local::paths::{Paths, private_dir};
 use heyho_local::socket::{self, Client};
 use heyho_local::vocabulary::Companion;
 use heyho_records::status::Said;
+use heyho_sync::policy::TICK;
 use heyho_sync::surroundings::Surroundings;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,7 @@ pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
     let deadline = tokio::time::Instant::now() + SOCKET_PATIENCE;
     loop {
         match AgentLock::take(&options.paths.agent_lock()) {
-            Ok(lock) => return start(lock, options).await,
+            Ok(lock) => return start(lock, options, TICK).await,
             Err(LockError::Taken) => {}
             Err(LockError::Io(e)) => return Err(e).context("agent.lock cannot be used"),
         }
@@ -106,7 +107,7 @@ pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
     }
 }
 
-async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started> {
+async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> anyhow::Result<Started> {
     let StartOptions { paths, config, clock, open, surroundings, first_run } = options;
     private_dir(&paths.data).context("the data directory cannot be made")?;
     let (buffer, recovery) = opened(&paths, clock.as_ref()).await?;
@@ -169,7 +170,17 @@ async fn start(lock: AgentLock, options: StartOptions) -> anyhow::Result<Started
             around
         }
     };
-    let parts = Parts { buffer: buffer.clone(), keeper, live, clock, device_id, config, around, first_run };
+    let parts = Parts {
+        buffer: buffer.clone(),
+        keeper,
+        live,
+        clock,
+        device_id,
+        config,
+        around,
+        first_run,
+        look_every,
+    };
     tasks.spawn(Engine::new(parts).run(received));
     Ok(Started { companion: service, agent: Some(Agent { commands, tasks, buffer, _lock: lock }) })
 }
@@ -205,4 +216,59 @@ async fn device_id(buffer: &Buffer) -> anyhow::Result<String> {
     let id = clock::new_id().to_string();
     buffer.set_meta(DEVICE_ID, &id).await?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heyho_buffer::{Arrival, Source};
+    use heyho_records::status::Status;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    /// By an event: in an hour's looking now and then nothing would be seen, and nobody nudges.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_another_process_stores_shows_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |name: &str| dir.path().join(name);
+        let paths = Paths { data: of("data"), config: of("config"), state: of("state"), runtime: of("run") };
+        let (_around, told) = watch::channel(Surroundings::default());
+        let options = StartOptions {
+            paths: paths.clone(),
+            config: Config::parse("[tokens]\nstore = 'file'\n", "config.toml").unwrap(),
+            clock: clock::system(),
+            open: None,
+            surroundings: Some(told),
+            first_run: false,
+        };
+        let lock = AgentLock::take(&paths.agent_lock()).unwrap();
+        let started = start(lock, options, Duration::from_secs(3_600)).await.unwrap();
+        let mut watch = started.companion.watch();
+        // More than one: what a start looks at by itself is over by then.
+        for n in 1..=3 {
+            let mut other = Command::new(std::env::current_exe().unwrap());
+            other.args(["--exact", "start::tests::another_process_that_stores", "--ignored"]);
+            assert!(other.env("HEYHO_TEST_BUFFER", paths.buffer()).output().unwrap().status.success());
+            let shown =
+                watch.wait_for(|status: &Option<Status>| status.as_ref().is_some_and(|s| s.unclaimed == n));
+            tokio::time::timeout(Duration::from_secs(20), shown).await.unwrap().unwrap();
+        }
+        started.agent.unwrap().shutdown().await;
+    }
+
+    #[tokio::test]
+    #[ignore = "the other test starts it"]
+    async fn another_process_that_stores() {
+        let Some(path) = std::env::var_os("HEYHO_TEST_BUFFER").map(PathBuf::from) else { return };
+        let buffer = Buffer::open(&path).await.unwrap();
+        let source = Source {
+            name: "ext#p".to_owned(),
+            profile_id: "p".to_owned(),
+            browser: String::new(),
+            client: String::new(),
+        };
+        let visit = format!(r#"{{"id":"{}","url":"http://a/","startedAt":1}}"#, clock::new_id());
+        buffer.append(&source, &[Arrival::read(None, &[&visit], &[])], 0, 1).await.unwrap();
+        buffer.close().await;
+    }
 }

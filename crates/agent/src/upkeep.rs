@@ -31,8 +31,8 @@ pub async fn each_quarter_hour(buffer: Buffer, live: Arc<Live>, clock: Arc<dyn C
             tracing::warn!("the timeline could not be noted: {error}");
         }
         upkeep.now_and_then(now).await;
-        // What others wrote, or kept from being emptied, since the last run that delivered.
-        if upkeep.buffer.log_bytes() > 0 {
+        // What others wrote, or kept from being emptied or erased, since the last run that delivered.
+        if upkeep.buffer.log_bytes() > 0 || upkeep.buffer.owes_erasing().await.unwrap_or_default() {
             upkeep.after_draining().await;
         }
         tokio::time::sleep(QUARTER).await;

@@ -107,3 +107,16 @@ mod platform {
         pub fn clear(&mut self) {}
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use crate::Buffer;
+
+    /// And not one look a second.
+    #[tokio::test]
+    async fn the_kernel_says_when_to_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+        assert!(buffer.watch().await.unwrap().folder.is_some());
+    }
+}
