@@ -1,21 +1,21 @@
 //! Putting it together: settings, log, one instance, agent, tray, window; and the way out.
 //!
-//! The order matters: a second start is recognised before anything is opened; the agent runs before the tray
-//! shows; at the end the agent finishes the batch in flight before the process goes.
+//! The order matters: a second start is recognised before anything is opened; tray and window are there while the
+//! agent starts, which may take minutes or not work at all (`heyho_agent::start_and_stay`); at the end the agent
+//! finishes the batch in flight before the process goes.
 
 use crate::args::Args;
-use crate::controller::{After, Agent, Controller};
+use crate::controller::{Agent, Controller};
 use crate::desktop::{Desktop, send};
 use crate::look::Look;
 use crate::memory::Memory;
-use crate::own::LastExport;
-use crate::shell::{Event, Shell};
+use crate::own::{LastExport, Retry};
+use crate::shell::{After, Event, Shell};
 use crate::{again, no_start, panel, parts};
 use heyho_agent::{StartOptions, start_and_stay};
 use heyho_local::clock;
 use heyho_local::config::{Config, ConfigError};
 use heyho_local::paths::{NoHome, Paths};
-use heyho_local::vocabulary::Fault;
 use std::process::ExitCode;
 use tauri::{Manager, RunEvent};
 use tauri_plugin_notification::NotificationExt;
@@ -49,18 +49,20 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         surroundings: None,
         first_run: true,
     };
-    let started = tauri::async_runtime::block_on(start_and_stay(options))?;
+    let started = tauri::async_runtime::block_on(async { start_and_stay(options) });
+    let pushes = started.companion.events();
     let memory = Memory::read(&paths.state);
     app.manage(paths);
     app.manage(memory.clone());
     app.manage(LastExport::default());
     app.manage(Agent(started.companion.clone()));
+    app.manage(Retry(started.again.clone()));
     app.manage(orders.clone());
 
-    let mut parts = Some((events, opens, started));
+    let mut parts = Some((events, opens, pushes, started));
     let code = app.run_return(move |app, event| match event {
         RunEvent::Ready => {
-            let Some((events, opens, started)) = parts.take() else { return };
+            let Some((events, opens, pushes, started)) = parts.take() else { return };
             let desktop = Desktop::new(app.clone(), orders.clone(), look);
             let clicked = orders.clone();
             // A click on a notification leads to what it is about.
@@ -78,6 +80,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 let controller = Controller {
                     shell: desktop,
                     companion: Agent(started.companion.clone()),
+                    pushes,
                     clock: clock::system(),
                     look,
                     memory,
@@ -117,13 +120,7 @@ async fn listen(mut opens: mpsc::Receiver<()>, orders: mpsc::Sender<Event>) {
 
 /// The statuses of the contract, section 4.
 pub fn exit_status(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<NoHome>() {
-        crate::CONFIGURATION
-    } else if let Some(fault) = error.downcast_ref::<Fault>() {
-        fault.code.exit_status()
-    } else {
-        1
-    }
+    if error.is::<ConfigError>() || error.is::<NoHome>() { crate::CONFIGURATION } else { 1 }
 }
 
 #[cfg(target_os = "linux")]

@@ -199,13 +199,66 @@ async fn tell(agent: &Agent, request: Request) -> Answer<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     /// What stands between two marks of a source file, as words.
     fn words<'a>(source: &'a str, from: &str, to: &str) -> BTreeSet<&'a str> {
         let (_, rest) = source.split_once(from).unwrap();
         let (list, _) = rest.split_once(to).unwrap();
         list.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).filter(|word| !word.is_empty()).collect()
+    }
+
+    type Commands<'a> = BTreeMap<&'a str, BTreeSet<String>>;
+
+    /// The commands of a source file, each with the arguments that a window gives, as Tauri names them there.
+    fn commands(source: &str) -> Commands<'_> {
+        fn read(rest: &str) -> Option<(&str, BTreeSet<String>)> {
+            let (name, rest) = rest.split_once(" fn ")?.1.split_once('(')?;
+            // A name stands before each colon, its type after it.
+            let arguments = rest.split_once(") ->")?.0.replace("::", ".");
+            let parts: Vec<&str> = arguments.split(':').map(str::trim).collect();
+            let given = parts
+                .windows(2)
+                .filter(|pair| !["State<", "AppHandle"].iter().any(|own| pair[1].starts_with(own)));
+            let names = given.filter_map(|pair| pair[0].rsplit([' ', ',', '\n']).next());
+            Some((name, names.map(camel).collect()))
+        }
+        source.split("#[tauri::command]").skip(1).map(|rest| read(rest).unwrap()).collect()
+    }
+
+    /// The same, as the window calls them.
+    fn calls(source: &str) -> Commands<'_> {
+        fn read(rest: &str) -> Option<(&str, BTreeSet<String>)> {
+            let (name, rest) = rest.strip_prefix('"')?.split_once('"')?;
+            let given = rest.strip_prefix(", {").and_then(|rest| rest.split_once('}'));
+            let names = given.map_or("", |(given, _)| given).split(',');
+            let names = names.filter_map(|one| one.split(':').next()).map(str::trim);
+            Some((name, names.filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+        }
+        source.split("invoke(").skip(1).map(|rest| read(rest).unwrap()).collect()
+    }
+
+    fn camel(name: &str) -> String {
+        let mut parts = name.split('_');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |mut all, part| {
+            all.push_str(&part[..1].to_uppercase());
+            all.push_str(&part[1..]);
+            all
+        })
+    }
+
+    #[test]
+    fn the_window_calls_each_command_by_its_name_and_with_its_arguments() {
+        let sources = [include_str!("commands.rs"), include_str!("own.rs"), include_str!("browsers.rs")];
+        // The tests are after the commands, and speak of them.
+        let taken: Commands<'_> = sources
+            .iter()
+            .flat_map(|source| commands(source.split("#[cfg(test)]").next().unwrap_or(source)))
+            .collect();
+        let called = calls(include_str!("../../ui/src/lib/companion.ts"));
+        assert_eq!(called, taken);
+        assert_eq!(taken["export_records"], ["account", "failed"].map(str::to_owned).into());
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! What happens when: statuses go to the window and the tray, alerts become notifications, menu entries go to the
-//! agent, and "quit" ends it. The end takes as long as the batch in flight; whoever starts the app meanwhile gets it
-//! again when that is over.
+//! agent, and "quit" ends it. The end takes as long as the batch in flight, which the window says too; whoever starts the
+//! app meanwhile gets it again when that is over. A start that does not work opens the window once, to say why.
 //!
 //! It talks to the desktop only through [`Shell`] and to the agent only through [`Companion`], so that the tests
 //! below run it with a recording desktop. One task, no locks; a slow answer of the agent holds nothing up.
 
 use crate::look::Look;
 use crate::memory::Memory;
-use crate::shell::{Event, Notification, Shell};
-use crate::tray::{Action, Known, Tray, View, until_tomorrow};
+use crate::shell::{After, Event, Notification, Shell};
+use crate::tray::{Action, Known, Tray, View, cannot_start, until_tomorrow};
 use heyho_local::clock::Clock;
 use heyho_local::config;
 use heyho_local::vocabulary::{self, Companion, Fault, Notice, Request, Settings, ask};
@@ -31,6 +31,8 @@ const AN_HOUR: u64 = 3600;
 pub struct Controller<S> {
     pub shell: S,
     pub companion: Agent,
+    /// What the agent pushes: heard from before it was started.
+    pub pushes: Option<broadcast::Receiver<vocabulary::Event>>,
     pub clock: Arc<dyn Clock>,
     pub look: Look,
     pub memory: Memory,
@@ -47,14 +49,6 @@ impl std::fmt::Debug for Agent {
     }
 }
 
-/// What comes after the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
-    Nothing,
-    /// The app was asked for while it was ending.
-    Again,
-}
-
 impl<S: Shell> Controller<S> {
     /// Runs until it is told to quit, and then until `end`, which ends the agent, is through.
     pub async fn run<E>(mut self, mut events: mpsc::Receiver<Event>, end: impl FnOnce() -> E + Send) -> After
@@ -62,18 +56,24 @@ impl<S: Shell> Controller<S> {
         E: Future<Output = ()> + Send,
     {
         let mut statuses = self.companion.0.watch();
-        let mut pushes = self.companion.0.events();
+        let mut pushes = self.pushes.take();
         let mut asked = JoinSet::new();
         let mut settings = JoinSet::new();
         let mut tray = None;
         let mut not_before = Instant::now();
         let mut connected = true;
         let mut heard = false;
+        let mut said_why = false;
 
         let mut status = statuses.borrow_and_update().clone();
         self.shell.tell_window(status.as_ref());
         loop {
             heard |= status.is_some();
+            let prevented = status.as_ref().is_some_and(cannot_start);
+            if prevented && !said_why {
+                self.shell.open_window();
+            }
+            said_why = prevented || (said_why && status.is_none());
             let known = match &status {
                 Some(status) => Known::Status(status),
                 None if heard || !connected => Known::Gone,
@@ -98,13 +98,15 @@ impl<S: Shell> Controller<S> {
                     Push::Settings => {
                         self.shell.tell_settings();
                         let agent = self.companion.clone();
+                        // An answer to an earlier question would be older.
+                        settings.abort_all();
                         settings.spawn(async move { ask::<Settings>(&*agent.0, Request::ConfigGet).await });
                     }
                 },
-                Some(Ok(Ok(said))) = settings.join_next() => {
+                Some(said) = settings.join_next() => if let Ok(Ok(said)) = said {
                     self.look = Look::of(&config::told(&said));
                     self.shell.dress(&self.look);
-                }
+                },
                 event = events.recv() => match event {
                     Some(Event::Open) | Some(Event::Menu(Action::Open)) => self.shell.open_window(),
                     Some(Event::Closed) => self.closed(),
@@ -138,6 +140,7 @@ impl<S: Shell> Controller<S> {
                 After::Again => Known::Restarting,
             };
             self.show(&mut tray, known);
+            self.shell.tell_ending(after);
             tokio::select! {
                 () = &mut end => return after,
                 Some(event) = events.recv() => match event {

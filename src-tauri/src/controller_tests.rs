@@ -1,6 +1,7 @@
 use super::*;
 use crate::tray::tests::status;
 use crate::words::Lang;
+use heyho_agent::NO_START;
 use heyho_local::clock::SystemClock;
 use heyho_local::config::Appearance;
 use heyho_local::vocabulary::{Answering, Event as Push, FaultCode};
@@ -15,6 +16,7 @@ enum Told {
     Open,
     Tray(String),
     Window(Option<State>),
+    Ending(After),
     Asked(String),
     Dressed(Look),
     Settings,
@@ -35,6 +37,9 @@ impl Shell for Recording {
     }
     fn tell_settings(&self) {
         self.0.send(Told::Settings).unwrap();
+    }
+    fn tell_ending(&self, after: After) {
+        self.0.send(Told::Ending(after)).unwrap();
     }
     fn dress(&self, look: &Look) {
         self.0.send(Told::Dressed(*look)).unwrap();
@@ -95,6 +100,7 @@ impl Bench {
         let controller = Controller {
             shell: Recording(record.clone()),
             companion: Agent(Arc::new(Scripted(record, watched, pushes.clone()))),
+            pushes: Some(pushes.subscribe()),
             clock: Arc::new(SystemClock),
             look: LOOK,
             memory: Memory::read(state.path()),
@@ -149,6 +155,28 @@ async fn when_the_agent_is_gone_both_say_so() {
     assert_eq!(bench.told().await, Told::Open);
 }
 
+/// Also where it was started into the tray: nobody would know.
+#[tokio::test]
+async fn a_start_that_does_not_work_opens_the_window_once() {
+    let prevented = || {
+        let (reason, reason_code) = (Some("a newer schema".to_owned()), Some(NO_START.to_owned()));
+        Some(Status { reason, reason_code, ..Status::broken("a newer schema", false) })
+    };
+    let mut bench = Bench::new(None);
+    assert_eq!(bench.told().await, Told::Window(None));
+    assert_eq!(bench.told().await, line("Starting"));
+    bench.statuses.as_ref().unwrap().send(prevented()).unwrap();
+    assert_eq!(bench.told().await, Told::Window(Some(State::BufferProblem)));
+    assert_eq!(bench.told().await, Told::Open);
+    assert_eq!(bench.told().await, line("The companion cannot start: a newer schema"));
+    // It is tried again, and does not work again.
+    bench.statuses.as_ref().unwrap().send(prevented()).unwrap();
+    assert_eq!(bench.told().await, Told::Window(Some(State::BufferProblem)));
+    bench.statuses.as_ref().unwrap().send(Some(status(State::SignedOut))).unwrap();
+    assert_eq!(bench.told().await, Told::Window(Some(State::SignedOut)));
+    assert_eq!(bench.told().await, line("Sign in to start"));
+}
+
 #[tokio::test]
 async fn menu_entries_become_requests_and_a_refusal_opens_the_window() {
     let mut bench = Bench::new(None);
@@ -173,6 +201,7 @@ async fn quit_ends_it_and_the_tray_says_what_is_waited_for() {
         bench.told().await;
         bench.tell(quit).await;
         assert_eq!(bench.told().await, line("Ending after the batch in flight"));
+        assert_eq!(bench.told().await, Told::Ending(After::Nothing));
         assert_eq!(bench.ends().await, After::Nothing);
     }
 }
@@ -184,12 +213,16 @@ async fn a_start_while_it_is_ending_is_not_lost_and_a_later_quit_takes_it_back()
     bench.told().await;
     bench.tell(Event::Quit).await;
     assert_eq!(bench.told().await, line("Ending after the batch in flight"));
+    assert_eq!(bench.told().await, Told::Ending(After::Nothing));
     bench.tell(Event::Open).await;
     assert_eq!(bench.told().await, line("Starting again after the batch in flight"));
+    assert_eq!(bench.told().await, Told::Ending(After::Again));
     bench.tell(Event::Quit).await;
     assert_eq!(bench.told().await, line("Ending after the batch in flight"));
+    assert_eq!(bench.told().await, Told::Ending(After::Nothing));
     bench.tell(Event::Open).await;
     assert_eq!(bench.told().await, line("Starting again after the batch in flight"));
+    assert_eq!(bench.told().await, Told::Ending(After::Again));
     assert_eq!(bench.ends().await, After::Again);
 }
 

@@ -6,12 +6,13 @@
 
 use crate::look::Look;
 use crate::panel::Strokes;
-use crate::shell::{Event, Notification, Shell};
+use crate::shell::{After, Event, Notification, Shell};
 use crate::tray::{Action, Icon, Item, Tray};
 use crate::words::tag_of_user;
 use heyho_local::config::Appearance;
 use heyho_local::paths::{Paths, private_dir};
 use heyho_records::status::Status;
+use serde::Serialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tauri::image::Image;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 const WINDOW: &str = "main";
 const STATUS: &str = "status";
 const SETTINGS: &str = "settings";
+const ENDING: &str = "ending";
 const TRAY: &str = "heyho";
 const LINE: &str = "line";
 /// Of the window's state: whether it is shown, and its frame, are ours to say.
@@ -98,6 +100,12 @@ impl Desktop {
         });
         if let Err(error) = handed_over {
             tracing::error!("{what}: {error}");
+        }
+    }
+
+    fn tell(&self, what: &str, of: impl Serialize + Clone) {
+        if let Err(error) = self.app.emit_to(EventTarget::webview_window(WINDOW), what, of) {
+            tracing::error!("the window could not be told: {error}");
         }
     }
 
@@ -242,15 +250,15 @@ impl Shell for Desktop {
     }
 
     fn tell_window(&self, status: Option<&Status>) {
-        if let Err(error) = self.app.emit_to(EventTarget::webview_window(WINDOW), STATUS, status) {
-            tracing::error!("the window could not be told: {error}");
-        }
+        self.tell(STATUS, status);
     }
 
     fn tell_settings(&self) {
-        if let Err(error) = self.app.emit_to(EventTarget::webview_window(WINDOW), SETTINGS, ()) {
-            tracing::error!("the window could not be told: {error}");
-        }
+        self.tell(SETTINGS, ());
+    }
+
+    fn tell_ending(&self, after: After) {
+        self.tell(ENDING, after);
     }
 
     fn dress(&self, look: &Look) {
@@ -314,5 +322,23 @@ fn image(icon: Icon, strokes: Strokes) -> Image<'static> {
         (Icon::Paused, Strokes::Dark) => include_image!("src-tauri/icons/tray/paused-dark.png"),
         (Icon::Attention, Strokes::Light) => include_image!("src-tauri/icons/tray/attention-light.png"),
         (Icon::Attention, Strokes::Dark) => include_image!("src-tauri/icons/tray/attention-dark.png"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_icon_is_the_picture_of_its_name() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src-tauri/icons/tray");
+        let icons = [Icon::Calm, Icon::Syncing, Icon::Retrying, Icon::Paused, Icon::Attention];
+        for icon in icons {
+            for strokes in [Strokes::Light, Strokes::Dark] {
+                let name = format!("{icon:?}-{strokes:?}.png").to_lowercase();
+                let file = Image::from_path(folder.join(&name)).unwrap();
+                assert_eq!(image(icon, strokes).rgba(), file.rgba(), "{name}");
+            }
+        }
     }
 }

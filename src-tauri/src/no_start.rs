@@ -1,4 +1,4 @@
-//! A start that `config.toml` prevents: the mistake is named in the terminal, and in the window where there is a
+//! A start that `config.toml` prevents (what the store prevents is said by the controller): the mistake is named in the terminal, and in the window where there is a
 //! display, for whoever started the app with a click. Either way the program ends with 78, unless the file was
 //! mended meanwhile and "Try again" begins anew.
 

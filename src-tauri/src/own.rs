@@ -11,20 +11,24 @@ use heyho_local::paths::{Paths, private_dir};
 use heyho_local::vocabulary::{Count, Fault, FaultCode, Request, ask};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tauri::{AppHandle, Manager, State};
 use tauri_plugin_autostart::ManagerExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 type Answer<T> = Result<T, Fault>;
 
-/// What the shell itself knows; ui/src/lib/companion.ts has the same shape.
+/// What the shell itself knows.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[serde(rename_all = "camelCase")]
 pub struct About {
     version: &'static str,
+    /// The backend of `config.toml`, offered in the sign-in form.
     backend: Option<String>,
+    /// Nobody has said yes to the first question yet.
     first_run: bool,
+    /// Why the companion could not start: a sentence about `config.toml`.
     problem: Option<String>,
 }
 
@@ -58,6 +62,7 @@ pub async fn start_at_login(app: AppHandle, on: Option<bool>) -> Answer<bool> {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[serde(rename_all = "lowercase")]
 pub enum Folder {
     Data,
@@ -82,8 +87,11 @@ pub async fn open_folder(paths: State<'_, Paths>, folder: Folder) -> Answer<()> 
 #[derive(Debug, Default)]
 pub struct LastExport(Mutex<Option<PathBuf>>);
 
+/// What an export came to. The window learns the file's name, not where it lies.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 pub struct Exported {
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     count: u64,
     file: String,
 }
@@ -122,9 +130,18 @@ pub async fn quit(events: State<'_, mpsc::Sender<Event>>) -> Answer<()> {
     events.send(Event::Quit).await.map_err(|_| Fault::new(FaultCode::Failed, "it is ending already"))
 }
 
-/// After a start that the settings prevented: once they are accepted, everything begins anew.
+/// To start the agent at once, where that did not work.
+#[derive(Debug)]
+pub struct Retry(pub Arc<Notify>);
+
+/// After a start that did not work: by the settings, and once they are accepted everything begins anew; by the store,
+/// and that is tried at once and not only in a while.
 #[tauri::command]
 pub async fn restart(app: AppHandle, paths: State<'_, Paths>) -> Answer<()> {
+    if let Some(retry) = app.try_state::<Retry>() {
+        retry.0.notify_one();
+        return Ok(());
+    }
     Config::load(&paths.config_file())
         .map_err(|error| Fault::new(FaultCode::Configuration, error.to_string()))?;
     app.exit(crate::again::AGAIN);

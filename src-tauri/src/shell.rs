@@ -3,6 +3,7 @@
 use crate::look::Look;
 use crate::tray::{Action, Tray};
 use heyho_records::status::Status;
+use serde::Serialize;
 
 /// What happens outside and is told to the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,16 @@ pub enum Event {
     Menu(Action),
     /// From the menu, the window, `--quit` or a signal.
     Quit,
+}
+
+/// What comes after the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[serde(rename_all = "lowercase")]
+pub enum After {
+    Nothing,
+    /// The app was asked for while it was ending.
+    Again,
 }
 
 /// Something said outside the window.
@@ -34,6 +45,8 @@ pub trait Shell: Send + 'static {
     fn tell_window(&self, status: Option<&Status>);
     /// Tells the window, when there is one, that a setting was changed.
     fn tell_settings(&self);
+    /// Tells the window, when there is one, that the app is ending, and what comes then.
+    fn tell_ending(&self, after: After);
     /// Light, dark or as the system, for windows that are open and those to come.
     fn dress(&self, look: &Look);
     fn notify(&self, notice: Notification);

@@ -2,6 +2,7 @@
 //! parameters. It says the same as the head of the window, and never more than the status.
 
 use crate::words::{Lang, fill};
+use heyho_agent::NO_START;
 use heyho_records::status::{State, Status};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -215,7 +216,10 @@ impl View<'_> {
             }
             State::SessionExpired => words.session_expired.to_owned(),
             State::SignedOut => words.signed_out.to_owned(),
-            State::BufferProblem => sentence([Some(words.buffer_problem.to_owned()), None], reason),
+            State::BufferProblem => {
+                let what = if cannot_start(status) { words.no_start } else { words.buffer_problem };
+                sentence([Some(what.to_owned()), None], reason)
+            }
         }
     }
 
@@ -249,6 +253,11 @@ impl View<'_> {
     }
 }
 
+/// Whether the agent says that it could not be started.
+pub fn cannot_start(status: &Status) -> bool {
+    status.reason_code.as_deref() == Some(NO_START)
+}
+
 /// How long until "tomorrow": six in the morning of the next day, as in the window (ui/src/lib/pause.ts).
 pub fn until_tomorrow(now: Timestamp, zone: &TimeZone) -> u64 {
     const A_DAY: u64 = 24 * 3600;
@@ -258,8 +267,9 @@ pub fn until_tomorrow(now: Timestamp, zone: &TimeZone) -> u64 {
         .tomorrow()
         .ok()
         .and_then(|day| day.at(6, 0, 0, 0).to_zoned(zone.clone()).ok())
-        .and_then(|end| u64::try_from(end.timestamp().duration_since(now).as_secs()).ok())
-        .unwrap_or(A_DAY)
+        // Rounded up: a second less, and the sentence says 05:59.
+        .and_then(|end| u64::try_from(end.timestamp().duration_since(now).as_millis()).ok())
+        .map_or(A_DAY, |millis| millis.div_ceil(1_000))
 }
 
 /// Seconds between two values of a countdown.

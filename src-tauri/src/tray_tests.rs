@@ -167,6 +167,8 @@ fn ids_of_menu_entries_come_back_as_actions() {
 
 #[test]
 fn tomorrow_begins_at_six() {
+    let within_a_second = at("2026-11-21T14:30:00.3Z");
+    assert_eq!(until_tomorrow(within_a_second, &UTC), 15 * 3600 + 1800);
     let hours = |now: &str| until_tomorrow(at(now), &TimeZone::UTC) as f64 / 3600.0;
     assert_eq!(hours("2026-11-21T14:30:00Z"), 15.5);
     assert_eq!(hours("2026-11-21T00:00:00Z"), 30.0);

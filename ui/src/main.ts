@@ -4,7 +4,8 @@
  * - It shows the last status the agent said and nothing it worked out by itself: a number that is not known yet
  *   is shown as not known.
  * - It asks nothing on a timer. The shell emits `status` after each change; lists are read again when the status
- *   says that they changed. The one timer only lets relative times move on.
+ *   says that they changed (that of browsers: when a connection did), settings when `settings` says so, and `ending`
+ *   when the companion ends. The one timer only lets relative times move on.
  * - It holds no secret: a password goes from the form to the shell and is cleared there and then.
  *
  * What tests may rely on: `data-testid` attributes, and `data-state` on the status head, which carries the raw

@@ -2,10 +2,13 @@
  * A companion that answers from memory: for tests and screenshots, never part of the built window.
  * It records what was asked, and says a status when told to.
  */
+import type { About } from "../src/generated/About";
+import type { After } from "../src/generated/After";
 import type { BrowserRow } from "../src/generated/BrowserRow";
 import type { Delivered } from "../src/generated/Delivered";
 import type { FailedRecord } from "../src/generated/FailedRecord";
 import type { Fault } from "../src/generated/Fault";
+import type { Folder } from "../src/generated/Folder";
 import type { Login } from "../src/generated/Login";
 import type { Rule } from "../src/generated/Rule";
 import type { Run } from "../src/generated/Run";
@@ -16,7 +19,7 @@ import type { Settings } from "../src/generated/Settings";
 import type { Status } from "../src/generated/Status";
 import type { Timeline } from "../src/generated/Timeline";
 import type { WaitingRecord } from "../src/generated/WaitingRecord";
-import type { About, Companion, Folder, SettingValue } from "../src/lib/companion";
+import type { Companion, SettingValue } from "../src/lib/companion";
 
 const DEFAULTS: Record<string, SettingValue> = {
   "backend.url": "http://127.0.0.1:3001",
@@ -46,6 +49,7 @@ export class FakeCompanion implements Companion {
   file = new Map<string, SettingValue>();
   heard: ((status: Status | null) => void) | undefined;
   settingsChanged: (() => void) | undefined;
+  ends: ((after: After) => void) | undefined;
 
   constructor(
     public current: Status | null,
@@ -186,6 +190,10 @@ export class FakeCompanion implements Companion {
   };
   onSettings = (heard: () => void) => {
     this.settingsChanged = heard;
+    return Promise.resolve();
+  };
+  onEnding = (heard: (after: After) => void) => {
+    this.ends = heard;
     return Promise.resolve();
   };
 }

@@ -229,7 +229,7 @@ export function browserRows(now: Date): BrowserRow[] {
     row("chromium", "Chromium", "connected", "Connected.", {
       profiles: [{ profileId: "9c1f2a", connected: true, lastSeenAt: at(-3 * SECOND), quiet: false }],
     }),
-    row("firefox", "Firefox", "not_registered", "It does not know the companion yet. Register it.", { canRegister: true }),
+    row("firefox", "Firefox", "not_registered", "It does not know the companion yet. Connect it.", { canRegister: true }),
     row("brave", "Brave", "blocked", "Brave is a flatpak, whose sandbox keeps the companion out. Run this command once, and start Brave again.", {
       form: "flatpak",
       command: "flatpak override --user --talk-name=org.freedesktop.Flatpak com.brave.Browser",

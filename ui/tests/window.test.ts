@@ -213,10 +213,14 @@ test("failed records: why, and what can be done about each", async () => {
   await w.press("show-failed");
   const reasons = Array.from(w.container.querySelectorAll("[data-testid=failed-reason]"), (e) => e.textContent);
   expect(reasons).toHaveLength(5);
-  expect(reasons[0]).toBe("The backend refused it: URL is longer than 2,048 characters");
+  // A row has room for one line: the sentence around it is in the opened part.
+  expect(reasons.slice(0, 2)).toEqual(["URL is longer than 2,048 characters", "Must not be negative"]);
+  expect(reasons[2]).toMatch(/^Url is javascript/);
   w.container.querySelector<HTMLElement>('[data-row="0"]')?.click();
   await settle();
   expect(w.asked("failedShow")).toEqual([[1]]);
+  expect(w.text("failed-why")).toBe("The backend refused it: URL is longer than 2,048 characters");
+  expect(w.text("failed-field")).toBe("url");
   await w.press("failed-retry");
   expect(w.asked("failedRetry")).toEqual([[{ ids: [1] }]]);
   expect(w.container.querySelectorAll("[data-testid=failed-row]")).toHaveLength(4);
@@ -337,6 +341,118 @@ test("declining the first question ends the companion and asks nothing else", as
   await w.press("first-decline");
   expect(w.asked("quit")).toEqual([[]]);
   expect(w.asked("welcome")).toEqual([]);
+  expect(w.text("status-sentence")).toBe("Ending after the batch in flight");
+});
+
+test("whether it is the first run is known once the agent has said who is signed in, and not before", async () => {
+  const companion = new FakeCompanion(null);
+  companion.shell = { firstRun: true };
+  const w = await open(null, companion);
+  expect([w.find("first-run"), w.find("tab-overview")]).toEqual([null, null]);
+  // On the command line, where whoever signed in was asked.
+  w.companion.say(all["up_to_date"]!);
+  await settle();
+  expect(w.text("status-sentence")).toBe("Up to date");
+  w.companion.say(all["signed_out"]!);
+  await settle();
+  expect(w.find("first-run")).toBeNull();
+});
+
+test("a store that cannot be used keeps it from starting: why, and try again, until it works", async () => {
+  const prevented: Status = {
+    ...all["buffer_problem"]!,
+    reason: "it was written by a newer version",
+    reasonCode: "no_start",
+  };
+  const w = await open(prevented);
+  expect(w.find("status-head")).toBeNull();
+  expect(w.text("problem-text")).toBe("it was written by a newer version");
+  expect(w.text("no-start")).toContain("Nothing was deleted");
+  await w.press("restart");
+  expect(w.asked("restart")).toEqual([[]]);
+  expect((w.find("restart") as HTMLButtonElement).disabled).toBe(true);
+  w.companion.say({ ...prevented });
+  await settle();
+  expect((w.find("restart") as HTMLButtonElement).disabled).toBe(false);
+  w.companion.say(all["up_to_date"]!);
+  await settle();
+  expect(w.text("status-sentence")).toBe("Up to date");
+});
+
+test("while it ends, whoever asked for that, the window says so and offers nothing", async () => {
+  const w = await open(all["up_to_date"]!);
+  w.companion.ends?.("nothing");
+  await settle();
+  expect(w.text("status-sentence")).toBe("Ending after the batch in flight");
+  expect(w.find("sync-now")).toBeNull();
+  expect(w.container.querySelector<HTMLElement>("#panel")?.inert).toBe(true);
+  w.companion.ends?.("again");
+  await settle();
+  expect(w.text("status-sentence")).toBe("Starting again after the batch in flight");
+});
+
+test("what is here of others and of nobody is said under the head, also where all is well", async () => {
+  const w = await open({ ...all["up_to_date"]!, unclaimed: 5, otherAccounts: all["other_account"]!.otherAccounts });
+  expect(w.text("status-sentence")).toBe("Up to date");
+  expect(w.text("status-others")).toBe("45 more records here are not sent with this account");
+  w.companion.say(all["up_to_date"]!);
+  await settle();
+  expect(w.find("status-others")).toBeNull();
+});
+
+test("each waiting record says whose it is, and the list is there where only others' wait", async () => {
+  const status = { ...all["up_to_date"]!, unclaimed: 1, otherAccounts: all["other_account"]!.otherAccounts };
+  const companion = new FakeCompanion(status);
+  const [own, others, nobodys] = waitingRecords(now, 3);
+  companion.waiting = [
+    { ...own!, account: "mia@example.org" },
+    { ...others!, account: "ben@example.org" },
+    nobodys!,
+  ];
+  const w = await open(status, companion);
+  await w.press("waiting-show");
+  const rows = Array.from(w.container.querySelectorAll("[data-testid=waiting-row]"));
+  const whose = rows.map((row) => row.querySelector("[data-testid=waiting-whose]")?.textContent ?? null);
+  expect(whose).toEqual([null, "For ben@example.org", "Captured without an account"]);
+  rows[1]?.querySelector<HTMLElement>("[data-testid=waiting-discard]")?.click();
+  await settle();
+  expect(w.text("discard-whose")).toBe("For ben@example.org");
+});
+
+test("who discards failed records is told whose else are among them", async () => {
+  const records = failedRecords(now, 3).map((record, i) => ({ ...record, account: i === 1 ? "ben@example.org" : "mia@example.org" }));
+  const w = await open(all["needs_attention"]!, new FakeCompanion(all["needs_attention"]!, records));
+  await w.press("tab-failed");
+  expect(Array.from(w.container.querySelectorAll("[data-testid=failed-whose]"), (e) => e.textContent)).toEqual(["For ben@example.org"]);
+  await w.press("failed-more");
+  await w.press("failed-discard-all");
+  expect(w.text("discard-also-of")).toBe("Also those of ben@example.org.");
+});
+
+test("signing in at another backend asks first where records wait for the one before", async () => {
+  const w = await open(all["other_account"]!);
+  const type = (testid: string, text: string) => ((w.find(testid) as HTMLInputElement).value = text);
+  const fill = (backend: string) => {
+    type("signin-email", "mia@example.org");
+    type("signin-password", "a password");
+    type("signin-backend", backend);
+  };
+  fill("https://elsewhere.example.org");
+  await w.press("signin-submit");
+  expect(w.asked("login")).toEqual([]);
+  expect(w.text("unsent")).toContain("40 records wait for accounts at another backend");
+  expect(w.find("unsent-export")).not.toBeNull();
+  await w.press("confirm");
+  expect(w.asked("login")).toMatchObject([[{ backend: "https://elsewhere.example.org" }]]);
+});
+
+test("signing in where the records wait for is not asked about, however the address is written", async () => {
+  const w = await open(all["other_account"]!);
+  (w.find("signin-email") as HTMLInputElement).value = "mia@example.org";
+  (w.find("signin-password") as HTMLInputElement).value = "a password";
+  (w.find("signin-backend") as HTMLInputElement).value = "https://sync.example.org/api/v1/";
+  await w.press("signin-submit");
+  expect(w.asked("login")).toHaveLength(1);
 });
 
 test("settings that keep it from starting are named", async () => {

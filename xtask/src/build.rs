@@ -13,8 +13,8 @@ use std::process::Command;
 
 /// `custom-protocol`: the window's files come from the program and not from a development server.
 /// `automation`: WebDriver may drive the window. `ts`: the test that writes the TypeScript types.
-const FEATURES: &str =
-    "heyho-companion/custom-protocol,heyho-companion/automation,heyho-records/ts,heyho-local/ts";
+const FEATURES: &str = "heyho-companion/custom-protocol,heyho-companion/automation,\
+                        heyho-companion/ts,heyho-records/ts,heyho-local/ts";
 
 /// A cargo command over the whole workspace in the shape all of them share.
 pub fn cargo(subcommand: &str) -> Command {

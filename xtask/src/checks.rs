@@ -91,7 +91,7 @@ fn compare_types(programs: &[TestProgram]) -> Result<()> {
     if written.exists() {
         fs::remove_dir_all(&written)?;
     }
-    for program in programs.iter().filter(|p| matches!(p.suite.as_str(), "records" | "local")) {
+    for program in programs.iter().filter(|p| matches!(p.suite.as_str(), "records" | "local" | "companion")) {
         let mut command = std::process::Command::new(&program.path);
         command.args(["--quiet", "export_bindings"]).current_dir(&program.directory);
         shell::run(command.env("TS_RS_EXPORT_DIR", &written).stdout(std::process::Stdio::null()))?;

@@ -1,5 +1,5 @@
 //! `cargo xtask screenshots`: pictures of the real window in every state, into `docs/screenshots/`: light, dark,
-//! 360 pixels wide, German. They are reduced to a palette, so that the repository stays small.
+//! 360 pixels wide, German, and with large text (the looks of tests/src/bin/screenshots.rs). They are reduced to a palette, so that the repository stays small.
 
 use crate::shell::{self, command, is_there, root, say};
 use crate::{build, machine};

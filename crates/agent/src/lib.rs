@@ -41,6 +41,6 @@ pub use commands::{driver, shown, waiting_record};
 pub use heyho_local::lock::{AgentLock, LockError};
 pub use heyho_sync::surroundings::Surroundings;
 pub use start::{Agent, StartOptions, Started, start_or_join};
-pub use stay::{Stayed, start_and_stay};
+pub use stay::{NO_START, Stayed, go_on_staying, start_and_stay};
 pub use tokens::{FileStore, KeptLogin, KeyringStore, StoreError, Stored, TokenStore};
 pub use upkeep::recovered;

@@ -4,16 +4,25 @@
 //! ends, this becomes the agent, or a client of the next one. Whoever holds the companion notices nothing but
 //! a moment without a status. An agent whose buffer was found damaged, or replaced, is ended and started anew: opening
 //! it mends it.
+//!
+//! **A start may take minutes** (a schema is brought up to date, a damaged file read out) **or not work at all** (a newer
+//! schema, a folder that cannot be written). It goes on behind the program: requests made meanwhile are answered once
+//! it is over. One that does not work is said by a status with the reason code [`NO_START`], and tried again by itself,
+//! at ever longer intervals, or at once with [`Stayed::again`].
 
 use crate::start::{Agent, StartOptions, Started, start_or_join};
-use heyho_local::vocabulary::{Answering, Companion, Event, Request};
+use heyho_local::config::{self, Config};
+use heyho_local::vocabulary::{Answering, Companion, Event, Fault, FaultCode, Request};
 use heyho_records::status::Status;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-/// Before another try, where neither becoming the agent nor joining one worked.
+/// The reason code of a status that says why there is no agent.
+pub const NO_START: &str = "no_start";
+/// Before another try, where neither becoming the agent nor joining one worked; twice as long after each.
 const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
 /// Events a listener may be behind.
 const EVENTS: usize = 64;
@@ -21,6 +30,8 @@ const EVENTS: usize = 64;
 /// The agent that is at hand.
 pub struct Stayed {
     pub companion: Arc<dyn Companion>,
+    /// Where there is no agent for now: to try again at once.
+    pub again: Arc<Notify>,
     end: oneshot::Sender<oneshot::Sender<()>>,
 }
 
@@ -40,25 +51,30 @@ impl Stayed {
     }
 }
 
+/// The agent, or why there is none.
+type AtHand = Result<Arc<dyn Companion>, String>;
+
 struct Current {
-    inner: Mutex<Arc<dyn Companion>>,
+    /// None: the first start is not over.
+    inner: watch::Sender<Option<AtHand>>,
     status: watch::Receiver<Option<Status>>,
     events: broadcast::Sender<Event>,
 }
 
-impl Current {
-    fn get(&self) -> Arc<dyn Companion> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, companion: Arc<dyn Companion>) {
-        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = companion;
-    }
-}
-
 impl Companion for Current {
     fn call(&self, request: Request) -> Answering<'_> {
-        Box::pin(async move { self.get().call(request).await })
+        Box::pin(async move {
+            let mut inner = self.inner.subscribe();
+            let at_hand = match inner.wait_for(Option::is_some).await {
+                Ok(at_hand) => (*at_hand).clone(),
+                Err(_) => None,
+            };
+            match at_hand {
+                Some(Ok(companion)) => companion.call(request).await,
+                Some(Err(why)) => Err(Fault::new(FaultCode::AgentNotRunning, why)),
+                None => Err(Fault::new(FaultCode::AgentNotRunning, "the companion is ending")),
+            }
+        })
     }
 
     fn watch(&self) -> watch::Receiver<Option<Status>> {
@@ -70,53 +86,93 @@ impl Companion for Current {
     }
 }
 
-/// Becomes the agent or joins one, and goes on doing so.
-pub async fn start_and_stay(options: StartOptions) -> anyhow::Result<Stayed> {
-    heyho_local::browsers::keep_registered(&options.config);
-    let started = start_or_join(options.clone()).await?;
+/// Becomes the agent or joins one, and goes on doing so, behind whoever asks.
+pub fn start_and_stay(options: StartOptions) -> Stayed {
+    stay_from(options, None)
+}
+
+/// The same from a start that is over.
+pub fn go_on_staying(options: StartOptions, started: Started) -> Stayed {
+    stay_from(options, Some(started))
+}
+
+fn stay_from(options: StartOptions, started: Option<Started>) -> Stayed {
     let (to, status) = watch::channel(None);
     let events = broadcast::channel(EVENTS).0;
-    let current = Arc::new(Current { inner: Mutex::new(started.companion.clone()), status, events });
+    let current = Arc::new(Current { inner: watch::Sender::new(None), status, events });
+    let again = Arc::new(Notify::new());
     let (end, asked_to_end) = oneshot::channel();
-    tokio::spawn(stay(options, started, current.clone(), to, asked_to_end));
-    Ok(Stayed { companion: current, end })
+    tokio::spawn(stay(options, started, current.clone(), to, again.clone(), asked_to_end));
+    Stayed { companion: current, again, end }
 }
 
 async fn stay(
-    options: StartOptions,
-    mut started: Started,
+    mut options: StartOptions,
+    mut first: Option<Started>,
     current: Arc<Current>,
     to: watch::Sender<Option<Status>>,
+    again: Arc<Notify>,
     mut asked_to_end: oneshot::Receiver<oneshot::Sender<()>>,
 ) {
+    heyho_local::browsers::keep_registered(&options.config);
     loop {
-        current.set(started.companion.clone());
+        let started = match first.take() {
+            Some(started) => started,
+            None => tokio::select! {
+                started = start_at_last(&options, &current, &to, &again) => started,
+                done = &mut asked_to_end => return finish(None, done.ok()).await,
+            },
+        };
+        let Started { companion, agent } = started;
+        current.inner.send_replace(Some(Ok(companion.clone())));
         let ended = tokio::select! {
-            () = follow(started.companion.as_ref(), started.agent.is_some(), &to) => None,
-            () = pass_on(started.companion.as_ref(), &current.events) => None,
+            () = follow(companion.as_ref(), agent.is_some(), &to) => None,
+            () = pass_on(companion.as_ref(), &current.events) => None,
             done = &mut asked_to_end => Some(done.ok()),
         };
         to.send_replace(None);
         if let Some(done) = ended {
-            return finish(started.agent, done).await;
+            return finish(agent, done).await;
         }
-        if let Some(agent) = started.agent.take() {
+        if let Some(agent) = agent {
             agent.shutdown().await;
         }
-        started = loop {
-            let again = tokio::select! {
-                again = start_or_join(options.clone()) => again,
-                done = &mut asked_to_end => return finish(None, done.ok()).await,
-            };
-            match again {
-                Ok(started) => break started,
-                Err(error) => {
-                    tracing::warn!("no agent for now: {error:#}");
-                    to.send_replace(Some(Status::broken(&format!("{error:#}"), false)));
-                }
+        options.config = by_now(&options);
+    }
+}
+
+/// The settings may have been changed since the last start.
+fn by_now(options: &StartOptions) -> Config {
+    let file = options.paths.config_file();
+    match file.exists() {
+        true => config::read(&file).over(&options.config),
+        false => options.config.clone(),
+    }
+}
+
+/// Tries until it works, and says why it does not.
+async fn start_at_last(
+    options: &StartOptions,
+    current: &Current,
+    to: &watch::Sender<Option<Status>>,
+    again: &Notify,
+) -> Started {
+    let mut pause = AGAIN;
+    loop {
+        match start_or_join(options.clone()).await {
+            Ok(started) => return started,
+            Err(error) => {
+                let why = format!("{error:#}");
+                tracing::error!("the companion cannot start: {why}");
+                let (reason, reason_code) = (Some(why.clone()), Some(NO_START.to_owned()));
+                to.send_replace(Some(Status { reason, reason_code, ..Status::broken(&why, false) }));
+                current.inner.send_replace(Some(Err(why)));
             }
-            tokio::time::sleep(AGAIN).await;
-        };
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_AT_MOST),
+            () = again.notified() => {}
+        }
     }
 }
 
@@ -133,6 +189,8 @@ async fn finish(agent: Option<Agent>, done: Option<oneshot::Sender<()>>) {
 async fn pass_on(companion: &dyn Companion, to: &broadcast::Sender<Event>) {
     use broadcast::error::RecvError;
     if let Some(mut events) = companion.events() {
+        // What was set before anybody listened here, while it started or while there was no agent.
+        let _ = to.send(Event::Settings);
         loop {
             match events.recv().await {
                 Ok(event) => {
@@ -172,6 +230,36 @@ async fn follow(companion: &dyn Companion, own: bool, to: &watch::Sender<Option<
         }
         if watch.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heyho_local::clock;
+    use heyho_local::paths::Paths;
+
+    #[test]
+    fn a_start_anew_goes_by_the_settings_as_they_are_by_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |name: &str| dir.path().join(name);
+        let paths = Paths { data: of("data"), config: of("config"), state: of("state"), runtime: of("run") };
+        let config = Config::parse("[backend]\nurl = 'http://127.0.0.1:7'\n", "config.toml").unwrap();
+        let options = StartOptions {
+            paths,
+            config,
+            clock: clock::system(),
+            open: None,
+            surroundings: None,
+            first_run: false,
+        };
+        let url = || by_now(&options).backend.url.as_str().to_owned();
+        assert_eq!(url(), options.config.backend.url.as_str());
+        std::fs::create_dir_all(of("config")).unwrap();
+        for (text, port) in [("'http://127.0.0.1:8'", ":8"), ("7", ":7")] {
+            std::fs::write(options.paths.config_file(), format!("[backend]\nurl = {text}\n")).unwrap();
+            assert!(url().contains(port), "{text}: {}", url());
         }
     }
 }

@@ -108,6 +108,9 @@ pub struct Login {
     /// Make a new account.
     #[arg(long)]
     pub register: bool,
+    /// The code of the message that a backend sends to confirm a new account's address.
+    #[arg(long)]
+    pub code: Option<String>,
     /// For backends that ask for a name when registering.
     #[arg(long)]
     pub first_name: Option<String>,

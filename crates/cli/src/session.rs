@@ -1,4 +1,4 @@
-//! `login`, `logout`, `claim`.
+//! `login`, also by the code of a confirming message, `logout`, `claim`.
 
 use crate::args::Login;
 use crate::link::Link;
@@ -11,8 +11,16 @@ use std::process::ExitCode;
 pub async fn login(context: &Context, login: Login) -> Result<ExitCode, Fault> {
     let password = password(login.password_stdin)?;
     let link = Link::join(context, false).await?;
+    if let Some(code) = login.code {
+        let (email, backend) = (login.email.clone(), login.backend.clone());
+        let confirmed = link.companion.call(Request::Verify { email, code, backend }).await;
+        if let Err(fault) = confirmed {
+            link.end().await;
+            return Err(fault);
+        }
+    }
     let request = LoginRequest {
-        email: login.email,
+        email: login.email.clone(),
         password,
         backend: login.backend,
         register: login.register,
@@ -24,7 +32,13 @@ pub async fn login(context: &Context, login: Login) -> Result<ExitCode, Fault> {
     let signed_in = ask::<SignedIn>(link.companion.as_ref(), Request::Login(request)).await;
     let own_agent = link.is_agent();
     link.end().await;
-    let signed_in = signed_in?;
+    let signed_in = signed_in.map_err(|fault| match fault.code {
+        FaultCode::Unverified => {
+            let how = format!("With its code: heyho login --email {} --code CODE", login.email);
+            Fault::new(fault.code, format!("{} {how}", fault.text))
+        }
+        _ => fault,
+    })?;
     context.out.say(&signed_in, text)?;
     match &signed_in.note {
         // The agent was this command: what it held in memory only has gone with it.

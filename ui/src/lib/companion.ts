@@ -4,45 +4,31 @@
  */
 import { invoke } from "@tauri-apps/api/core";
 import { listen } from "@tauri-apps/api/event";
+import type { About } from "../generated/About";
 import type { Account } from "../generated/Account";
+import type { After } from "../generated/After";
 import type { BackendTest } from "../generated/BackendTest";
 import type { BrowserRow } from "../generated/BrowserRow";
 import type { Count } from "../generated/Count";
 import type { Delivered } from "../generated/Delivered";
+import type { Exported } from "../generated/Exported";
 import type { FailedPage } from "../generated/FailedPage";
 import type { FailedRecord } from "../generated/FailedRecord";
 import type { Fault } from "../generated/Fault";
+import type { Folder } from "../generated/Folder";
 import type { Forgotten } from "../generated/Forgotten";
 import type { Login } from "../generated/Login";
 import type { Rule } from "../generated/Rule";
 import type { Run } from "../generated/Run";
 import type { Selection } from "../generated/Selection";
+import type { Setting } from "../generated/Setting";
 import type { Settings } from "../generated/Settings";
 import type { Status } from "../generated/Status";
 import type { Timeline } from "../generated/Timeline";
 import type { WaitingPage } from "../generated/WaitingPage";
 
-/** What the shell knows of itself. */
-export interface About {
-  version: string;
-  /** The backend of `config.toml`, offered in the sign-in form. */
-  backend: string | null;
-  /** Nobody has said yes to the first question yet. */
-  firstRun: boolean;
-  /** Why the companion could not start: a sentence about `config.toml`. */
-  problem: string | null;
-}
-
-/** What an export came to. The window learns the file's name, not where it lies. */
-export interface Exported {
-  count: number;
-  file: string;
-}
-
-export type Folder = "data" | "settings" | "logs";
-
-/** What may be written as a setting's value. */
-export type SettingValue = string | number | boolean | string[] | null;
+/** What may be written as a setting's value: what may be read as one. */
+export type SettingValue = Setting["value"];
 
 export interface Companion {
   about(): Promise<About>;
@@ -90,12 +76,14 @@ export interface Companion {
   /** The first question was answered with yes. */
   welcome(): Promise<null>;
   quit(): Promise<null>;
-  /** Starts the companion again, after its settings were mended. */
+  /** Tries to start the companion again, after what prevented it was mended. */
   restart(): Promise<null>;
   /** Calls back with each new status; null means that the agent is gone. */
   onStatus(heard: (status: Status | null) => void): Promise<void>;
   /** Calls back when a setting was changed, here or on the command line. */
   onSettings(heard: () => void): Promise<void>;
+  /** Calls back when the companion is ending, whoever asked for it, and with what comes after. */
+  onEnding(heard: (after: After) => void): Promise<void>;
 }
 
 /** Anything that was thrown, as a fault: what is not one is a defect, and is shown as it is. */
@@ -154,6 +142,9 @@ export function tauriCompanion(): Companion {
     },
     onSettings: async (heard) => {
       await listen<null>("settings", () => heard());
+    },
+    onEnding: async (heard) => {
+      await listen<After>("ending", (event) => heard(event.payload));
     },
   };
 }

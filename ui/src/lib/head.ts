@@ -2,6 +2,7 @@
  * The status head as a value: which sentence, icon, tone and actions a status gives. Pure, and the one place
  * where a state becomes words. It never says more than the status: green is for `up_to_date` alone.
  */
+import type { After } from "../generated/After";
 import type { State } from "../generated/State";
 import type { Status } from "../generated/Status";
 import type { Messages } from "../messages";
@@ -24,6 +25,8 @@ export interface Head {
   reason: string | null;
   /** What is true besides: records failed, and the backend is down too. */
   also: readonly string[];
+  /** What lies here besides, of others or of nobody, and is not in the numbers above. */
+  others: string | null;
   /** What was saved of a damaged store; said until somebody has understood it. */
   recovered: string | null;
   primary: Primary;
@@ -42,6 +45,12 @@ export const failedOwn = (s: Status): number => Math.max(0, s.failed - s.otherAc
 /** Everything that waits here, for whichever account or for none. */
 export const keptHere = (s: Status): number =>
   waiting(s) + s.unclaimed + s.otherAccounts.reduce((sum, other) => sum + other.waiting, 0);
+
+/** What is kept here and does not go with the account that is signed in. */
+export const notOwn = (s: Status): number => keptHere(s) - waiting(s);
+
+/** The agent's word for a start that did not work (heyho_agent::NO_START). */
+export const cannotStart = (s: Status | null | undefined): boolean => s?.reasonCode === "no_start";
 
 /** A sentence of the agent in the reader's language. */
 export function inWords(said: Said, m: Messages): string {
@@ -79,7 +88,9 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
   const spoken = everything(s).filter((said) => !already.includes(said.code));
   const [reason = null, ...also] = spoken.map((said) => inWords(said, m));
   const saved = recovered(s, m);
-  const base = { state: s.state, reason, also, recovered: saved, failedToShow: loud(s) > 0 };
+  // Who is not signed in is told of everything in one number.
+  const others = s.state !== "signed_out" && notOwn(s) > 0 ? m.head.others(notOwn(s)) : null;
+  const base = { state: s.state, reason, also, others, recovered: saved, failedToShow: loud(s) > 0 };
   switch (s.state) {
     case "up_to_date":
       return { ...base, tone: "good", icon: "done", sentence: m.head.upToDate, detail: null, primary: "sync", canPause: true };
@@ -172,8 +183,9 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
   }
 }
 
-/** While the companion ends. */
-export const quitting = (m: Messages): Head => still("quitting", "calm", "power", m.head.quitting, m.head.quittingDetail);
+/** While the companion ends, or ends to begin anew. */
+export const ending = (after: After, m: Messages): Head =>
+  still("quitting", "calm", "power", after === "again" ? m.head.restarting : m.head.quitting, m.head.quittingDetail);
 
 /** What the next attempt waits for, in words, where it has no time of its own. */
 export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; at: Date | null } {
@@ -194,7 +206,7 @@ export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; 
 }
 
 function still(state: HeadState, tone: Tone, icon: IconName, sentence: string, detail: string | null): Head {
-  return { state, tone, icon, sentence, detail, reason: null, also: [], recovered: null, primary: "none", canPause: false, failedToShow: false };
+  return { state, tone, icon, sentence, detail, reason: null, also: [], others: null, recovered: null, primary: "none", canPause: false, failedToShow: false };
 }
 
 function join(first: string | null, second: string | null): string | null {

@@ -2,11 +2,15 @@
  * What the window knows: the last status, and what the running requests said. Views read it and call it; it
  * alone calls the companion. `status` is `undefined` before the first one and `null` when there is none any more.
  */
+import type { About } from "../generated/About";
+import type { After } from "../generated/After";
 import type { Fault } from "../generated/Fault";
+import type { Folder } from "../generated/Folder";
 import type { Login } from "../generated/Login";
 import type { Settings } from "../generated/Settings";
 import type { Status } from "../generated/Status";
-import { asFault, type About, type Companion, type Folder } from "./companion";
+import { asFault, type Companion } from "./companion";
+import { cannotStart } from "./head";
 
 export type Tab = "overview" | "failed" | "browsers" | "history" | "settings";
 
@@ -18,14 +22,16 @@ export class Session {
   /** The request the head's buttons wait for. */
   running = $state<"sync" | "stop" | "pause" | "resume" | null>(null);
   fault = $state<Fault | null>(null);
-  /** The first run is under way: nobody has used the companion here before. */
-  first = $state(false);
+  /** The first run is under way: nobody has used the companion here before. Null: that is not known yet. */
+  first = $state<boolean | null>(null);
   /** What `window.language` says; null before the settings were read. */
   language = $state<string | null>(null);
   /** Counts the changes of settings that were heard of: whoever shows settings reads them again. */
   settingsRead = $state(0);
-  /** "Quit" was pressed: the batch in flight is waited for. */
-  quitting = $state(false);
+  /** The companion is ending, and what comes then: the batch in flight is waited for. */
+  ending = $state<After | null>(null);
+  /** "Try again" was pressed: whether the companion can start now is not known yet. */
+  retrying = $state(false);
 
   constructor(companion: Companion) {
     this.companion = companion;
@@ -33,24 +39,38 @@ export class Session {
 
   async start(): Promise<void> {
     await this.companion.onStatus((status) => {
-      if (status !== null || this.status !== undefined) this.status = status;
+      if (status !== null || this.status !== undefined) this.#heard(status);
     });
     await this.companion.onSettings(() => this.settingsChanged());
+    await this.companion.onEnding((after) => (this.ending = after));
     // Heard first, asked second: an event that came meanwhile is newer than the answer.
     try {
       const asked = await this.companion.status();
-      if (this.status === undefined) this.status = asked ?? undefined;
+      if (this.status === undefined && asked !== null) this.#heard(asked);
     } catch (thrown) {
       this.fault = asFault(thrown);
       if (this.status === undefined) this.status = null;
     }
     try {
       this.about = await this.companion.about();
-      // Whoever signed in by another way, on the command line, has been asked there.
-      this.first = this.about.firstRun && !this.status?.account;
+      this.#greet();
     } catch (thrown) {
       this.fault ??= asFault(thrown);
+      this.first = false;
     }
+  }
+
+  #heard(status: Status | null): void {
+    this.status = status;
+    this.retrying = false;
+    this.#greet();
+  }
+
+  /** Decides once whether this is the first run: whoever signed in by another way, on the command line, was asked there. */
+  #greet(): void {
+    if (this.first !== null || this.about === null) return;
+    if (!this.about.firstRun) this.first = false;
+    else if (this.status !== undefined && !cannotStart(this.status)) this.first = !this.status?.account;
   }
 
   sync = () => this.#run("sync", () => this.companion.sync());
@@ -66,12 +86,16 @@ export class Session {
 
   logout = () => this.#try(() => this.companion.logout());
   quit = async () => {
-    this.quitting = true;
+    this.ending = "nothing";
     await this.#try(() => this.companion.quit());
-    if (this.fault) this.quitting = false;
+    if (this.fault) this.ending = null;
   };
   understood = () => this.#try(() => this.companion.recoverySeen());
-  restart = () => this.#try(() => this.companion.restart());
+  restart = async () => {
+    this.retrying = true;
+    await this.#try(() => this.companion.restart());
+    if (this.fault) this.retrying = false;
+  };
   open = (folder: Folder) => this.#try(() => this.companion.openFolder(folder));
 
   /** The first question was answered with yes; false where that could not be noted. */

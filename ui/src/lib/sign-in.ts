@@ -3,7 +3,9 @@
  * form at the moment of submitting and kept nowhere.
  */
 import type { Login } from "../generated/Login";
+import type { Status } from "../generated/Status";
 import type { Messages } from "../messages";
+import { waiting } from "./head";
 
 /** What the backend asks of a new password (contract, section 3). */
 export const PASSWORD_MIN = 8;
@@ -47,6 +49,19 @@ export function checkNew(code: string, password: string, m: Messages): { field: 
   if (code.trim() === "") return { field: "code", text: m.signIn.codeMissing };
   if (Array.from(password).length < PASSWORD_MIN) return { field: "password", text: m.signIn.passwordShort };
   return null;
+}
+
+/** The same place, however it is written: with a slash at its end, or with the path of the API. */
+export function sameBackend(a: string, b: string): boolean {
+  const plain = (text: string) => text.trim().replace(/\/+$/, "").replace(/\/api\/v1$/, "").replace(/\/+$/, "").toLowerCase();
+  return plain(a) === plain(b);
+}
+
+/** What waits for accounts at other backends than this: it is never sent to this one. */
+export function boundElsewhere(s: Status, backend: string): number {
+  const own = s.account && !sameBackend(s.account.backend, backend) ? waiting(s) : 0;
+  const others = s.otherAccounts.filter((other) => !sameBackend(other.backend, backend));
+  return others.reduce((sum, other) => sum + other.waiting, own);
 }
 
 function webAddress(text: string): boolean {

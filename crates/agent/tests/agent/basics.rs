@@ -2,7 +2,7 @@
 
 use crate::backend::{Mood, backend};
 use crate::world::{World, login};
-use heyho_agent::{start_and_stay, start_or_join};
+use heyho_agent::{NO_START, start_and_stay, start_or_join};
 use heyho_buffer::Buffer;
 use heyho_local::socket::Client;
 use heyho_local::vocabulary::{Companion, FailedPage, FaultCode, Request, Run, RunSummary, Selection, ask};
@@ -322,7 +322,7 @@ async fn a_program_that_stays_becomes_the_agent_when_the_one_it_joined_ends() {
     let world = World::new(&url);
     let first = world.start().await;
     let options = world.options();
-    let stayed = start_and_stay(options).await.unwrap();
+    let stayed = start_and_stay(options);
     let mut watch = stayed.companion.watch();
     let signed_out = |s: &Option<Status>| s.as_ref().is_some_and(|s| s.state == State::SignedOut);
     watch.wait_for(signed_out).await.unwrap();
@@ -381,7 +381,7 @@ async fn a_program_that_stays_mends_a_buffer_that_was_found_damaged_or_replaced_
     let world = World::new(&url);
     world.append(&["a"]).await;
     let file = world.paths().buffer();
-    let stayed = start_and_stay(world.options()).await.unwrap();
+    let stayed = start_and_stay(world.options());
     let mut watch = stayed.companion.watch();
     let unclaimed = |n: u64| {
         move |s: &Option<Status>| s.as_ref().is_some_and(|s| (s.state, s.unclaimed) == (State::SignedOut, n))
@@ -404,6 +404,28 @@ async fn a_program_that_stays_mends_a_buffer_that_was_found_damaged_or_replaced_
     watch.wait_for(unclaimed(0)).await.unwrap();
     world.append(&["b", "c"]).await;
     watch.wait_for(unclaimed(2)).await.unwrap();
+    stayed.shutdown().await;
+}
+
+/// A folder that is none stands for all of them: a newer schema, a disk that answers with errors.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_does_not_work_is_said_and_works_once_what_prevented_it_is_gone() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let folder = world.paths().data;
+    std::fs::write(&folder, "a file in the way").unwrap();
+    let stayed = start_and_stay(world.options());
+    let mut watch = stayed.companion.watch();
+    // Asked before anything is known: it is answered when the start is over.
+    let refused = stayed.companion.call(Request::ConfigGet).await.unwrap_err();
+    assert_eq!(refused.code, FaultCode::AgentNotRunning);
+    let status = watch.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert_eq!((status.state, status.reason_code.as_deref()), (State::BufferProblem, Some(NO_START)));
+    assert_eq!(status.reason.unwrap(), refused.text);
+    std::fs::remove_file(&folder).unwrap();
+    stayed.again.notify_one();
+    watch.wait_for(|s| s.as_ref().is_some_and(|s| s.state == State::SignedOut)).await.unwrap();
+    stayed.companion.call(Request::ConfigGet).await.unwrap();
     stayed.shutdown().await;
 }
 

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
+mod accounts;
 mod agentless;
+mod browsers;
 mod keeping;
 mod mistakes;
 mod pages;

@@ -130,15 +130,21 @@ pub struct Backend {
 
 impl Backend {
     pub fn start() -> Backend {
+        Backend::start_with(|_| {})
+    }
+
+    pub fn start_with(change: impl FnOnce(&mut Config)) -> Backend {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(dir.path().join("heyho.db"));
+        let mut config = Config::new(database);
+        change(&mut config);
         let (stop, stopped) = oneshot::channel::<()>();
         let (said, url) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let server = Server::open(listener, Config::new(database)).await.unwrap();
+                let server = Server::open(listener, config).await.unwrap();
                 said.send(server.url()).unwrap();
                 let stop = async {
                     let _ = stopped.await;

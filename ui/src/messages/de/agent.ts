@@ -80,11 +80,11 @@ export const reasons = (f: Format): Sayings => ({
 export const browsers: Record<BrowserState, (days: number) => string> = {
   connected: () => "Verbunden.",
   blocked: () => "Seine Sandbox hält den Companion draußen.",
-  changed: () => "Seine Anmeldung wurde von Hand geändert und bleibt, wie sie ist.",
-  elsewhere: () => "Für einen anderen Ort angemeldet. Melden Sie ihn neu an.",
-  opted_out: () => "Nicht angemeldet, wie gewünscht.",
-  not_registered: () => "Er kennt den Companion noch nicht. Melden Sie ihn an.",
+  changed: () => "Seine Verbindung wurde von Hand geändert und bleibt, wie sie ist.",
+  elsewhere: () => "Mit einem anderen Ort verbunden. Verbinden Sie ihn neu.",
+  opted_out: () => "Nicht verbunden, wie gewünscht.",
+  not_registered: () => "Er kennt den Companion noch nicht. Verbinden Sie ihn.",
   quiet: (days) => (days > 0 ? `Seit ${days} Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?` : "Seit Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?"),
   seen: () => "Läuft gerade nicht, oder seine Erweiterung ist aus.",
-  registered: () => "Angemeldet. Installieren Sie die HeyHo-Erweiterung darin und stimmen Sie dort dem Erfassen zu.",
+  registered: () => "Bereit. Installieren Sie die HeyHo-Erweiterung darin und stimmen Sie dort dem Erfassen zu.",
 };

@@ -25,6 +25,8 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     signedOut: "Zum Starten anmelden",
     alreadySafe: (n) => f.plural(n, { one: "# Eintrag ist hier schon sicher", other: "# Einträge sind hier schon sicher" }),
     nothingLost: "Vor der Anmeldung wird nichts gesendet, und nichts geht verloren.",
+    others: (n) =>
+      f.plural(n, { one: "# weiterer Eintrag hier wird nicht mit diesem Konto gesendet", other: "# weitere Einträge hier werden nicht mit diesem Konto gesendet" }),
     bufferProblem: "Der Speicher auf diesem Rechner hat ein Problem",
     lastSync: "Zuletzt bestätigt",
     lastSyncNever: "noch nie",
@@ -46,6 +48,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
         "Die beschädigten Dateien liegen noch dreißig Tage daneben. Neue Einträge werden gespeichert wie immer.",
       ].join(" "),
     quitting: "Endet nach der laufenden Sendung",
+    restarting: "Startet neu nach der laufenden Sendung",
     quittingDetail: "Was noch nicht gesendet ist, bleibt sicher auf diesem Rechner.",
   },
 
@@ -210,6 +213,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
         one: "Dieser Eintrag wurde nie übertragen. Verwerfen löscht die einzige Kopie; sie lässt sich nicht zurückholen.",
         other: "Diese # Einträge wurden nie übertragen. Verwerfen löscht die einzigen Kopien; sie lassen sich nicht zurückholen.",
       }),
+    discardAlsoOf: (emails) => `Auch die von ${emails}.`,
     export: "Alle fehlgeschlagenen exportieren",
     keepReason: "Diesen Grund still behalten",
     choose: (name) => `${name} auswählen`,

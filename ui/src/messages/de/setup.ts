@@ -42,6 +42,11 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     emailBad: "Das ist keine E-Mail-Adresse. Sie sieht aus wie name@example.org.",
     passwordMissing: "Geben Sie das Passwort ein.",
     passwordShort: "Das Passwort braucht mindestens 8 Zeichen.",
+    backendUnsent: (n) =>
+      f.plural(n, {
+        one: "# Eintrag wartet für ein Konto an einem anderen Server. Er bleibt für dieses Konto sicher auf diesem Rechner und wird nie an diesen Server gesendet.",
+        other: "# Einträge warten für Konten an einem anderen Server. Sie bleiben für diese Konten sicher auf diesem Rechner und werden nie an diesen Server gesendet.",
+      }),
     backendBad: "Das ist keine Web-Adresse. Sie beginnt mit https:// oder http://.",
   },
 
@@ -160,8 +165,12 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     title: "Eine Einstellung wird nicht angenommen",
     noStart: "Der Companion kann nicht starten",
     safe: "Nichts geht verloren: Browser geben weiter Einträge ab; gesendet werden sie, sobald er läuft.",
-    folder: "Ihren Ordner öffnen",
+    cause: "Etwas auf diesem Rechner verhindert es",
+    storeSafe: "Nichts wurde gelöscht. Browser halten neue Einträge zurück, bis er läuft.",
+    itself: "Es wird von selbst noch einmal versucht.",
+    folder: "Den Ordner öffnen",
     again: "Noch einmal versuchen",
+    trying: "Wird versucht",
     value: (key, value) => `${key}: „${value}“ wird nicht angenommen.`,
     detail: "Einzelheiten (englisch)",
   },

@@ -24,6 +24,8 @@ export const everyday = (f: Format) => ({
     signedOut: "Sign in to start",
     alreadySafe: (n: number) => f.plural(n, { one: "# record is already safe here", other: "# records are already safe here" }),
     nothingLost: "Nothing is sent until you sign in, and nothing is lost.",
+    others: (n: number) =>
+      f.plural(n, { one: "# more record here is not sent with this account", other: "# more records here are not sent with this account" }),
     bufferProblem: "The store on this computer has a problem",
     lastSync: "Last confirmed",
     lastSyncNever: "never yet",
@@ -45,6 +47,7 @@ export const everyday = (f: Format) => ({
         "The damaged files are kept beside it for thirty days. New records are stored as ever.",
       ].join(" "),
     quitting: "Ending after the batch in flight",
+    restarting: "Starting again after the batch in flight",
     quittingDetail: "What is not sent yet stays safe on this computer.",
   },
 
@@ -209,6 +212,7 @@ export const everyday = (f: Format) => ({
         one: "This record was never delivered. Discarding deletes the only copy; it cannot be brought back.",
         other: "These # records were never delivered. Discarding deletes the only copies; they cannot be brought back.",
       }),
+    discardAlsoOf: (emails: string) => `Also those of ${emails}.`,
     export: "Export all failed records",
     keepReason: "Keep this reason quietly",
     choose: (name: string) => `Choose ${name}`,

@@ -41,6 +41,11 @@ export const setup = (f: Format) => ({
     emailBad: "This is not an e-mail address. It looks like name@example.org.",
     passwordMissing: "Enter the password.",
     passwordShort: "The password needs at least 8 characters.",
+    backendUnsent: (n: number) =>
+      f.plural(n, {
+        one: "# record waits for an account at another backend. It stays safe on this computer for that account, and is never sent to this backend.",
+        other: "# records wait for accounts at another backend. They stay safe on this computer for those accounts, and are never sent to this backend.",
+      }),
     backendBad: "This is not a web address. It starts with https:// or http://.",
   },
 
@@ -159,8 +164,12 @@ export const setup = (f: Format) => ({
     title: "A setting is not accepted",
     noStart: "The companion cannot start",
     safe: "Nothing is lost: browsers keep handing records over, and they are sent once it runs.",
+    cause: "Something on this computer prevents it",
+    storeSafe: "Nothing was deleted. Browsers hold new records back until it runs.",
+    itself: "It is tried again by itself.",
     folder: "Open its folder",
     again: "Try again",
+    trying: "Trying",
     value: (key: string, value: string) => `${key}: “${value}” is not accepted.`,
     detail: "Details",
   },
