@@ -1,8 +1,10 @@
 //! The reference backend on each of its stores, beside the same upserts in plain SQL.
 //!
-//! The plain side writes rows that the backend has written before, every column of them, into the same tables with
-//! the same indexes: 200 in a transaction, as a batch has, waited for on the disk. The values are already in the
-//! database, so nothing of it is spent on a client: a limit that no backend reaches.
+//! The plain side writes the rows that the backend has written, every column of them, into the same emptied tables with
+//! the same indexes, the same settings and the same clause for conflicts: 200 in a transaction, as a batch has, waited for
+//! on the disk. They come from a client as they do to the backend: a prepared upsert of 100 rows a table, with every value
+//! bound, over one connection (to SQLite within this process, as the backend's own). What it does not do: read a request,
+//! look at what is held, decide, link aggregates to visits, keep the answer under its key.
 
 use super::Taken;
 use super::crawl::{batch, register};
@@ -15,7 +17,8 @@ use anyhow::{Context, Result, ensure};
 use axum::body::Bytes;
 use e2e::{BOOT, World};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::types::Uuid;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 use std::time::Instant;
 
 const IN_A_BATCH: u64 = 200;
@@ -85,93 +88,158 @@ async fn serve(lab: Lab, world: &World, database: &str, bodies: &[Bytes]) -> Res
     Ok((seconds, times))
 }
 
-fn upsert(table: &str, from: &str, columns: &[String], key: &str) -> String {
-    let (list, set) = (columns.join(", "), columns.iter().map(|c| format!("{c} = excluded.{c}")));
-    let set = set.collect::<Vec<_>>().join(", ");
-    format!(
-        "INSERT INTO {table} ({list}) SELECT {list} FROM {from} WHERE {key} ON CONFLICT (user_id, source, id) DO UPDATE SET {set}"
-    )
+/// A value of a row, as its column wants it.
+enum Cell {
+    Whole(Option<i64>),
+    Real(Option<f64>),
+    Text(Option<String>),
+    Bytes(Option<Vec<u8>>),
+    Flag(Option<bool>),
+    Id(Option<Uuid>),
 }
+
+/// The same for rows of both databases.
+macro_rules! cell {
+    ($row:expr, $place:expr, $kind:expr) => {
+        match $kind {
+            "INTEGER" | "bigint" => Cell::Whole($row.try_get($place)?),
+            "REAL" | "double precision" => Cell::Real($row.try_get($place)?),
+            "TEXT" | "text" => Cell::Text($row.try_get($place)?),
+            "BLOB" | "bytea" => Cell::Bytes($row.try_get($place)?),
+            "boolean" => Cell::Flag($row.try_get($place)?),
+            "uuid" => Cell::Id($row.try_get($place)?),
+            other => anyhow::bail!("no column is expected to be {other}"),
+        }
+    };
+}
+
+macro_rules! bound {
+    ($query:expr, $rows:expr) => {{
+        let mut query = $query;
+        for cell in $rows.iter().flatten() {
+            query = match cell {
+                Cell::Whole(value) => query.bind(*value),
+                Cell::Real(value) => query.bind(*value),
+                Cell::Text(value) => query.bind(value.as_deref()),
+                Cell::Bytes(value) => query.bind(value.as_deref()),
+                Cell::Flag(value) => query.bind(*value),
+                Cell::Id(value) => query.bind(*value),
+            };
+        }
+        query
+    }};
+}
+
+/// What the backend has written into a table, and the statement that writes so many rows of it.
+struct Written {
+    upsert: String,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Written {
+    /// `row_id` and the link are the database's own.
+    fn new(table: &str, columns: &[(String, String)], parameter: fn(usize) -> String) -> Written {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        let kept = ["user_id", "source", "id", "received_at"];
+        let anew = names.iter().filter(|name| !kept.contains(name));
+        let anew: Vec<String> = anew.map(|name| format!("{name} = excluded.{name}")).collect();
+        let mut number = 0;
+        let mut next = |_| {
+            number += 1;
+            parameter(number)
+        };
+        let rows: Vec<String> = (0..IN_A_BATCH / 2)
+            .map(|_| format!("({})", names.iter().map(&mut next).collect::<Vec<_>>().join(",")))
+            .collect();
+        let upsert = format!(
+            "INSERT INTO {table} ({}) VALUES {} ON CONFLICT (user_id, source, id) DO UPDATE SET {}",
+            names.join(", "),
+            rows.join(","),
+            anew.join(", ")
+        );
+        Written { upsert, rows: Vec::new() }
+    }
+
+    fn select(table: &str, columns: &[(String, String)]) -> AssertSqlSafe<String> {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        AssertSqlSafe(format!("SELECT {} FROM {table} ORDER BY row_id", names.join(", ")))
+    }
+
+    /// Those of one batch.
+    fn of_batch(&self, batch: usize) -> &[Vec<Cell>] {
+        let size = IN_A_BATCH as usize / 2;
+        self.rows.get(batch * size..(batch + 1) * size).unwrap_or_default()
+    }
+}
+
+const COUNT: &str = "SELECT (SELECT count(*) FROM page_visits) + (SELECT count(*) FROM tab_aggregates)";
 
 async fn plain_sqlite(database: &std::path::Path, records: u64) -> Result<f64> {
     let options = SqliteConnectOptions::new().filename(database).foreign_keys(true);
     let options = options.pragma("synchronous", "FULL").pragma("secure_delete", "ON");
     let mut db: SqliteConnection = options.connect().await?;
-    let source = database.with_extension("rows.db");
-    run(&mut db, &format!("VACUUM INTO '{}'", source.display())).await?;
-    run(&mut db, &format!("ATTACH '{}' AS drained", source.display())).await?;
-    for sql in ["DELETE FROM tab_aggregates", "DELETE FROM page_visits", "PRAGMA wal_checkpoint(TRUNCATE)"] {
-        run(&mut db, sql).await?;
-    }
-    let mut upserts = Vec::new();
+    let mut tables = Vec::new();
     for table in TABLES {
-        let sql = format!("SELECT name FROM pragma_table_info('{table}')");
-        let columns: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut db).await?;
-        upserts.push(upsert(table, &format!("drained.{table}"), &columns, "row_id BETWEEN ? AND ?"));
+        let sql = format!(
+            "SELECT name, type FROM pragma_table_info('{table}') WHERE name NOT IN ('row_id', 'page_visit_row')"
+        );
+        let columns: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut db).await?;
+        let mut written = Written::new(table, &columns, |_| "?".to_owned());
+        for row in sqlx::query(Written::select(table, &columns)).fetch_all(&mut db).await? {
+            let cells = columns.iter().enumerate().map(|(n, (_, kind))| Ok(cell!(row, n, kind.as_str())));
+            written.rows.push(cells.collect::<Result<_>>()?);
+        }
+        tables.push(written);
+    }
+    for sql in ["DELETE FROM tab_aggregates", "DELETE FROM page_visits", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+        sqlx::query(sql).execute(&mut db).await.context(sql)?;
     }
     let start = Instant::now();
-    for from in (1..records as i64 / 2).step_by(IN_A_BATCH as usize / 2) {
+    for batch in 0..(records / IN_A_BATCH) as usize {
         let mut tx = db.begin_with("BEGIN IMMEDIATE").await?;
-        for upsert in &upserts {
-            let query = sqlx::query(AssertSqlSafe(upsert.as_str()));
-            query.bind(from).bind(from + IN_A_BATCH as i64 / 2 - 1).execute(&mut *tx).await?;
+        for table in &tables {
+            let query = sqlx::query(AssertSqlSafe(table.upsert.as_str()));
+            bound!(query, table.of_batch(batch)).execute(&mut *tx).await?;
         }
         tx.commit().await?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    let rows: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM page_visits) + (SELECT count(*) FROM tab_aggregates)",
-    )
-    .fetch_one(&mut db)
-    .await?;
+    let rows: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut db).await?;
     ensure!(rows as u64 == records, "{rows} of {records} were written plainly");
     db.close().await?;
-    std::fs::remove_file(source)?;
     Ok(seconds)
-}
-
-async fn run(db: &mut SqliteConnection, sql: &str) -> Result<()> {
-    sqlx::query(AssertSqlSafe(sql)).execute(db).await.with_context(|| sql.to_owned())?;
-    Ok(())
 }
 
 async fn plain_postgres(url: &str, records: u64) -> Result<f64> {
     let mut db = PgConnection::connect(url).await?;
-    let mut upserts = Vec::new();
-    let mut prepare = String::new();
+    let mut tables = Vec::new();
     for table in TABLES {
-        prepare += &format!(
-            "CREATE UNLOGGED TABLE drained_{table} AS SELECT row_number() OVER (ORDER BY version, id) AS place, * FROM {table};\n\
-             CREATE INDEX ON drained_{table} (place);\nANALYZE drained_{table};\n"
-        );
-    }
-    prepare += "TRUNCATE tab_aggregates, page_visits;";
-    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut db).await?;
-    for table in TABLES {
-        let columns: Vec<String> = sqlx::query_scalar(
-            "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped \
-             AND attidentity = '' AND attgenerated = '' ORDER BY attnum",
+        let columns: Vec<(String, String)> = sqlx::query_as(
+            "SELECT column_name::text, data_type::text FROM information_schema.columns
+             WHERE table_name = $1 AND column_name NOT IN ('row_id', 'page_visit_row') ORDER BY ordinal_position",
         )
         .bind(table)
         .fetch_all(&mut db)
         .await?;
-        upserts.push(upsert(table, &format!("drained_{table}"), &columns, "place BETWEEN $1 AND $2"));
+        let mut written = Written::new(table, &columns, |n| format!("${n}"));
+        for row in sqlx::query(Written::select(table, &columns)).fetch_all(&mut db).await? {
+            let cells = columns.iter().enumerate().map(|(n, (_, kind))| Ok(cell!(row, n, kind.as_str())));
+            written.rows.push(cells.collect::<Result<_>>()?);
+        }
+        tables.push(written);
     }
+    sqlx::raw_sql("TRUNCATE tab_aggregates, page_visits; CHECKPOINT").execute(&mut db).await?;
     let start = Instant::now();
-    for from in (1..records as i64 / 2).step_by(IN_A_BATCH as usize / 2) {
+    for batch in 0..(records / IN_A_BATCH) as usize {
         let mut tx = db.begin().await?;
-        for upsert in &upserts {
-            let query = sqlx::query(AssertSqlSafe(upsert.as_str()));
-            query.bind(from).bind(from + IN_A_BATCH as i64 / 2 - 1).execute(&mut *tx).await?;
+        for table in &tables {
+            let query = sqlx::query(AssertSqlSafe(table.upsert.as_str()));
+            bound!(query, table.of_batch(batch)).execute(&mut *tx).await?;
         }
         tx.commit().await?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    let rows: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM page_visits) + (SELECT count(*) FROM tab_aggregates)",
-    )
-    .fetch_one(&mut db)
-    .await?;
+    let rows: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut db).await?;
     ensure!(rows as u64 == records, "{rows} of {records} were written plainly");
     db.close().await?;
     Ok(seconds)

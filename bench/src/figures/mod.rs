@@ -2,6 +2,7 @@
 
 mod app;
 mod backend;
+mod bar;
 mod crawl;
 mod damage;
 mod drain;
@@ -41,6 +42,7 @@ figures! {
     "scale" => scale::take,
     "drain" => drain::take,
     "memory" => drain::memory,
+    "bar" => bar::take,
     "crawl" => crawl::take,
     "damage" => damage::take,
     "backend" => backend::take,
