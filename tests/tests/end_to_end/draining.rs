@@ -5,7 +5,7 @@ use crate::parts::{greeted_host, hand_over, headless, ids, visits};
 use anyhow::{Result, ensure};
 use e2e::companion::{heyho, status_when, waiting};
 use e2e::rows::Rows;
-use e2e::{BOOT, World, eventually};
+use e2e::{BOOT, World, eventually, process};
 use rustix::process::Signal;
 use serde_json::json;
 use std::time::Duration;
@@ -111,6 +111,55 @@ async fn an_agent_that_stood_still_in_the_middle_goes_on() -> Result<()> {
     let mut rows = Rows::open(&world).await?;
     ensure!(rows.visit_ids().await? == ids(0..3 * FRAME));
     ensure!(rows.accounted_for().await? == 3 * FRAME as u64);
+    world.done();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sync_that_is_waited_for_is_paused_interrupted_and_goes_on() -> Result<()> {
+    const RECORDS: usize = 6 * FRAME;
+    let world = World::new()?;
+    let _parts = headless(&world).await?;
+    heyho(&world, &["pause"]).await?.expect(0)?;
+    let mut host = greeted_host(&world).await?;
+    for first in (0..RECORDS).step_by(FRAME) {
+        hand_over(&mut host, &visits(first..first + FRAME)).await?;
+    }
+    let at_backend = async || Rows::open(&world).await?.visits().await;
+    let waits_until_more_than = async |rows: u64| {
+        let mut command = world.program("heyho")?;
+        command.args(["sync", "--wait"]);
+        let sync = world.start("sync", command)?;
+        eventually(BOOT, "it drains", async || {
+            let now = at_backend().await?;
+            ensure!(now > rows, "{now} of {rows}");
+            Ok(())
+        })
+        .await?;
+        anyhow::Ok(sync)
+    };
+
+    heyho(&world, &["resume"]).await?.expect(0)?;
+    let mut sync = waits_until_more_than(0).await?;
+    heyho(&world, &["pause"]).await?.expect(0)?;
+    // The batch in flight is delivered, and whoever waited hears that it is later.
+    ensure!(process::code(sync.ended().await?) == 75, "{}", sync.printed());
+    let delivered = at_backend().await?;
+    let status = status_when(&world, "it is paused", |s| s["state"] == "paused").await?;
+    ensure!(
+        delivered < RECORDS as u64 && waiting(&status) + delivered == RECORDS as u64,
+        "{delivered}: {status}"
+    );
+
+    heyho(&world, &["resume"]).await?.expect(0)?;
+    let mut sync = waits_until_more_than(delivered).await?;
+    // Whoever no longer wants to wait does not end what the agent does.
+    sync.signal(Signal::INT)?;
+    ensure!(process::code(sync.ended().await?) == 130, "{}", sync.printed());
+    heyho(&world, &["sync", "--wait"]).await?.expect(0)?;
+    let mut rows = Rows::open(&world).await?;
+    ensure!(rows.visit_ids().await? == ids(0..RECORDS));
+    ensure!(rows.accounted_for().await? == RECORDS as u64);
     world.done();
     Ok(())
 }
