@@ -46,6 +46,11 @@ impl Buffer {
         // Not where another file has taken its place, or a newer program is the only one to write.
         self.write().await?.commit().await?;
         let _lock = lock::shared(&self.path).await?;
+        // Once more in the log, and perhaps in a file of its own: tried without room, it would take what there is.
+        let needed = 2 * std::fs::metadata(&self.path)?.len();
+        if self.free_bytes().is_some_and(|free| free < needed) {
+            return Err(BufferError::DiskFull);
+        }
         // In memory as far as there is a cache for it, and in a file of its own beyond.
         let options = options(&self.path).pragma("temp_store", "FILE");
         let mut connection = SqliteConnection::connect_with(&options).await?;

@@ -1,7 +1,7 @@
 //! Reaching the agent, or being one for the length of a command.
 
 use crate::Context;
-use heyho_agent::{Agent, StartOptions, start_or_join};
+use heyho_agent::{Agent, StartOptions, Started, start_or_join};
 use heyho_local::clock;
 use heyho_local::socket::Client;
 use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, VERSION};
@@ -18,17 +18,7 @@ pub struct Link {
 impl Link {
     /// With `first_run`, an agent that begins here syncs at once by itself.
     pub async fn join(context: &Context, first_run: bool) -> Result<Link, Fault> {
-        let options = StartOptions {
-            paths: context.paths.clone(),
-            config: context.config.clone(),
-            clock: clock::system(),
-            open: None,
-            surroundings: None,
-            first_run,
-        };
-        let started = start_or_join(options)
-            .await
-            .map_err(|e| Fault::new(FaultCode::Failed, format!("the companion cannot start: {e:#}")))?;
+        let (_, started) = start(context, first_run).await?;
         Ok(Link { companion: started.companion, agent: started.agent })
     }
 
@@ -46,6 +36,22 @@ impl Link {
             agent.shutdown().await;
         }
     }
+}
+
+/// Becomes the agent, or joins the one there is; and by what.
+pub async fn start(context: &Context, first_run: bool) -> Result<(StartOptions, Started), Fault> {
+    let options = StartOptions {
+        paths: context.paths.clone(),
+        config: context.config.clone(),
+        clock: clock::system(),
+        open: None,
+        surroundings: None,
+        first_run,
+    };
+    let started = start_or_join(options.clone())
+        .await
+        .map_err(|e| Fault::new(FaultCode::Failed, format!("the companion cannot start: {e:#}")))?;
+    Ok((options, started))
 }
 
 /// An agent that does not answer within this (it was stopped, or hangs) is treated as absent.

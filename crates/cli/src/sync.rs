@@ -1,7 +1,8 @@
 //! `status`, `sync`, `pause`, `resume`, `agent`.
 
-use crate::link::{Link, running};
+use crate::link::{Link, running, start};
 use crate::{Context, sentence};
+use heyho_agent::go_on_staying;
 use heyho_buffer::Buffer;
 use heyho_local::clock::{self, Clock};
 use heyho_local::config;
@@ -144,13 +145,15 @@ pub async fn simple(context: &Context, request: Request, said: &str) -> Result<E
 pub async fn agent(context: &Context) -> Result<ExitCode, Fault> {
     // As in the app, before anybody is answered.
     heyho_local::browsers::keep_registered(&context.config);
-    let link = Link::join(context, true).await?;
-    if !link.is_agent() {
+    let (options, started) = start(context, true).await?;
+    if started.agent.is_none() {
         return Err(Fault::new(FaultCode::TryLater, "another companion is running already"));
     }
+    // Like the app: it is mended by itself when its store is found damaged.
+    let stayed = go_on_staying(options, started);
     tracing::info!("the agent is running");
     wait_for_the_end().await;
-    link.end().await;
+    stayed.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }
 

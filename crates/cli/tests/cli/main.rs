@@ -6,6 +6,7 @@
 mod accounts;
 mod agentless;
 mod browsers;
+mod busy;
 mod keeping;
 mod mistakes;
 mod pages;
