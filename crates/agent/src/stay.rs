@@ -114,7 +114,10 @@ async fn stay(
     again: Arc<Notify>,
     mut asked_to_end: oneshot::Receiver<oneshot::Sender<()>>,
 ) {
-    heyho_local::browsers::keep_registered(&options.config);
+    // Who has started before has done it before.
+    if first.is_none() {
+        heyho_local::browsers::keep_registered(&options.config);
+    }
     loop {
         let started = match first.take() {
             Some(started) => started,
