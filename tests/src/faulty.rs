@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -23,26 +23,38 @@ pub enum Fault {
     CutOff,
     /// The request is taken, and nothing comes back.
     Silent,
+    /// 400 that names the first visit of [`crate::tour::visit`], whatever is sent.
+    Refuses,
+    /// Whoever signs in has to confirm the address first.
+    Unconfirmed,
 }
 
 #[derive(Debug)]
 pub struct Faulty {
+    port: u16,
     seen: Arc<Mutex<Vec<String>>>,
     server: JoinHandle<()>,
 }
 
 impl Faulty {
-    /// Listens where a backend listened before (its port), so that nothing else has to change.
+    /// Listens where a backend listened before (its port), so that nothing else has to change; 0: on a free port.
     pub async fn start(port: u16, fault: Fault) -> Result<Faulty> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        let port = listener.local_addr()?.port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = seen.clone();
         let server = tokio::spawn(async move {
+            // They end with this.
+            let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, fault, kept.clone()));
+                open.spawn(serve(stream, fault, kept.clone()));
             }
         });
-        Ok(Faulty { seen, server })
+        Ok(Faulty { port, seen, server })
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The request lines so far.
@@ -50,11 +62,24 @@ impl Faulty {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives the port free.
+    /// Hangs up on whoever waits, and gives the port free.
     pub async fn stop(self) {
         self.server.abort();
         self.server.await.ok();
     }
+}
+
+/// The field and the words that [`Fault::Refuses`] names.
+pub const REFUSED: (&str, &str) = ("title", "Titles end at 20 characters here");
+
+const REFUSAL: &str = r#"{"success":false,"code":"VALIDATION_ERROR","error":"Validation failed for one or more records",
+"failed_records":[{"kind":"pageVisit","index":0,"id":"visit-00000","field":"title","error":"Titles end at 20 characters here"}]}"#;
+
+fn json(status: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 async fn serve(mut stream: TcpStream, fault: Fault, seen: Arc<Mutex<Vec<String>>>) -> std::io::Result<()> {
@@ -62,22 +87,19 @@ async fn serve(mut stream: TcpStream, fault: Fault, seen: Arc<Mutex<Vec<String>>
     let line = head.lines().next().unwrap_or_default().to_owned();
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     let answer = match fault {
-        Fault::ServerError => {
-            let body = r#"{"success":false,"code":"SYNC_FAILED","error":"The data could not be stored"}"#;
-            format!(
-                "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
-                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            )
-        }
-        Fault::Forbidden => {
-            let body = r#"{"success":false,"code":"FORBIDDEN","error":"This account may not send records"}"#;
-            format!(
-                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\
-                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            )
-        }
+        Fault::ServerError => json(
+            "500 Internal Server Error",
+            r#"{"success":false,"code":"SYNC_FAILED","error":"The data could not be stored"}"#,
+        ),
+        Fault::Forbidden => json(
+            "403 Forbidden",
+            r#"{"success":false,"code":"FORBIDDEN","error":"This account may not send records"}"#,
+        ),
+        Fault::Refuses => json("400 Bad Request", REFUSAL),
+        Fault::Unconfirmed => json(
+            "403 Forbidden",
+            r#"{"success":false,"code":"EMAIL_NOT_VERIFIED","error":"Confirm your address first"}"#,
+        ),
         Fault::HtmlWith200 => {
             let body = "<!doctype html><title>Welcome</title><p>Please sign in to use the network.";
             format!(

@@ -41,6 +41,8 @@ impl Visitor for Judge {
         if !state.is_empty() {
             window.shows("status-head", "data-state", state).await?;
             self.heads.push((name.to_owned(), window.read("status-head").await?));
+        } else if window.count("no-start").await? > 0 {
+            self.heads.push((name.to_owned(), window.read("no-start").await?));
         }
         self.wrong.extend(window.axe().await?.into_iter().map(|found| format!("{name}: {found}")));
         let overflow = window.value("document.documentElement.scrollWidth - window.innerWidth").await?;

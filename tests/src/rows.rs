@@ -3,7 +3,7 @@
 use crate::backend;
 use crate::world::World;
 use anyhow::{Context, Result};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteLockingMode};
 use sqlx::{Connection, Row};
 use std::path::Path;
 
@@ -39,6 +39,11 @@ impl Rows {
     /// Every visit's record as it was sent, sorted by id.
     pub async fn visit_records(&mut self) -> Result<Vec<String>> {
         self.strings("SELECT record FROM page_visits ORDER BY id").await
+    }
+
+    /// The same of the aggregates.
+    pub async fn aggregate_records(&mut self) -> Result<Vec<String>> {
+        self.strings("SELECT record FROM tab_aggregates ORDER BY id").await
     }
 
     pub async fn visits(&mut self) -> Result<u64> {
@@ -90,6 +95,30 @@ impl Acknowledged {
         let (visits, aggregates): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         Ok(Acknowledged { visits: visits.try_into()?, aggregates: aggregates.try_into()? })
     }
+}
+
+/// Has the buffer for itself, as a program that brings its schema up to date, until the connection is closed.
+pub async fn hold_buffer(world: &World) -> Result<SqliteConnection> {
+    let path = world.data_home().join("heyho-companion/buffer.db");
+    let options = SqliteConnectOptions::new().filename(&path).locking_mode(SqliteLockingMode::Exclusive);
+    let mut buffer = SqliteConnection::connect_with(&options).await?;
+    sqlx::raw_sql("BEGIN EXCLUSIVE; COMMIT").execute(&mut buffer).await?;
+    Ok(buffer)
+}
+
+/// Writes into the buffer what the last day would have left in it: quarters of an hour in which records came and went.
+pub async fn past_day(world: &World) -> Result<()> {
+    let path = world.data_home().join("heyho-companion/buffer.db");
+    let mut buffer = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await?;
+    sqlx::query(
+        "WITH RECURSIVE ago(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM ago WHERE n < 80)
+         INSERT INTO series (bucket, stored, confirmed, waiting)
+         SELECT unixepoch() / 900 - n, n * 7 % 23, n * 7 % 23, n * 13 % 41 FROM ago WHERE true
+         ON CONFLICT DO NOTHING",
+    )
+    .execute(&mut buffer)
+    .await?;
+    Ok(())
 }
 
 async fn open(path: &Path) -> Result<SqliteConnection> {

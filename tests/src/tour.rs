@@ -9,7 +9,7 @@ use crate::faulty::{Fault, Faulty};
 use crate::host::Host;
 use crate::window::Window;
 use crate::world::World;
-use crate::{chromium, desktop, window};
+use crate::{SOON, chromium, desktop, eventually, rows, window};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -148,6 +148,17 @@ async fn first_run(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
     window.click("signin-submit").await?;
     window.shows("signin-error", "data-code", "wrong_credentials").await?;
     visitor.look("wrong-password", "signed_out", window).await?;
+    // A backend that wants the address confirmed.
+    let place = window.value("document.querySelector('[data-testid=signin-backend]').value").await?;
+    let strict = Faulty::start(0, Fault::Unconfirmed).await?;
+    window.fill("signin-backend", &format!("http://127.0.0.1:{}", strict.port())).await?;
+    window.fill("signin-password", PASSWORD).await?;
+    window.click("signin-submit").await?;
+    window.has("verify", true).await?;
+    visitor.look("code-form", "signed_out", window).await?;
+    window.click("verify-cancel").await?;
+    strict.stop().await;
+    window.fill("signin-backend", place.as_str().context("the address in the form")?).await?;
     window.register(EMAIL, PASSWORD).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
     visitor.look("up-to-date", "up_to_date", window).await
@@ -160,14 +171,18 @@ async fn day(
     backend: Backend,
     visitor: &mut impl Visitor,
 ) -> Result<Backend> {
+    // No tour takes so long that there would be a chart.
+    rows::past_day(world).await?;
     let visits: Vec<Value> = (0..40).map(visit).collect();
     hand_over(world, &visits).await?;
     window.shows("status-head", "data-state", "waiting").await?;
     visitor.look("waiting", "waiting", window).await?;
     window.click("waiting-show").await?;
     window.has("waiting-row", true).await?;
+    window.bring("waiting-show").await?;
     visitor.look("what-waits", "waiting", window).await?;
     window.click("waiting-show").await?;
+    window.value("scrollTo(0, 0)").await?;
     window.click("pause").await?;
     window.click("pause-hour").await?;
     window.shows("status-head", "data-state", "paused").await?;
@@ -176,11 +191,23 @@ async fn day(
     window.shows("status-head", "data-state", "up_to_date").await?;
     window.has("delivered", true).await?;
     visitor.look("delivered", "up_to_date", window).await?;
+    chart(window, visitor).await?;
 
     let port = backend.port();
     backend.kill().await?;
     let visits: Vec<Value> = (40..65).map(visit).collect();
     hand_over(world, &visits).await?;
+    window.shows("status-head", "data-state", "waiting").await?;
+    // Stopped while the first batch is in flight: it ends with that.
+    let silent = Faulty::start(port, Fault::Silent).await?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "syncing").await?;
+    window.shows("progress", "aria-valuemax", "25").await?;
+    visitor.look("syncing", "syncing", window).await?;
+    window.click("stop").await?;
+    silent.stop().await;
+    window.shows("status-head", "data-state", "waiting").await?;
+    visitor.look("stopped", "waiting", window).await?;
     window.click("sync-now").await?;
     window.shows("status-head", "data-state", "retrying").await?;
     visitor.look("backend-stopped", "retrying", window).await?;
@@ -199,6 +226,37 @@ async fn day(
     window.shows("status-head", "data-state", "up_to_date").await?;
     Ok(backend)
 }
+
+/// The last day as a chart.
+async fn chart(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
+    window.has("day", true).await?;
+    eventually(SOON, "bars in the chart", async || {
+        let drawn = window.value(BARS).await?;
+        ensure!(drawn.as_u64().is_some_and(|pixels| pixels > 200), "{drawn} pixels");
+        Ok(())
+    })
+    .await?;
+    window.bring("day").await?;
+    visitor.look("chart", "up_to_date", window).await?;
+    window.click("day-table").await?;
+    visitor.look("chart-table", "up_to_date", window).await?;
+    window.click("day-table").await?;
+    window.value("scrollTo(0, 0)").await.map(drop)
+}
+
+/// How many pixels of the chart have the colour of what was sent.
+const BARS: &str = "(() => {
+    const chart = document.querySelector('[data-testid=day] canvas');
+    if (!chart) return 0;
+    const pen = document.createElement('canvas').getContext('2d');
+    pen.fillStyle = getComputedStyle(chart).getPropertyValue('--accent').trim();
+    pen.fillRect(0, 0, 1, 1);
+    const [r, g, b] = pen.getImageData(0, 0, 1, 1).data;
+    const { data } = chart.getContext('2d').getImageData(0, 0, chart.width, chart.height);
+    let pixels = 0;
+    for (let i = 0; i < data.length; i += 4) if (data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255) pixels += 1;
+    return pixels;
+})()";
 
 async fn failures(world: &World, window: &Window, visitor: &mut impl Visitor) -> Result<()> {
     window.click("tab-failed").await?;
@@ -239,11 +297,7 @@ async fn settings(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
     window.has("rule-form", true).await?;
     visitor.look("settings", "up_to_date", window).await?;
     for (part, name) in [("rule-form", "settings-privacy"), ("erase", "settings-data")] {
-        window
-            .value(&format!(
-                "document.querySelector('[data-testid={part}]').scrollIntoView({{block: 'center'}})"
-            ))
-            .await?;
+        window.bring(part).await?;
         visitor.look(name, "up_to_date", window).await?;
     }
     window.value("scrollTo(0, 0)").await?;
@@ -275,6 +329,8 @@ async fn accounts(
     window.register("grace@example.org", PASSWORD).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
     window.has("claim", true).await?;
+    window.says("status-others", |text| text.contains("17")).await?;
+    window.value("scrollTo(0, 0)").await?;
     visitor.look("two-accounts", "up_to_date", window).await?;
 
     // A backend that has lost its keys and its users takes no token of before.
@@ -283,6 +339,7 @@ async fn accounts(
     let backend = Backend::start_on(world, port).await?;
     window.click("sync-now").await?;
     window.shows("status-head", "data-state", "session_expired").await?;
+    window.value("scrollTo(0, 0)").await?;
     visitor.look("session-expired", "session_expired", window).await?;
     Ok(backend)
 }

@@ -3,9 +3,11 @@
 
 use crate::desktop;
 use crate::eventually::{BOOT, SOON, eventually};
-use crate::world::World;
-use anyhow::{Context, Result};
+use crate::world::{World, repository};
+use anyhow::{Context, Result, bail, ensure};
+use resvg::tiny_skia::Pixmap;
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use zbus::message::Header;
 use zbus::zvariant::{OwnedValue, Value};
@@ -98,9 +100,40 @@ impl Tray {
         Ok(Proxy::new_owned(self.bus.clone(), owner, path.to_string(), "com.canonical.dbusmenu").await?)
     }
 
-    /// The name or path of the icon that is shown.
-    pub async fn icon(&self) -> Result<String> {
-        Ok(self.item().await?.get_property("IconName").await?)
+    /// Which of the drawn pictures is shown, such as `paused-light`: by its pixels, since the library hands the panel a
+    /// file of its own, of another name at each change.
+    pub async fn picture(&self) -> Result<String> {
+        let item = self.item().await?;
+        let name: String = item.get_property("IconName").await?;
+        let file = match Path::new(&name).is_absolute() {
+            true => PathBuf::from(&name),
+            false => {
+                let folder: String = item.get_property("IconThemePath").await?;
+                Path::new(&folder).join(format!("{name}.png"))
+            }
+        };
+        let shown = pixels(&file)?;
+        let mut same = Vec::new();
+        for drawn in std::fs::read_dir(repository("src-tauri/icons/tray"))? {
+            let path = drawn?.path();
+            if path.extension().is_some_and(|kind| kind == "png") && pixels(&path)? == shown {
+                same.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+        match same.as_slice() {
+            [one] => Ok(one.clone()),
+            _ => bail!("{} is not one of our pictures but {same:?}", file.display()),
+        }
+    }
+
+    /// Waits until that picture is shown.
+    pub async fn shows(&self, wanted: &str) -> Result<()> {
+        eventually(SOON, &format!("the icon {wanted:?}"), async || {
+            let shown = self.picture().await?;
+            ensure!(shown == wanted, "it is {shown:?}");
+            Ok(())
+        })
+        .await
     }
 
     /// The menu's lines in order, separators left out; lines of submenus follow the line that opens them.
@@ -130,6 +163,12 @@ impl Tray {
         })
         .await
     }
+}
+
+fn pixels(file: &Path) -> Result<(u32, u32, Vec<u8>)> {
+    let read = || anyhow::Ok(Pixmap::decode_png(&std::fs::read(file)?)?);
+    let picture = read().with_context(|| file.display().to_string())?;
+    Ok((picture.width(), picture.height(), picture.data().to_vec()))
 }
 
 fn collect((id, properties, children): Layout, entries: &mut Vec<Entry>) -> Result<()> {

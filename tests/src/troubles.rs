@@ -1,4 +1,5 @@
-//! What goes wrong on the computer itself, each brought about for real: a store that was damaged, a disk that is full.
+//! What goes wrong on the computer itself, each brought about for real: a store that was damaged, a disk that is full, no
+//! keyring, a setting that is not accepted, an agent that cannot be started.
 //! As in [`crate::tour`], the tests judge what is seen and `cargo xtask screenshots` takes pictures of it.
 
 use crate::backend::Backend;
@@ -7,12 +8,83 @@ use crate::host::Host;
 use crate::tour::{Look, Visitor, configure, hand_over, visit};
 use crate::window::Window;
 use crate::world::World;
-use crate::{SOON, chromium, desktop, eventually};
+use crate::{SOON, chromium, desktop, eventually, rows, window};
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
+use sqlx::Connection;
 use std::path::{Path, PathBuf};
 
 const PAGE: usize = 4_096;
+
+/// Signed in until the end of the program, which is said.
+pub async fn no_keyring(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    configure(&world, &backend.url(), look)?;
+    let path = world.config_home().join("heyho-companion/config.toml");
+    let text = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, text.replace("store = \"file\"", "store = \"keyring\""))?;
+    let window = Window::start(&world).await?;
+    look.enlarge(&window).await?;
+    window.register(EMAIL, PASSWORD).await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    visitor.look("no-keyring", "up_to_date", &window).await?;
+    window.close().await?;
+    world.done();
+    Ok(())
+}
+
+/// The window is there before its agent: while that waits for a store that somebody else is busy with; when it cannot be
+/// started, and says why, and goes on once that is over; and when a setting is not accepted.
+pub async fn no_start(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    configure(&world, &backend.url(), look)?;
+    std::fs::write(window::state_dir(&world).join("window.json"), r#"{"welcomed":true}"#)?;
+    hand_over(&world, &[visit(0)]).await?;
+
+    let held = rows::hold_buffer(&world).await?;
+    let window = Window::start_first(&world).await?;
+    look.enlarge(&window).await?;
+    // What would only flash is not shown.
+    window.says("status-sentence", |text| !text.is_empty()).await?;
+    visitor.look("connecting", "connecting", &window).await?;
+    held.close().await?;
+    window.shows("status-head", "data-state", "signed_out").await?;
+    window.close().await?;
+
+    let lock =
+        std::fs::File::options().write(true).open(world.data_home().join("heyho-companion/agent.lock"))?;
+    lock.lock()?;
+    let window = Window::start_first(&world).await?;
+    look.enlarge(&window).await?;
+    window.has("no-start", true).await?;
+    visitor.look("no-start", "", &window).await?;
+    lock.unlock()?;
+    window.click("restart").await?;
+    window.shows("status-head", "data-state", "signed_out").await?;
+    window.close().await?;
+
+    let path = world.config_home().join("heyho-companion/config.toml");
+    let good = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, good.clone() + "\n[sync]\ninterval = \"often\"\n")?;
+    let window = Window::start_first(&world).await?;
+    look.enlarge(&window).await?;
+    window.has("problem-text", true).await?;
+    visitor.look("bad-setting", "", &window).await?;
+    window.click("restart").await?;
+    window.has("no-start", true).await?;
+    std::fs::write(&path, good)?;
+    // The program becomes a new one, which the driver cannot follow; others see it.
+    window.value("document.querySelector('[data-testid=restart]').click()").await.ok();
+    companion::status_when(&world, "the companion runs", |status| status["agentRunning"] == true).await?;
+    world.done();
+    Ok(())
+}
 
 /// What could be saved is said until it was understood, also by a later start.
 pub async fn damaged_store(look: Look, visitor: &mut impl Visitor) -> Result<()> {

@@ -35,7 +35,13 @@ impl Window {
         std::fs::create_dir_all(&state)?;
         std::fs::write(state.join("window.json"), r#"{"welcomed":true}"#)?;
         let window = Window::start_first(world).await?;
-        window.driver.find(&part("status-sentence"), BOOT).await?;
+        // The window is there before its agent.
+        eventually(BOOT, "the agent's first word", async || {
+            let state = window.driver.find(&part("status-head"), BOOT).await?.attr("data-state").await?;
+            ensure!(state.is_some_and(|state| state != "connecting"), "it is connecting");
+            Ok(())
+        })
+        .await?;
         Ok(window)
     }
 
@@ -143,6 +149,14 @@ impl Window {
         Ok(())
     }
 
+    /// Scrolls until a part of the window is in its middle, not under the tabs, which stay at the top.
+    pub async fn bring(&self, testid: &str) -> Result<()> {
+        self.driver.find(&part(testid), SOON).await?;
+        let script = "document.querySelector(arguments[0]).scrollIntoView({block: 'center'})";
+        self.driver.client.execute(script, vec![json!(part(testid))]).await.map(drop)?;
+        Ok(())
+    }
+
     /// What axe finds wrong in the window as it is: with all of its rules, each finding a line.
     pub async fn axe(&self) -> Result<Vec<String>> {
         self.driver.axe().await
@@ -179,17 +193,36 @@ impl Window {
     /// Ends the app with its session, as the driver does it, and waits until it has ended: a start beside one
     /// that is dying hands over to it, and ends.
     pub async fn close(self) -> Result<()> {
+        let running = self.running()?;
+        self.driver.client.clone().close().await?;
+        gone(&running).await
+    }
+
+    /// Ends the app as a person does: the driver leaves it no time to note how large its window was.
+    pub async fn quit(self, world: &World) -> Result<()> {
+        let running = self.running()?;
+        let mut command = world.program("heyho-companion")?;
+        command.arg("--quit");
+        let mut quitting = world.start("quit", command)?;
+        ensure!(quitting.ended().await?.success());
+        gone(&running).await
+    }
+
+    fn running(&self) -> Result<Vec<i32>> {
         let app = built("heyho-companion")?;
         let app = app.as_os_str().as_bytes();
-        let running = process::command_lines(&self.world)?;
+        let all = process::command_lines(&self.world)?;
         let running: Vec<i32> =
-            running.into_iter().filter(|(_, line)| line.starts_with(app)).map(|(pid, _)| pid).collect();
+            all.into_iter().filter(|(_, line)| line.starts_with(app)).map(|(pid, _)| pid).collect();
         ensure!(!running.is_empty(), "the app does not run any more");
-        self.driver.client.clone().close().await?;
-        eventually(SOON, "the end of the app", async || {
-            ensure!(running.iter().all(|pid| process::has_ended(*pid)), "{running:?} go on");
-            Ok(())
-        })
-        .await
+        Ok(running)
     }
+}
+
+async fn gone(running: &[i32]) -> Result<()> {
+    eventually(SOON, "the end of the app", async || {
+        ensure!(running.iter().all(|pid| process::has_ended(*pid)), "{running:?} go on");
+        Ok(())
+    })
+    .await
 }

@@ -1,6 +1,7 @@
 //! As much of the X protocol as a person at a screen is worth: the screen saver and the time since the last input, and
-//! what a window manager needs to close a window: find it by its title, and ask it to close as its close button does. (There is no window manager on the private display, and a driver cannot close the window
-//! without ending the app.)
+//! what a window manager needs to close a window and to change its size: find it by its title, and ask it to close as its
+//! close button does. (There is no window manager on the private display, and a driver cannot close the window without
+//! ending the app.)
 
 use crate::world::World;
 use anyhow::{Context, Result, ensure};
@@ -17,10 +18,7 @@ pub fn close_window(world: &World, title: &str) -> Result<()> {
     let mut display = Display::open(world)?;
     let protocols = display.atom("WM_PROTOCOLS")?;
     let delete = display.atom("WM_DELETE_WINDOW")?;
-    let window = display.children()?.into_iter().find(|window| {
-        display.name(*window).is_ok_and(|name| name == title) && display.has(*window, protocols)
-    });
-    let window = window.with_context(|| format!("no window is called {title:?}"))?;
+    let window = display.window(title)?;
     // ClientMessage, format 32: who, what kind, five numbers.
     let mut event = vec![33, 32, 0, 0];
     for number in [window, protocols, delete, 0, 0, 0, 0] {
@@ -35,6 +33,22 @@ pub fn close_window(world: &World, title: &str) -> Result<()> {
     // An answer to anything later says that the event was taken.
     display.atom("WM_NAME")?;
     Ok(())
+}
+
+/// Draws the window's corner to that size, as a person does with the mouse.
+pub fn resize_window(world: &World, title: &str, (width, height): (u32, u32)) -> Result<()> {
+    let mut display = Display::open(world)?;
+    let window = display.window(title)?;
+    // ConfigureWindow: width and height.
+    let mut request = vec![12, 0];
+    request.extend(5_u16.to_ne_bytes());
+    request.extend(window.to_ne_bytes());
+    request.extend(0b1100_u16.to_ne_bytes());
+    request.extend([0, 0]);
+    request.extend(width.to_ne_bytes());
+    request.extend(height.to_ne_bytes());
+    display.stream.write_all(&request)?;
+    display.atom("WM_NAME").map(drop)
 }
 
 /// The display's screen saver comes on, as when somebody locks the screen.
@@ -104,12 +118,31 @@ impl Display {
         number_at(&self.answer()?.0, 8)
     }
 
+    /// The one of that name that a window manager would have to do with, and that is shown.
+    fn window(&mut self, title: &str) -> Result<u32> {
+        let protocols = self.atom("WM_PROTOCOLS")?;
+        let window = self.children()?.into_iter().find(|window| {
+            self.name(*window).is_ok_and(|name| name == title)
+                && self.has(*window, protocols)
+                && self.is_shown(*window).unwrap_or_default()
+        });
+        window.with_context(|| format!("no window is called {title:?}"))
+    }
+
     fn children(&mut self) -> Result<Vec<u32>> {
         let mut request = vec![15, 0, 2, 0];
         request.extend(self.root.to_ne_bytes());
         self.stream.write_all(&request)?;
         let (_, rest) = self.answer()?;
         (0..rest.len() / 4).map(|i| number_at(&rest, 4 * i)).collect()
+    }
+
+    fn is_shown(&mut self, window: u32) -> Result<bool> {
+        // GetWindowAttributes: the map state is 2 where it and all above it are mapped.
+        let mut request = vec![3, 0, 2, 0];
+        request.extend(window.to_ne_bytes());
+        self.stream.write_all(&request)?;
+        Ok(self.answer()?.0[26] == 2)
     }
 
     fn property(&mut self, window: u32, atom: u32) -> Result<Vec<u8>> {

@@ -366,7 +366,7 @@ test("a store that cannot be used keeps it from starting: why, and try again, un
   };
   const w = await open(prevented);
   expect(w.find("status-head")).toBeNull();
-  expect(w.text("problem-text")).toBe("it was written by a newer version");
+  expect(w.text("problem-text")).toBe("It was written by a newer version");
   expect(w.text("no-start")).toContain("Nothing was deleted");
   await w.press("restart");
   expect(w.asked("restart")).toEqual([[]]);
@@ -458,7 +458,9 @@ test("signing in where the records wait for is not asked about, however the addr
 test("settings that keep it from starting are named", async () => {
   const companion = new FakeCompanion(null);
   companion.shell = { problem: "config.toml: [sync] interval is \"often\"; accepted is 1m to 24h" };
+  companion.refusals.set("status", { code: "failed", text: "there is no agent to ask" });
   const w = await open(null, companion);
+  expect(w.container.textContent).not.toContain("did not work");
   expect(w.text("problem-text")).toContain("often");
   await w.press("restart");
   expect(w.asked("restart")).toEqual([[]]);

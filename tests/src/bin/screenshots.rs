@@ -43,6 +43,8 @@ async fn main() -> Result<()> {
         let mut camera = Camera(std::path::absolute(folder.join(name))?);
         std::fs::create_dir_all(&camera.0)?;
         tour::tour(look, &mut camera).await.with_context(|| name)?;
+        troubles::no_keyring(look, &mut camera).await.with_context(|| name)?;
+        troubles::no_start(look, &mut camera).await.with_context(|| name)?;
         troubles::damaged_store(look, &mut camera).await.with_context(|| name)?;
         troubles::full_disk(look, &mut camera).await.with_context(|| name)?;
     }

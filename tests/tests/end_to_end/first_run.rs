@@ -6,7 +6,7 @@ use e2e::companion::{self, Tokens};
 use e2e::rows::Rows;
 use e2e::tour::{hand_over, visit};
 use e2e::window::Window;
-use e2e::{SOON, World, chromium, desktop, eventually};
+use e2e::{SOON, World, chromium, desktop, eventually, x11};
 
 #[tokio::test]
 async fn a_new_user_agrees_connects_a_browser_signs_in_and_sees_the_first_record_confirmed() -> Result<()> {
@@ -48,12 +48,24 @@ async fn a_new_user_agrees_connects_a_browser_signs_in_and_sees_the_first_record
     window.click("sync-now").await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
     ensure!(Rows::open(&world).await?.visits().await? == 3);
-    window.close().await?;
+    x11::resize_window(&world, "HeyHo Companion", (520, 700))?;
+    is_large(&window).await?;
+    window.quit(&world).await?;
 
-    // It is not asked twice.
+    // It is not asked twice, and the window is as large as it was left.
     let again = Window::start_first(&world).await?;
     again.shows("status-head", "data-state", "up_to_date").await?;
+    is_large(&again).await?;
     again.close().await?;
     world.done();
     Ok(())
+}
+
+async fn is_large(window: &Window) -> Result<()> {
+    eventually(SOON, "a page of that size", async || {
+        let size = window.value("`${innerWidth} ${innerHeight}`").await?;
+        ensure!(size == "520 700", "{size}");
+        Ok(())
+    })
+    .await
 }

@@ -1,11 +1,12 @@
 //! Settings changed in the window hold at once; what they delete is gone; what they export is there.
 
 use anyhow::{Context, Result, ensure};
+use e2e::backend::Backend;
 use e2e::companion::{self, heyho};
 use e2e::desk::Desk;
 use e2e::tour::{hand_over, visit};
 use e2e::window::Window;
-use e2e::{SOON, eventually};
+use e2e::{SOON, World, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -41,12 +42,16 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
     window.click("rule-remove").await?;
     window.has("rule", false).await?;
 
+    // Held before sending, from now on; and no longer, for what comes then.
+    window.choose("hold", "60m").await?;
+    setting(world, "sync.hold", "1h").await?;
+    hand_over(world, &[visit(2)]).await?;
+    companion::status_when(world, "one is held", |status| status["backlog"]["held"] == 1).await?;
+    window.choose("hold", "0m").await?;
+
     // A backend's address is tried first: this one is none, and is not taken.
     window.fill("backend-url", "http://127.0.0.1:1").await?;
-    // Not under the tabs, which stay at the top of what is scrolled.
-    window
-        .value("document.querySelector('[data-testid=backend-test]').scrollIntoView({block: 'center'})")
-        .await?;
+    window.bring("backend-test").await?;
     window.click("backend-test").await?;
     window.shows("backend-answer", "data-ok", "false").await?;
     let url = heyho(world, &["config", "get", "backend.url"]).await?.expect(0)?;
@@ -71,7 +76,30 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
     window.click("tab-settings").await?;
     window.says("problem-text", |text| text.contains("max_bytes") && text.contains("plenty")).await?;
     std::fs::write(&path, good)?;
+
+    // Another backend: what it leaves behind is said, and from then on that one is asked.
+    window.click("tab-overview").await?;
+    window.click("tab-settings").await?;
+    window.has("problem", false).await?;
+    let other = Backend::start(world).await?;
+    window.bring("backend-test").await?;
+    window.fill("backend-url", &other.url()).await?;
+    window.click("backend-test").await?;
+    window.says("unsent", |text| text.contains("never sent to the other backend")).await?;
+    window.click("confirm").await?;
+    window.shows("status-head", "data-state", "session_expired").await?;
+    window.says("status-head", |text| text.contains("another backend: sign in there")).await?;
+    setting(world, "backend.url", &other.url()).await?;
     desk.leave(window).await
+}
+
+async fn setting(world: &World, key: &str, wanted: &str) -> Result<()> {
+    eventually(SOON, &format!("{key} = {wanted}"), async || {
+        let said = heyho(world, &["config", "get", key]).await?.expect(0)?;
+        ensure!(said.out.trim().trim_end_matches('/') == wanted, "{}", said.out);
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<(
     for wanted in ["Sync now", "Open", "Quit"] {
         ensure!(lines.iter().any(|line| line.starts_with(wanted)), "no {wanted:?} in {lines:?}");
     }
-    ensure!(!tray.icon().await?.is_empty(), "an icon without a picture");
+    tray.shows("calm-light").await?;
     ensure!(!tray.entry("Sync now").await?.enabled, "nobody is signed in");
 
     companion::register(&world).await?;
@@ -57,13 +57,20 @@ async fn each_state_has_its_icon_and_the_menu_pauses_and_resumes() -> Result<()>
     let tray = Tray::start(&world).await?;
     let mut app = companion::start_app(&world).await?;
     companion::register(&world).await?;
-    let mut icons = Vec::new();
     first_line(&tray, "up to date", |line| line.starts_with("Up to date")).await?;
-    icons.push(tray.icon().await?);
+    tray.shows("calm-light").await?;
 
     tray.choose("Pause for 1 hour").await?;
     first_line(&tray, "paused", |line| line.starts_with("Paused until")).await?;
-    icons.push(tray.icon().await?);
+    tray.shows("paused-light").await?;
+    tray.choose("Resume").await?;
+    first_line(&tray, "up to date again", |line| line.starts_with("Up to date")).await?;
+    tray.choose("Pause until tomorrow").await?;
+    // With the day, since it is another one.
+    first_line(&tray, "paused until six of the next day", |line| {
+        line.starts_with("Paused until 20") && line.ends_with("06:00")
+    })
+    .await?;
     tray.choose("Resume").await?;
     first_line(&tray, "up to date again", |line| line.starts_with("Up to date")).await?;
 
@@ -73,14 +80,12 @@ async fn each_state_has_its_icon_and_the_menu_pauses_and_resumes() -> Result<()>
     first_line(&tray, "3 wait", |line| line.starts_with("3 waiting")).await?;
     tray.choose("Sync now").await?;
     first_line(&tray, "when it is tried again", |line| line.contains("retry")).await?;
-    icons.push(tray.icon().await?);
+    tray.shows("retrying-light").await?;
 
     let bad = serde_json::json!({"id": "script", "url": "javascript:alert(1)", "visited_at": 1});
     host.ask(&serde_json::json!({"type": "records", "id": 1, "pageVisits": [bad]})).await?;
     first_line(&tray, "who is needed", |line| line.starts_with("1 record needs you")).await?;
-    icons.push(tray.icon().await?);
-    let different: std::collections::BTreeSet<&String> = icons.iter().collect();
-    ensure!(different.len() == icons.len(), "{icons:?}");
+    tray.shows("attention-light").await?;
 
     tray.choose("Quit").await?;
     ensure!(app.ended().await?.success());
@@ -129,6 +134,7 @@ async fn started_hidden_it_has_no_web_view_until_a_second_start_opens_the_window
     Ok(())
 }
 
+/// What is changed on the command line meanwhile holds at once: the language, and that nothing is notified.
 #[tokio::test]
 async fn closing_the_window_ends_its_web_view_and_that_the_app_goes_on_is_said_once() -> Result<()> {
     let mut world = World::new()?;
@@ -137,8 +143,20 @@ async fn closing_the_window_ends_its_web_view_and_that_the_app_goes_on_is_said_o
     let backend = Backend::start(&world).await?;
     companion::configure(&world, &backend.url(), Tokens::File)?;
     let notices = Notices::start(&world).await?;
+    let tray = Tray::start(&world).await?;
     let mut app = companion::start_app(&world).await?;
-    for opened in 1..=2 {
+    let set = async |key: &str, value: &str| {
+        companion::heyho(&world, &["config", "set", key, value]).await?.expect(0).map(drop)
+    };
+    for opened in 1..=3 {
+        let (notify, language, says) = match opened {
+            1 => ("false", "de", "Zum Starten anmelden"),
+            _ => ("true", "en", "Sign in to start"),
+        };
+        // Settings are heard of in their order: what the menu says in that language was said after both.
+        set("window.notifications", notify).await?;
+        set("window.language", language).await?;
+        first_line(&tray, "the language that was set", |line| line == says).await?;
         eventually(SOON, "the window", async || {
             ensure!(web_views(&world)? == 1);
             x11::close_window(&world, "HeyHo Companion")
@@ -149,10 +167,16 @@ async fn closing_the_window_ends_its_web_view_and_that_the_app_goes_on_is_said_o
             Ok(())
         })
         .await?;
-        notices.one("goes on in the tray").await?;
-        if opened == 1 {
-            let mut second = world.start("second", world.program("heyho-companion")?)?;
-            ensure!(second.ended().await?.success());
+        if opened > 1 {
+            notices.one("goes on in the tray").await?;
+        }
+        match opened {
+            1 => tray.choose("Öffnen").await?,
+            2 => {
+                let mut second = world.start("second", world.program("heyho-companion")?)?;
+                ensure!(second.ended().await?.success());
+            }
+            _ => {}
         }
     }
     app.still_runs()?;

@@ -35,7 +35,7 @@ async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<(
     .await?;
     ensure!(window.count("failed-row").await? <= MOST_IN_DOCUMENT);
 
-    // Retried: what is not acceptable as captured fails again, and nothing is lost meanwhile.
+    // Opened by keyboard; kept quietly, then discarded.
     window.keys("\u{e007}").await?;
     window.click("failed-keep").await?;
     window.says("status-sentence", |text| text == "4,999 records need you").await?;

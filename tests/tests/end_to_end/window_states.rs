@@ -12,13 +12,16 @@ const SAYS: &[(&str, &[&str])] = &[
     ("up-to-date", &["Up to date", "Last confirmed"]),
     ("waiting", &["40 records waiting", "Next sync at"]),
     ("paused", &["Paused until", "40 records are safe here"]),
+    ("code-form", &["Sign in to start"]),
+    ("syncing", &["Sending 0 of 25"]),
+    ("stopped", &["25 records waiting"]),
     ("backend-stopped", &["Could not deliver", "25 records are safe here", "next try"]),
     ("sign-in-page", &["Could not deliver", "A web page answered instead of the backend"]),
     ("refused", &["Sync needs your attention", "does not let this account send records (403)"]),
     ("failed", &["4 records need you"]),
     ("sign-out", &["12 records waiting"]),
     ("somebody-else", &["Sign in to start", "17 records are already safe here"]),
-    ("two-accounts", &["Up to date"]),
+    ("two-accounts", &["Up to date", "17 more records here are not sent with this account"]),
     ("session-expired", &["Session expired. Sign in again"]),
 ];
 

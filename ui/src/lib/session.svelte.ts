@@ -53,6 +53,8 @@ export class Session {
     }
     try {
       this.about = await this.companion.about();
+      // There is no agent to ask then, and that is said in its own words.
+      if (this.about.problem !== null) this.fault = null;
       this.#greet();
     } catch (thrown) {
       this.fault ??= asFault(thrown);

@@ -32,7 +32,7 @@ export function brief(reason: Reason, m: Messages): string {
   }
 }
 
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** The name of a reason in the filter; a code of a later agent is shown as it is. */
 export function reasonName(code: string, m: Messages): string {

@@ -166,7 +166,7 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     noStart: "Der Companion kann nicht starten",
     safe: "Nichts geht verloren: Browser geben weiter Einträge ab; gesendet werden sie, sobald er läuft.",
     cause: "Etwas auf diesem Rechner verhindert es",
-    storeSafe: "Nichts wurde gelöscht. Browser halten neue Einträge zurück, bis er läuft.",
+    storeSafe: "Nichts wurde gelöscht. Neue Einträge bleiben hier oder in den Browsern, bis er läuft.",
     itself: "Es wird von selbst noch einmal versucht.",
     folder: "Den Ordner öffnen",
     again: "Noch einmal versuchen",

@@ -165,7 +165,7 @@ export const setup = (f: Format) => ({
     noStart: "The companion cannot start",
     safe: "Nothing is lost: browsers keep handing records over, and they are sent once it runs.",
     cause: "Something on this computer prevents it",
-    storeSafe: "Nothing was deleted. Browsers hold new records back until it runs.",
+    storeSafe: "Nothing was deleted. New records stay here or in the browsers until it runs.",
     itself: "It is tried again by itself.",
     folder: "Open its folder",
     again: "Try again",
