@@ -132,7 +132,9 @@ fn told(
         text.push_str(&format!(" {} of the store deleted.", count(erased.copies, "old copy")));
     }
     if !erased.log_emptied {
-        text.push_str(" The last traces go by themselves when no other program is in the way and the disk has room.");
+        text.push_str(
+            " The last traces go by themselves when no other program is in the way and the disk has room.",
+        );
     }
     match backend {
         Ok(n) => text.push_str(&format!(" {} deleted at the backend.", count(n, "record"))),
