@@ -11,7 +11,7 @@ mod taking_tests;
 use crate::live::{DELIVERED, Live};
 use crate::monotonic::Monotonic;
 use crate::tokenholder::{Access, Refresh, Tokenholder};
-use heyho_buffer::{AccountId, Buffer, BufferError, Fate, LAST_ANSWERED, LAST_CONFIRMED};
+use heyho_buffer::{AccountId, Buffer, BufferError, Fate, LAST_ANSWERED};
 use heyho_buffer::{BatchItem as Row, Settlement as RowSettlement};
 use heyho_local::clock::{self, Clock};
 use heyho_local::vocabulary::Delivered;
@@ -202,9 +202,6 @@ impl Carrier {
             _ => {}
         }
         self.live.deliver(erasures, delivered);
-        if !settlement.confirm.is_empty() {
-            self.confirmed_now().await?;
-        }
         Ok(())
     }
 
@@ -221,11 +218,6 @@ impl Carrier {
                 Delivered { title, host, kind: row.kind, at: timestamp(now) }
             })
             .collect())
-    }
-
-    /// The backend accounted for something.
-    async fn confirmed_now(&self) -> Result<(), BufferError> {
-        self.buffer.set_meta(LAST_CONFIRMED, &self.clock.now_ms().to_string()).await
     }
 
     /// A signed-in request was answered with nothing to send.

@@ -120,11 +120,7 @@ impl Buffer {
             }
         }
         for key in ["signed_in", "last_signed_in"] {
-            sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
-                .bind(key)
-                .bind(id.to_string())
-                .execute(&mut *tx)
-                .await?;
+            set_meta(&mut tx, key, &id.to_string()).await?;
         }
         tx.commit().await?;
         let account = Account {
@@ -199,12 +195,16 @@ impl Buffer {
 
     pub async fn set_meta(&self, key: &str, value: &str) -> Result<()> {
         let mut tx = self.write().await?;
-        sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
-            .bind(key)
-            .bind(value)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        set_meta(&mut tx, key, value).await?;
+        tx.commit().await
     }
+}
+
+pub(crate) async fn set_meta(tx: &mut SqliteConnection, key: &str, value: &str) -> Result<()> {
+    sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
+        .bind(key)
+        .bind(value)
+        .execute(tx)
+        .await?;
+    Ok(())
 }

@@ -4,11 +4,12 @@
 //! key, and outlives the process; what happened to it is settled in one transaction. Rows of a batch stay
 //! waiting all the while: only a confirmation of the same revision removes one.
 
-use crate::accounts::AccountId;
+use crate::accounts::{AccountId, set_meta};
 use crate::error::Result;
 use crate::open::Buffer;
 use crate::rows::{CHUNK, checksum, intact, kind};
 use crate::series::{self, Flow};
+use crate::status::LAST_CONFIRMED;
 use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, anchor, state};
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
@@ -191,6 +192,9 @@ impl Buffer {
             (Fate::Keep, _) | (_, None) => {}
         }
         anchor::forget(&mut tx, &settlement.forget_anchors).await?;
+        if !settlement.confirm.is_empty() {
+            set_meta(&mut tx, LAST_CONFIRMED, &now.to_string()).await?;
+        }
         forget_old(&mut tx, now).await?;
         let confirmed = settlement.confirm.len() as u64;
         let flow = Flow { confirmed: confirmed as i64, failed: failed as i64, ..Flow::default() };

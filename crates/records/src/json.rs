@@ -40,8 +40,12 @@ pub enum JsonError {
 impl Json {
     /// Reads a whole text. Lone surrogates must have been replaced before: see [`repair`].
     pub fn parse(text: &str) -> Result<Json, JsonError> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(syntax)?;
-        node(raw.get(), 1)
+        let text = text.trim_matches(WHITE);
+        // An object or an array is checked whole when it is split.
+        if !text.starts_with(['{', '[']) {
+            serde_json::from_str::<&RawValue>(text).map_err(syntax)?;
+        }
+        node(text, 1)
     }
 
     /// The value of a key, when this is an object and the value is there and not null.
@@ -74,10 +78,19 @@ impl Json {
         }
     }
 
-    /// Equal JSON values have equal canonical forms: keys sorted, numbers by value, one way to escape.
+    /// Equal JSON values have equal canonical forms: keys sorted, numbers by value, one way to escape. A number is
+    /// at most three times as long there as it was written, all else at most as long.
     pub fn canonical(&self) -> String {
+        self.canonical_without(&[])
+    }
+
+    /// The same without these keys of the outermost object.
+    pub fn canonical_without(&self, left_out: &[&str]) -> String {
         let mut out = String::new();
-        write_canonical(self, &mut out);
+        match self {
+            Json::Object(entries) => write_object(entries, left_out, &mut out),
+            other => write_canonical(other, &mut out),
+        }
         out
     }
 }
@@ -86,23 +99,27 @@ fn syntax(e: serde_json::Error) -> JsonError {
     JsonError::Syntax(e.to_string())
 }
 
+/// What JSON calls white space: less than Rust does.
+const WHITE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Of a text that is valid JSON, or an object or an array.
 fn node(text: &str, depth: usize) -> Result<Json, JsonError> {
-    let text = text.trim();
     let container = matches!(text.as_bytes().first(), Some(b'{' | b'['));
     if container && depth > MAX_DEPTH {
         return Err(JsonError::TooDeep);
     }
     match text.as_bytes().first() {
         Some(b'{') => {
-            let mut seen = HashSet::new();
-            let mut entries = Vec::new();
-            for (key, value) in entries_of(text)? {
-                if !seen.insert(key.clone()) {
-                    return Err(JsonError::DuplicateKey(key));
-                }
-                entries.push((key, node(value.get(), depth + 1)?));
+            let entries = entries_of(text)?;
+            let mut seen = HashSet::with_capacity(entries.len());
+            if let Some((twice, _)) = entries.iter().find(|(key, _)| !seen.insert(key.as_str())) {
+                return Err(JsonError::DuplicateKey(twice.clone()));
             }
-            Ok(Json::Object(entries))
+            entries
+                .into_iter()
+                .map(|(key, value)| Ok((key, node(value.get(), depth + 1)?)))
+                .collect::<Result<_, _>>()
+                .map(Json::Object)
         }
         Some(b'[') => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
@@ -111,6 +128,10 @@ fn node(text: &str, depth: usize) -> Result<Json, JsonError> {
                 .map(|item| node(item.get(), depth + 1))
                 .collect::<Result<_, _>>()
                 .map(Json::Array)
+        }
+        // Nothing to undo in most: it is what stands between the quotes.
+        Some(b'"') if !text.contains('\\') => {
+            Ok(Json::String(text.get(1..text.len() - 1).unwrap_or_default().to_owned()))
         }
         Some(b'"') => serde_json::from_str(text).map(Json::String).map_err(syntax),
         Some(b't') => Ok(Json::Bool(true)),
@@ -204,24 +225,30 @@ fn write_canonical(value: &Json, out: &mut String) {
             }
             out.push(']');
         }
-        Json::Object(entries) => {
-            let mut sorted: Vec<_> = entries.iter().collect();
-            sorted.sort_by(|a, b| a.0.cmp(&b.0));
-            out.push('{');
-            for (i, (key, item)) in sorted.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_string(key, out);
-                out.push(':');
-                write_canonical(item, out);
-            }
-            out.push('}');
-        }
+        Json::Object(entries) => write_object(entries, &[], out),
     }
 }
 
+fn write_object(entries: &[(String, Json)], left_out: &[&str], out: &mut String) {
+    let mut sorted: Vec<_> = entries.iter().filter(|(key, _)| !left_out.contains(&key.as_str())).collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    out.push('{');
+    for (i, (key, item)) in sorted.into_iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write_string(key, out);
+        out.push(':');
+        write_canonical(item, out);
+    }
+    out.push('}');
+}
+
 fn write_string(s: &str, out: &mut String) {
+    if !s.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\') {
+        out.extend(["\"", s, "\""]);
+        return;
+    }
     // serde_json writes a str without failing; a failure would leave the canonical form shorter, never equal
     if let Ok(quoted) = serde_json::to_string(s) {
         out.push_str(&quoted);
@@ -292,6 +319,24 @@ mod tests {
             assert_eq!(repair(given), kept);
             Json::parse(&repair(given)).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_wherever_it_stands() {
+        for bad in ["", "tru", "1x", "\u{a0}1", "{\"a\":\"x\ny\"}", "[\"\t\"]", "{\"a\":tru}", "{\"a\":01}", "{} x"] {
+            assert!(matches!(Json::parse(bad), Err(JsonError::Syntax(_))), "{bad:?}");
+        }
+        assert_eq!(Json::parse("\t\"é\" \r\n"), Ok(Json::String("é".into())));
+    }
+
+    #[test]
+    fn the_canonical_form_is_at_most_three_times_as_long() {
+        for text in ["1", "[1,2,3]", r#"{"a":0.5,"b":"\u0001\n"}"#, "-7", "1e-9", "12.50", "100"] {
+            let canonical = Json::parse(text).unwrap().canonical();
+            assert!(canonical.len() <= 3 * text.len(), "{canonical}");
+        }
+        let kept = Json::parse(r#"{"b":1,"a":{"b":2}}"#).unwrap().canonical_without(&["b"]);
+        assert_eq!(kept, r#"{"a":{"b":2e0}}"#);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Record {
         };
         let (text, tree) = without_bookkeeping(repaired, tree)?;
         let read = match kind {
-            Kind::PageVisit => page_visit(&tree),
+            Kind::PageVisit => page_visit(&tree, text.len()),
             Kind::TabAggregate => tab_aggregate(&tree),
         };
         let (id, id_derived, facts) = read.map_err(|rejection| Rejection {
@@ -121,13 +121,7 @@ impl Record {
 
 /// SHA-256 of the canonical form, what the companion adds left aside: equal for the same content.
 pub fn digest(tree: &Json) -> [u8; 32] {
-    let canonical = match tree {
-        Json::Object(entries) => {
-            let own = entries.iter().filter(|(key, _)| !ADDED.contains(&key.as_str()));
-            Json::Object(own.cloned().collect()).canonical()
-        }
-        other => other.canonical(),
-    };
+    let canonical = tree.canonical_without(&ADDED);
     Sha256::digest(canonical.as_bytes()).into()
 }
 
@@ -163,7 +157,7 @@ const VISITED_AT: [&str; 4] = ["visited_at", "visitedAt", "startedAt", "timestam
 const START_TIME: [&str; 2] = ["startTime", "start_time"];
 const PAGE_VISIT_ID: [&str; 2] = ["page_visit_id", "pageVisitId"];
 
-fn page_visit(record: &Json) -> Result<Read, Rejection> {
+fn page_visit(record: &Json, length: usize) -> Result<Read, Rejection> {
     let id = own_id(record, &["id", "visitId"])?
         .ok_or_else(|| reject(Code::MissingId, Some("id"), "the visit has no id".to_owned()))?;
     url(record)?;
@@ -172,7 +166,10 @@ fn page_visit(record: &Json) -> Result<Read, Rejection> {
         .ok_or_else(|| reject(Code::MissingTime, Some("visited_at"), "the visit has no time".to_owned()))?;
     let visited_at =
         time::millis(visited_at).map_err(|e| reject(Code::InvalidTime, Some("visited_at"), e))?;
-    if let Some(metadata) = record.get("metadata") {
+    // The canonical form is at most three times as long: of most records it need not be made for this.
+    if length > MAX_METADATA_BYTES / 3
+        && let Some(metadata) = record.get("metadata")
+    {
         let bytes = metadata.canonical().len();
         if bytes > MAX_METADATA_BYTES {
             let message = format!("metadata has {bytes} bytes; at most {MAX_METADATA_BYTES} are accepted");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zbus::Connection;
 
-/// Between two looks at the routing tables, where nobody says when they change.
-const ROUTES_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks at the routing tables, where nobody says when they change. Each wakes the processor.
+const ROUTES_EVERY: Duration = Duration::from_secs(15);
 /// Between two looks at the power: a plug that is pulled may be noticed half a minute later.
 const POWER_EVERY: Duration = Duration::from_secs(30);
 
