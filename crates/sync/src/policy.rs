@@ -199,9 +199,8 @@ impl Policy {
 
     /// The wait to the next run after `runs` runs in a row that reached no healthy backend.
     pub fn away_wait(&self, runs: u32, jitter: f64) -> Duration {
-        if planted("no-backoff") {
-            return ATTEMPT_WAITS[3];
-        }
+        // The fault: it lengthens once and no more.
+        let runs = if planted("no-backoff") { runs.min(2) } else { runs };
         let most = AWAY_MOST.min(self.interval);
         let wait = AWAY_FIRST.saturating_mul(1 << runs.saturating_sub(1).min(10)).min(most);
         let least = if wait < most { AWAY_LEAST } else { AWAY_LEAST_AT_MOST };

@@ -487,7 +487,7 @@ pub const CONTROLS: &[Control] = &[
         fault: "renewal-unstored",
         wrong: "what a renewal of the session brings is kept in memory only",
         tests: &["--lib", "crash_tests"],
-        env: &[("HEYHO_SEEDS", "2")],
+        env: &[("HEYHO_SEEDS", "4")],
     },
     Control {
         package: "heyho-agent",

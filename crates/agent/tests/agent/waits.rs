@@ -144,7 +144,8 @@ async fn whoever_asks_in_the_last_moment_of_a_run_is_answered_by_the_next() {
     let mut waiting = asks();
     for _ in 0..4 {
         // Nothing more is looked for once this is asked.
-        backend.me_asked.notified().await;
+        let asked = tokio::time::timeout(Duration::from_secs(10), backend.me_asked.notified());
+        asked.await.expect("a run for whoever waits");
         let next = asks();
         // It has been heard of by the time that others have been answered.
         for _ in 0..3 {
