@@ -191,7 +191,7 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
         // fsync on macOS does not reach the disk without it
         .pragma("fullfsync", "1")
         .pragma("temp_store", "MEMORY")
-        // What is deleted is overwritten, so that it cannot be read from the file afterwards
+        // What is deleted is overwritten where it stands; what stood elsewhere before goes with an erasure (`traces`)
         .pragma("secure_delete", if planted("insecure-delete") { "OFF" } else { "ON" })
 }
 
