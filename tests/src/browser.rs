@@ -63,6 +63,14 @@ impl Start {
     }
 }
 
+/// Where the browser of that kind keeps the databases of its extensions, in the profile a person would have.
+pub fn storage(world: &World, kind: Kind) -> PathBuf {
+    match kind {
+        Kind::Chromium => world.config_home().join("chromium/Default/IndexedDB"),
+        Kind::Firefox => world.home().join(".mozilla/firefox/default/storage/default"),
+    }
+}
+
 #[derive(Debug)]
 pub struct Browser {
     pub kind: Kind,
@@ -92,8 +100,13 @@ impl Browser {
 
     /// The click with which a person allows the extension to record.
     pub async fn consent(&self) -> Result<()> {
+        self.answer("#consent-allow").await
+    }
+
+    /// A click on the consent page, in the tab that is in front.
+    pub async fn answer(&self, button: &str) -> Result<()> {
         self.visit(&self.page("consent.html")?).await?;
-        self.driver.click("#consent-allow", BOOT).await?;
+        self.driver.click(button, BOOT).await?;
         eventually(BOOT, "the consent page says that it was heard", async || {
             let answer = self.driver.client.find(Locator::Id("answer")).await?;
             ensure!(answer.is_displayed().await?, "no answer yet");

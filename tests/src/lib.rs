@@ -9,7 +9,7 @@
 //! - [`desk`]: what most tests of the window begin with;
 //! - [`desktop`]: a private display, D-Bus session and Secret Service;
 //! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`], [`notices`]: what a person sees and clicks;
-//! - [`stays`]: what a person did in a browser, written down beside it, and compared with the records;
+//! - [`stays`]: what a person did in a browser, written down beside it; [`mod@compare`]: the records held against it;
 //! - [`tour`]: the window in every state, for tests and screenshots; [`popup`]: the same for the extension's popup;
 //! - [`troubles`]: what goes wrong on the computer itself; [`judge`]: what is wrong with what is seen;
 //! - [`x11`]: the close button of a window;
@@ -21,6 +21,7 @@ pub mod backend;
 pub mod browser;
 pub mod chromium;
 pub mod companion;
+pub mod compare;
 pub mod desk;
 pub mod desktop;
 pub mod eventually;

@@ -1,56 +1,116 @@
-//! What a person did in a browser, written down beside it, and compared with the records at the backend.
+//! What a person did in a browser, written down beside it ([`mod@crate::compare`] holds the records against it).
 //!
-//! A *stay* is one continuous time on one page in one tab; when it began and ended is known as a span: between
-//! before the browser was told and after it said that it was done. A record is right when it has the stay's
-//! address, the page's title, the stay before it whose page opened the tab, and a duration within a second of
-//! what the spans allow. Nothing here asks the extension anything.
+//! A *stay* is one continuous time on one page in one tab, a *life* one continuous time of a tab; when they began and
+//! ended is known as a span: between before the browser was told and after it said that it was done. Nothing here asks
+//! the extension anything.
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Kind};
 use crate::eventually::{SOON, eventually};
 use anyhow::{Context, Result, ensure};
 use fantoccini::wd::WindowHandle;
-use serde_json::{Value, json};
-use std::fmt::Write;
-use std::time::{Duration, Instant};
+use serde_json::json;
+use std::time::{Duration, Instant, SystemTime};
 
-/// How far a duration may be off beyond what the spans allow.
-const OFF: Duration = Duration::from_secs(1);
 /// After a crash a stay ends at the last beat before it, or at the beat the browser's end prevented.
 const BEAT: Duration = Duration::from_secs(31);
+/// A browser that is told to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    before: Duration,
-    after: Duration,
+    pub before: Duration,
+    pub after: Duration,
 }
 
 #[derive(Debug, Clone)]
 pub struct Stay {
     pub url: String,
-    from: Span,
-    to: Option<Span>,
+    pub from: Span,
+    pub to: Option<Span>,
     /// The stay whose page opened this tab.
-    opener: Option<usize>,
+    pub opener: Option<usize>,
+    /// What the record may be called.
+    pub titles: Vec<String>,
+    /// When its tab was the one that was looked at; none where that is not known.
+    pub front: Option<Vec<(Span, Span)>>,
 }
 
-/// All stays of a test, over browsers and their restarts.
+#[derive(Debug, Clone)]
+pub struct Life {
+    pub from: Span,
+    pub to: Option<Span>,
+    pub stays: Vec<usize>,
+}
+
+/// All stays and lives of a test, over browsers and their restarts.
 #[derive(Debug)]
 pub struct Log {
     start: Instant,
+    /// `start` since the epoch.
+    pub began: Duration,
     pub stays: Vec<Stay>,
+    pub lives: Vec<Life>,
 }
 
 impl Default for Log {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the oracle's own clock, beside those of the programs under test"
+    )]
     fn default() -> Log {
-        Log { start: Instant::now(), stays: Vec::new() }
+        let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Log { start: Instant::now(), began, stays: Vec::new(), lives: Vec::new() }
     }
+}
+
+impl Log {
+    /// What somebody else did meanwhile.
+    pub fn absorb(&mut self, other: Log) {
+        let shift = |span: Span| {
+            // What was there before the script looked, was.
+            let at = |moment: Duration| match moment.is_zero() {
+                true => moment,
+                false => (other.began + moment).saturating_sub(self.began),
+            };
+            Span { before: at(span.before), after: at(span.after) }
+        };
+        let first = self.stays.len();
+        self.stays.extend(other.stays.into_iter().map(|stay| Stay {
+            from: shift(stay.from),
+            to: stay.to.map(shift),
+            opener: stay.opener.map(|opener| opener + first),
+            front:
+                stay.front.map(|front| front.iter().map(|(from, to)| (shift(*from), shift(*to))).collect()),
+            ..stay
+        }));
+        self.lives.extend(other.lives.into_iter().map(|life| Life {
+            from: shift(life.from),
+            to: life.to.map(shift),
+            stays: life.stays.into_iter().map(|stay| stay + first).collect(),
+        }));
+    }
+}
+
+/// What the page server calls the page at this address.
+fn title_of(url: &str) -> String {
+    let name = url.split_once("/page/").map_or("", |(_, name)| name);
+    format!("Page {}", name.split(['?', '#']).next().unwrap_or_default())
 }
 
 #[derive(Debug)]
 pub struct Tab {
     pub handle: WindowHandle,
     open: Option<usize>,
+    life: Option<usize>,
+    /// When it came to be; or when everything that was open ended, and it stayed.
+    since: Duration,
     history: Vec<String>,
+}
+
+impl Tab {
+    fn new(handle: WindowHandle, since: Duration) -> Tab {
+        Tab { handle, open: None, life: None, since, history: Vec::new() }
+    }
 }
 
 /// A person at a browser.
@@ -60,13 +120,18 @@ pub struct Surfer {
     pub log: Log,
     pub tabs: Vec<Tab>,
     pub front: usize,
+    /// The stay that is looked at, and since when.
+    seen: Option<(usize, Span)>,
+    /// Chromium's driver does not bring to the front what it switches to: from then on nothing is known.
+    sees: bool,
 }
 
 impl Surfer {
     pub async fn at(browser: Browser, log: Log) -> Result<Surfer> {
         let handle = browser.tab().await?;
-        let tabs = vec![Tab { handle, open: None, history: Vec::new() }];
-        Ok(Surfer { browser, log, tabs, front: 0 })
+        // It was there before anybody agreed to anything.
+        let tabs = vec![Tab::new(handle, Duration::ZERO)];
+        Ok(Surfer { browser, log, tabs, front: 0, seen: None, sees: true })
     }
 
     fn now(&self) -> Duration {
@@ -84,15 +149,75 @@ impl Surfer {
     /// The tab in front is on another page now.
     fn arrived(&mut self, url: &str, when: Span) {
         self.left(self.front, when);
-        self.log.stays.push(Stay { url: url.to_owned(), from: when, to: None, opener: None });
-        self.tabs[self.front].open = Some(self.log.stays.len() - 1);
-        self.tabs[self.front].history.push(url.to_owned());
+        let stay = self.log.stays.len();
+        // It may have been left before it was called anything.
+        let titles = vec![title_of(url), String::new()];
+        self.log.stays.push(Stay {
+            url: url.to_owned(),
+            from: when,
+            to: None,
+            opener: None,
+            titles,
+            front: self.sees.then(Vec::new),
+        });
+        self.seen = Some((stay, when));
+        let tab = &mut self.tabs[self.front];
+        tab.open = Some(stay);
+        tab.history.push(url.to_owned());
+        let life = *tab.life.get_or_insert_with(|| {
+            let from = Span { before: tab.since, after: when.after };
+            self.log.lives.push(Life { from, to: None, stays: Vec::new() });
+            self.log.lives.len() - 1
+        });
+        self.log.lives[life].stays.push(stay);
+    }
+
+    /// The page in front was loaded whole: its record has its title.
+    fn is_titled(&mut self) {
+        if let Some(stay) = self.log.stays.last_mut() {
+            stay.titles.truncate(1);
+        }
+    }
+
+    /// The document in front stays what it was, or what it once was: so does its title.
+    fn may_be_called(&mut self, titles: Vec<String>) {
+        if let Some(stay) = self.log.stays.last_mut() {
+            stay.titles.extend(titles);
+        }
     }
 
     fn left(&mut self, tab: usize, when: Span) {
         if let Some(stay) = self.tabs[tab].open.take() {
             self.log.stays[stay].to = Some(when);
+            if self.seen.is_some_and(|(seen, _)| seen == stay) {
+                self.looks_away(when);
+            }
         }
+    }
+
+    fn looks_away(&mut self, when: Span) {
+        if let Some((stay, from)) = self.seen.take() {
+            self.log.stays[stay].front.iter_mut().for_each(|front| front.push((from, when)));
+        }
+    }
+
+    fn loses_sight(&mut self) {
+        if self.browser.kind == Kind::Firefox {
+            return;
+        }
+        self.sees = false;
+        for stay in self.tabs.iter().filter_map(|tab| tab.open) {
+            self.log.stays[stay].front = None;
+        }
+    }
+
+    /// The tab is closed, or nobody looks at it any more.
+    fn ended(&mut self, tab: usize, when: Span) {
+        self.left(tab, when);
+        if let Some(life) = self.tabs[tab].life.take() {
+            self.log.lives[life].to = Some(when);
+        }
+        self.tabs[tab].since = when.before;
     }
 
     pub async fn go(&mut self, url: &str) -> Result<()> {
@@ -100,6 +225,7 @@ impl Surfer {
         self.browser.visit(url).await?;
         let when = self.span_since(before);
         self.arrived(url, when);
+        self.is_titled();
         Ok(())
     }
 
@@ -187,7 +313,7 @@ impl Surfer {
         let before = self.now();
         self.browser.click("#b").await?;
         let handle = self.new_handle(&known).await?;
-        self.add(handle).await?;
+        self.add(handle, before).await?;
         self.wait_for(url).await?;
         let when = self.span_since(before);
         self.arrived(url, when);
@@ -205,9 +331,10 @@ impl Surfer {
         .await
     }
 
-    async fn add(&mut self, handle: WindowHandle) -> Result<()> {
+    async fn add(&mut self, handle: WindowHandle, since: Duration) -> Result<()> {
         self.browser.switch(&handle).await?;
-        self.tabs.push(Tab { handle, open: None, history: Vec::new() });
+        self.looks_away(self.span_since(since));
+        self.tabs.push(Tab::new(handle, since));
         self.front = self.tabs.len() - 1;
         Ok(())
     }
@@ -215,7 +342,7 @@ impl Surfer {
     /// A tab that shows `url` came up by itself: a duplicate, a restored one.
     pub async fn found(&mut self, known: &[WindowHandle], url: &str, before: Duration) -> Result<()> {
         let handle = self.new_handle(known).await?;
-        self.add(handle).await?;
+        self.add(handle, before).await?;
         self.wait_for(url).await?;
         let when = self.span_since(before);
         self.arrived(url, when);
@@ -223,14 +350,28 @@ impl Surfer {
     }
 
     pub async fn open_tab(&mut self, window: bool) -> Result<()> {
+        if window {
+            self.loses_sight();
+        }
+        let before = self.now();
         let handle = self.browser.open(window).await?;
-        self.add(handle).await
+        self.add(handle, before).await
     }
 
     pub async fn switch(&mut self, tab: usize) -> Result<()> {
+        let before = self.now();
+        if self.front != tab {
+            self.loses_sight();
+        }
         self.front = tab;
         let at = || format!("the tab with {:?}", self.tabs[tab].history.last());
-        self.browser.switch(&self.tabs[tab].handle).await.with_context(at)
+        self.browser.switch(&self.tabs[tab].handle).await.with_context(at)?;
+        let when = self.span_since(before);
+        if self.seen.is_none_or(|(stay, _)| Some(stay) != self.tabs[tab].open) {
+            self.looks_away(when);
+            self.seen = self.tabs[tab].open.map(|stay| (stay, when));
+        }
+        Ok(())
     }
 
     /// Closes the tab in front, and looks at another.
@@ -238,18 +379,26 @@ impl Surfer {
         let before = self.now();
         self.browser.close_tab().await?;
         let when = self.span_since(before);
-        self.left(self.front, when);
+        self.ended(self.front, when);
         self.tabs.remove(self.front);
+        self.loses_sight();
         self.switch(next.min(self.tabs.len() - 1)).await
     }
 
     /// A page of a single-page application.
     pub async fn push(&mut self, url: &str) -> Result<()> {
         let before = self.now();
+        let titles = self.titles_here();
         self.browser.script("history.pushState({}, '', arguments[0])", vec![json!(url)]).await?;
         let when = self.span_since(before);
         self.arrived(url, when);
+        self.may_be_called(titles);
         Ok(())
+    }
+
+    /// Of all pages of the tab in front so far.
+    fn titles_here(&self) -> Vec<String> {
+        self.tabs[self.front].history.iter().map(|url| title_of(url)).collect()
     }
 
     /// A place on the page: the same stay.
@@ -264,6 +413,7 @@ impl Surfer {
 
     /// To the page before, which is a stay of its own. False where there is none.
     pub async fn back(&mut self) -> Result<bool> {
+        let titles = self.titles_here();
         let history = &mut self.tabs[self.front].history;
         if history.len() < 2 {
             return Ok(false);
@@ -274,6 +424,7 @@ impl Surfer {
         self.browser.back().await?;
         let when = self.span_since(before);
         self.arrived(&url, when);
+        self.may_be_called(titles);
         Ok(true)
     }
 
@@ -297,6 +448,7 @@ impl Surfer {
     /// The browser is closed by its user: what is open ends then, or at the last beat.
     pub async fn quit(mut self) -> Result<Log> {
         let before = self.now();
+        self.looks_away(Span { before: before.saturating_sub(BEAT), after: before + ENDS_WITHIN });
         self.browser.quit().await?;
         let when = Span { before, after: self.log.start.elapsed() };
         end_at_a_beat(&mut self.log, &mut self.tabs, when);
@@ -305,6 +457,7 @@ impl Surfer {
 
     pub fn kill(mut self) -> Result<Log> {
         let before = self.now();
+        self.looks_away(Span { before: before.saturating_sub(BEAT), after: before + ENDS_WITHIN });
         self.browser.kill()?;
         let when = Span { before, after: self.log.start.elapsed() };
         end_at_a_beat(&mut self.log, &mut self.tabs, when);
@@ -326,9 +479,24 @@ impl Surfer {
             anyhow::bail!("{seen:?}")
         })
         .await?;
-        self.add(handle).await?;
         // It was there before anybody looked.
+        match self.tabs.iter().position(|tab| tab.handle == handle) {
+            Some(known) => self.switch(known).await?,
+            None => self.add(handle, Duration::ZERO).await?,
+        }
+        // Tabs come back in an order of the browser's own.
+        self.loses_sight();
         self.arrived(url, Span { before: Duration::ZERO, after: self.now() });
+        Ok(())
+    }
+
+    /// A private window. Firefox brings it to the front, Chromium without a display does not.
+    pub async fn open_private(&mut self, url: &str) -> Result<()> {
+        let before = self.now();
+        self.browser.open_private(url).await?;
+        if self.browser.kind == Kind::Firefox {
+            self.looks_away(self.span_since(before));
+        }
         Ok(())
     }
 
@@ -340,7 +508,7 @@ impl Surfer {
     /// Since then nobody looks any more: whatever is open has ended, though its tab stays.
     pub fn all_ended(&mut self, before: Duration) {
         let when = self.span_since(before);
-        (0..self.tabs.len()).for_each(|tab| self.left(tab, when));
+        (0..self.tabs.len()).for_each(|tab| self.ended(tab, when));
     }
 
     /// Since then a tab's page is looked at, which had been there before.
@@ -349,6 +517,9 @@ impl Surfer {
         self.front = tab;
         self.arrived(url, when);
         self.front = front;
+        if front != tab {
+            self.seen = None;
+        }
     }
 
     /// The browser threw a tab's page away and loaded it anew, which can change what the driver calls the tab.
@@ -374,87 +545,16 @@ impl Surfer {
 }
 
 fn end_at_a_beat(log: &mut Log, tabs: &mut [Tab], when: Span) {
-    for stay in tabs.iter_mut().filter_map(|tab| tab.open.take()) {
-        let stay = &mut log.stays[stay];
-        let before = when.before.saturating_sub(BEAT).max(stay.from.before);
-        stay.to = Some(Span { before, after: when.after });
-    }
-}
-
-/// Compares the visits at the backend with the stays: exact, each once, each right. The error says all that is not.
-pub fn compare(log: &Log, records: &[Value]) -> Result<()> {
-    let mut wrong = String::new();
-    let mut stays: Vec<(usize, &Stay)> = log.stays.iter().enumerate().collect();
-    stays.sort_by_key(|(n, stay)| (without_place(&stay.url), *n));
-    let mut visits: Vec<&Value> = records.iter().collect();
-    visits.sort_by_key(|record| (url(record), record["startedAt"].as_u64()));
-
-    let expected: Vec<&str> = stays.iter().map(|(_, stay)| without_place(&stay.url)).collect();
-    let found: Vec<&str> = visits.iter().map(|record| url(record)).collect();
-    if expected != found {
-        let lacks = |these: &[&str], those: &[&str]| {
-            let mut those = those.to_vec();
-            let lacking: Vec<String> = these
-                .iter()
-                .filter(|this| match those.iter().position(|that| that == *this) {
-                    Some(at) => {
-                        those.remove(at);
-                        false
-                    }
-                    None => true,
-                })
-                .map(|this| this.to_string())
-                .collect();
-            lacking
-        };
-        anyhow::bail!(
-            "{} stays, {} visits; lost {:?}; too many {:?}",
-            expected.len(),
-            found.len(),
-            lacks(&expected, &found),
-            lacks(&found, &expected)
-        );
-    }
-    let id_of = |stay: usize| {
-        let at = stays.iter().position(|(n, _)| *n == stay)?;
-        visits[at]["id"].as_str()
+    let since = |from: Span| {
+        let before = when.before.saturating_sub(BEAT).max(from.before);
+        Some(Span { before, after: when.after })
     };
-    for ((_, stay), visit) in stays.iter().zip(&visits) {
-        let name = &stay.url;
-        let Some(to) = stay.to else {
-            writeln!(wrong, "{name}: the script has not ended this stay")?;
-            continue;
-        };
-        if visit["isActive"] != false || visit["endedAt"].is_null() {
-            writeln!(wrong, "{name}: still open")?;
-            continue;
+    for tab in tabs {
+        if let Some(stay) = tab.open.take().map(|stay| &mut log.stays[stay]) {
+            stay.to = since(stay.from);
         }
-        let duration = Duration::from_millis(visit["duration"].as_u64().context("a duration")?);
-        let least = to.before.saturating_sub(stay.from.after).saturating_sub(OFF);
-        let most = to.after.saturating_sub(stay.from.before) + OFF;
-        if duration < least || duration > most {
-            writeln!(wrong, "{name}: {duration:?}, between {least:?} and {most:?} expected")?;
+        if let Some(life) = tab.life.take().map(|life| &mut log.lives[life]) {
+            life.to = since(life.from);
         }
-        let opener = stay.opener.and_then(id_of);
-        if visit["source_page_visit_id"].as_str() != opener {
-            writeln!(wrong, "{name}: opened by {}, expected {opener:?}", visit["source_page_visit_id"])?;
-        }
-        let active = visit["activeDuration"].as_u64().context("an active duration")?;
-        if u128::from(active) > duration.as_millis() {
-            writeln!(wrong, "{name}: active {active} ms of {duration:?}")?;
-        }
-    }
-    ensure!(wrong.is_empty(), "{wrong}");
-    Ok(())
-}
-
-fn url(record: &Value) -> &str {
-    without_place(record["url"].as_str().unwrap_or_default())
-}
-
-fn without_place(url: &str) -> &str {
-    match url.split_once('#') {
-        Some((page, place)) if !place.starts_with('/') => page,
-        _ => url,
     }
 }

@@ -3,10 +3,11 @@
 
 use crate::surfing::{Around, Chance, all_arrived, around, delivered, extension_with, look, number, surfer};
 use anyhow::{Context, Result, bail, ensure};
-use e2e::browser::{Browser, Kind, Start};
+use e2e::browser::{Browser, Kind, Start, storage};
 use e2e::companion::heyho;
 use e2e::host::{Host, end_all};
 use e2e::rows::Acknowledged;
+use e2e::secrets;
 use e2e::stays::Surfer;
 use e2e::world::built;
 use e2e::{BOOT, World, chromium, eventually};
@@ -113,6 +114,9 @@ async fn killed_at_random(kind: Kind, steps: u64, dist: Option<PathBuf>) -> Resu
     Ok(())
 }
 
+/// The name of a site.
+const PLANTED: &str = "planted-9c41f7d05be3";
+
 /// Three pages, and the tab is empty again.
 async fn three_pages(surfer: &mut Surfer, around: &Around, site: &str) -> Result<()> {
     for page in ["a", "b", "c"] {
@@ -148,13 +152,17 @@ async fn host_comes_and_goes(kind: Kind) -> Result<()> {
     heyho(&world, &["browsers", "unregister"]).await?.expect(0)?;
     let mut surfer = surfer(&world, &Start::new(kind)).await?;
     // No host at all.
-    three_pages(&mut surfer, &around, "none").await?;
+    three_pages(&mut surfer, &around, PLANTED).await?;
     eventually(BOOT, "the pages wait in the browser", async || {
         let outbox = in_the_browser(&surfer).await?;
         ensure!(outbox >= 3, "{outbox}");
         Ok(())
     })
     .await?;
+    // What the canaries of `privacy.rs` are looked for with finds what is there, also where the browser compresses it.
+    let storage = storage(&world, kind);
+    let found = secrets::in_files(&storage, PLANTED)?;
+    ensure!(!found.is_empty(), "the scanner finds nothing in {}", storage.display());
     // To open the popup asks for a connection: "Connecting" until the browser has looked for the host.
     eventually(BOOT, "the popup says that there is no host", async || {
         let sentence = surfer.browser.popup("#sentence").await?;
@@ -256,7 +264,7 @@ async fn full_for_a_while(dist: Option<PathBuf>) -> Result<()> {
     eventually(bound, "what was done is at the backend, beside what filled the buffer", async || {
         let mut visits = delivered(&world).await?;
         visits.retain(|visit| !visit["id"].as_str().is_some_and(|id| id.starts_with("filler")));
-        e2e::stays::compare(&surfer.log, &visits)
+        e2e::compare::compare_visits(&surfer.log, &visits)
     })
     .await?;
     world.done();

@@ -1,9 +1,10 @@
-//! A pause of the capture, asked for in the extension's popup: nothing of it reaches the companion, in both browsers.
+//! No consent, a pause of the capture asked for in the extension's popup, the end of the capture: nothing of it reaches
+//! the companion, in both browsers.
 
-use crate::surfing::{all_arrived, around, look, surfer};
+use crate::surfing::{all_arrived, around, look};
 use anyhow::{Context, Result, ensure};
 use e2e::browser::{Browser, Kind, Start};
-use e2e::stays::Surfer;
+use e2e::stays::{Log, Surfer};
 use e2e::{BOOT, SOON, World, eventually};
 use serde_json::json;
 
@@ -21,7 +22,15 @@ async fn paused(kind: Kind) -> Result<()> {
     let world = World::new()?;
     let around = around(&world).await?;
     let page = |name: &str| around.pages.url("pausing", name);
-    let mut surfer = surfer(&world, &Start::new(kind)).await?;
+    // Before anybody was asked, and after it was declined, nothing is looked at.
+    let mut surfer = Surfer::at(Browser::start(&world, &Start::new(kind)).await?, Log::default()).await?;
+    surfer.browser.visit(&page("unasked")).await?;
+    look(1_700).await;
+    surfer.browser.answer("#consent-decline").await?;
+    surfer.browser.visit(&page("declined")).await?;
+    look(1_700).await;
+    surfer.browser.answer("#consent-allow").await?;
+    surfer.go_away().await?;
     surfer.go(&page("before")).await?;
     look(1_700).await;
     surfer.open_tab(false).await?;
@@ -65,6 +74,14 @@ async fn paused(kind: Kind) -> Result<()> {
     surfer.go(&page("after")).await?;
     look(300).await;
     surfer.leave_all().await?;
+    all_arrived(&world, &surfer.log).await?;
+
+    // Stopped for good: what is open ends, and nothing is looked at any more.
+    let before = surfer.clock();
+    surfer.browser.answer("#consent-stop").await?;
+    surfer.all_ended(before);
+    surfer.browser.visit(&page("stopped")).await?;
+    look(1_700).await;
     all_arrived(&world, &surfer.log).await?;
     world.done();
     Ok(())

@@ -2,16 +2,19 @@
 
 use crate::surfing::{around, delivered, extension_with, look, surfer};
 use anyhow::{Context, Result, ensure};
-use e2e::browser::{Kind, Start};
+use e2e::browser::{Kind, Start, storage};
 use e2e::companion::heyho;
 use e2e::secrets;
 use e2e::stays::Surfer;
 use e2e::{BOOT, SOON, World, eventually};
 use std::path::{Path, PathBuf};
 
-/// In the address and the title of a page of a site that is never stored; in the query of a page whose address
-/// is cut; and in an address that may be kept, which the scanner has to find.
+/// In the address and the title of a page of a site that is never stored; in the name of that site; in the query of a
+/// page whose address is cut; in the name of a site that is not kept since a rule came during use; and in an address
+/// that may be kept, which the scanner has to find.
 const DROPPED: &str = "canary-dropped-5b1f9c7e2d";
+const SITE: &str = "canary-site-3d7a1e9b40";
+const LATER: &str = "canary-later-e28f5a6c13";
 const STRIPPED: &str = "canary-stripped-8a0d3e6f41";
 const PLANTED: &str = "canary-planted-c47e90b2a5";
 
@@ -21,12 +24,21 @@ id = "r1"
 match = "host"
 pattern = "*.bank.localhost"
 action = "drop"
+"#;
 
+/// What the user adds while the browser runs.
+const MORE_RULES: &str = r#"
 [[privacy.rules]]
 id = "r2"
 match = "host"
 pattern = "shop.localhost"
 action = "strip"
+
+[[privacy.rules]]
+id = "r3"
+match = "host"
+pattern = "*later*"
+action = "drop"
 "#;
 
 #[tokio::test]
@@ -58,6 +70,8 @@ async fn canaries(kind: Kind, dist: Option<PathBuf>) -> Result<Vec<secrets::Find
     append(&world.config_home().join("heyho-companion/config.toml"), RULES)?;
     let mut surfer = surfer(&world, &Start { dist, ..Start::new(kind) }).await?;
     knows_the_rules(&surfer).await?;
+    append(&world.config_home().join("heyho-companion/config.toml"), MORE_RULES)?;
+    has_rules(&mut surfer, 3).await?;
     let open = async |surfer: &mut Surfer, url: String| {
         surfer.browser.visit(&url).await?;
         look(2_000).await;
@@ -65,11 +79,12 @@ async fn canaries(kind: Kind, dist: Option<PathBuf>) -> Result<Vec<secrets::Find
     };
     let kept = around.pages.url("kept", PLANTED);
     open(&mut surfer, kept.clone()).await?;
-    open(&mut surfer, around.pages.url("my.bank", DROPPED)).await?;
+    open(&mut surfer, around.pages.url(&format!("{SITE}.bank"), DROPPED)).await?;
+    open(&mut surfer, around.pages.url(LATER, "new")).await?;
     // A tab that a dropped page opened, and a dropped page in a tab that a kept one opened.
     let after = around.pages.url("kept", "after");
     surfer.follow_in_new_tab(&after).await?;
-    surfer.follow_in_new_tab(&around.pages.url("my.bank", &format!("{DROPPED}/2"))).await?;
+    surfer.follow_in_new_tab(&around.pages.url(&format!("{SITE}.bank"), &format!("{DROPPED}/2"))).await?;
     look(2_000).await;
     let cut = around.pages.url("shop", "cut");
     open(&mut surfer, format!("{cut}?q={STRIPPED}")).await?;
@@ -91,9 +106,10 @@ async fn canaries(kind: Kind, dist: Option<PathBuf>) -> Result<Vec<secrets::Find
     let mut found = Vec::new();
     let mut planted = Vec::new();
     for place in &places {
-        found.extend(secrets::in_files(place, DROPPED)?);
-        found.extend(secrets::in_files(place, STRIPPED)?);
-        planted.extend(secrets::in_files(place, PLANTED)?);
+        let mut findings =
+            secrets::all_in_files(place, &[PLANTED, DROPPED, SITE, LATER, STRIPPED])?.into_iter();
+        planted.extend(findings.next().unwrap_or_default());
+        found.extend(findings.flatten());
     }
     ensure!(
         planted.iter().any(|finding| finding.place.contains("heyho-backend")),
@@ -114,6 +130,31 @@ async fn knows_the_rules(surfer: &Surfer) -> Result<()> {
     surfer.browser.visit("about:blank").await
 }
 
+/// A rule that came during use is pushed: the extension has it without being connected anew.
+async fn has_rules(surfer: &mut Surfer, count: usize) -> Result<()> {
+    let known = "const db = await new Promise((go, no) => {
+           const asked = indexedDB.open('heyho-companion');
+           asked.onsuccess = () => go(asked.result);
+           asked.onerror = () => no(asked.error);
+         });
+         const rules = await new Promise((go, no) => {
+           const asked = db.transaction('meta').objectStore('meta').get('rules');
+           asked.onsuccess = () => go(asked.result);
+           asked.onerror = () => no(asked.error);
+         });
+         db.close();
+         return (rules ?? []).length;";
+    let deadline = std::time::Instant::now() + SOON;
+    loop {
+        let rules = surfer.browser.inside(known, vec![]).await?;
+        if rules == count {
+            return Ok(());
+        }
+        ensure!(std::time::Instant::now() < deadline, "{rules} rules, {count} expected");
+        look(100).await;
+    }
+}
+
 /// Everything that is ours: settings and state, buffer, backend, logs, and the extension's own storage. What the
 /// browser itself remembers of a page is the browser's.
 fn places(world: &World, kind: Kind) -> Result<Vec<PathBuf>> {
@@ -124,12 +165,12 @@ fn places(world: &World, kind: Kind) -> Result<Vec<PathBuf>> {
         world.logs(),
         world.runtime(),
     ];
-    let storage = match kind {
-        Kind::Chromium => world.config_home().join("chromium/Default/IndexedDB"),
-        Kind::Firefox => world.home().join(".mozilla/firefox/default/storage/default"),
-    };
+    let profile = world.config_home().join("chromium/Default");
+    let storage = storage(world, kind);
     ensure!(storage.is_dir(), "{} is not there: where does the extension keep its own?", storage.display());
     places.push(storage);
+    // `storage.local` and `storage.session`; Firefox has both in the place above.
+    places.extend(["Local Extension Settings", "Session Storage"].map(|name| profile.join(name)));
     Ok(places.into_iter().filter(|place| place.exists()).collect())
 }
 

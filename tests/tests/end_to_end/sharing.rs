@@ -6,7 +6,7 @@ use e2e::browser::{Kind, Start};
 use e2e::companion::{self, PASSWORD, heyho, heyho_reading};
 use e2e::host::end_all;
 use e2e::rows::Rows;
-use e2e::stays::{Log, Surfer};
+use e2e::stays::Surfer;
 use e2e::{BOOT, SOON, World, eventually};
 
 #[tokio::test]
@@ -39,10 +39,9 @@ async fn three_profiles_and_both_browsers_at_once_on_one_buffer() -> Result<()> 
         ensure!(row["state"] == "connected", "{row}; {status}");
         ensure!(row["profiles"].as_array().is_some_and(|all| all.len() == profiles), "{row}");
     }
-    let mut log = Log::default();
-    for surfer in [one, two, three] {
-        log.stays.extend(surfer.log.stays);
-    }
+    let mut log = one.log;
+    log.absorb(two.log);
+    log.absorb(three.log);
     all_arrived(&world, &log).await?;
     world.done();
     Ok(())

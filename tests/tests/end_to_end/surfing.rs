@@ -4,9 +4,10 @@ use crate::parts::{Headless, headless};
 use anyhow::{Result, ensure};
 use e2e::browser::{Browser, Start};
 use e2e::companion::heyho;
+use e2e::compare::compare;
 use e2e::pages::Pages;
 use e2e::rows::Rows;
-use e2e::stays::{Log, Surfer, compare};
+use e2e::stays::{Log, Surfer};
 use e2e::world::repository;
 use e2e::{BOOT, World, chromium, eventually};
 use serde_json::Value;
@@ -44,10 +45,12 @@ pub async fn extension_with(fault: &str) -> Result<tempfile::TempDir> {
     Ok(out)
 }
 
-/// Sends what waits until the visits at the backend are the stays of the log, each once, each right.
+/// Sends what waits until the visits at the backend are the stays of the log, and the aggregates its tabs' lives, each
+/// once, each right.
 pub async fn all_arrived(world: &World, log: &Log) -> Result<()> {
-    eventually(BOOT, "the visits at the backend are what was done", async || {
-        compare(log, &delivered(world).await?)
+    eventually(BOOT, "visits and aggregates at the backend are what was done", async || {
+        let visits = delivered(world).await?;
+        compare(log, &visits, &parsed(Rows::open(world).await?.aggregate_records().await?)?)
     })
     .await
 }
@@ -55,7 +58,10 @@ pub async fn all_arrived(world: &World, log: &Log) -> Result<()> {
 /// The visits at the backend, after what waits was sent.
 pub async fn delivered(world: &World) -> Result<Vec<Value>> {
     heyho(world, &["sync", "--wait"]).await?.expect(0)?;
-    let records = Rows::open(world).await?.visit_records().await?;
+    parsed(Rows::open(world).await?.visit_records().await?)
+}
+
+fn parsed(records: Vec<String>) -> Result<Vec<Value>> {
     records.iter().map(|record| Ok(serde_json::from_str(record)?)).collect()
 }
 
