@@ -22,11 +22,6 @@ impl Look {
         Look { lang, appearance: window.appearance, notifications: window.notifications }
     }
 
-    /// Where there are no settings that could be read.
-    pub fn of_system() -> Look {
-        Look { lang: None, appearance: Appearance::System, notifications: true }
-    }
-
     pub fn lang(&self) -> Lang {
         self.lang.unwrap_or_else(Lang::of_user)
     }

@@ -10,7 +10,7 @@ use crate::memory::Memory;
 use crate::own::LastExport;
 use crate::shell::{Event, Shell};
 use crate::{CONFIGURATION, again, parts};
-use heyho_local::config::{ConfigError, LogLevel};
+use heyho_local::config::{self, ConfigError, LogLevel};
 use heyho_local::paths::Paths;
 use std::process::ExitCode;
 use tauri::{Manager, RunEvent};
@@ -21,6 +21,8 @@ pub fn run(args: Args, paths: &Paths, error: ConfigError) -> anyhow::Result<Exit
         return Err(error.into());
     }
     eprintln!("heyho-companion: {error}");
+    // What else stands in the file holds: the language of these very words.
+    let look = Look::of(&config::read(&paths.config_file()).config);
     let (orders, mut events) = mpsc::channel(crate::app::QUEUE);
     let app = parts::build(paths, LogLevel::Info, &orders)?;
     app.manage(paths.clone());
@@ -29,7 +31,7 @@ pub fn run(args: Args, paths: &Paths, error: ConfigError) -> anyhow::Result<Exit
     app.manage(orders.clone());
     let code = app.run_return(move |app, event| match event {
         RunEvent::Ready => {
-            let desktop = Desktop::new(app.clone(), orders.clone(), Look::of_system());
+            let desktop = Desktop::new(app.clone(), orders.clone(), look);
             desktop.open_window();
             let app = app.clone();
             let mut events = std::mem::replace(&mut events, mpsc::channel(1).1);

@@ -161,6 +161,7 @@ async fn first_run(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
     window.fill("signin-backend", place.as_str().context("the address in the form")?).await?;
     window.register(EMAIL, PASSWORD).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
+    window.value("scrollTo(0, 0)").await?;
     visitor.look("up-to-date", "up_to_date", window).await
 }
 
@@ -295,6 +296,7 @@ async fn failures(world: &World, window: &Window, visitor: &mut impl Visitor) ->
 async fn settings(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
     window.click("tab-settings").await?;
     window.has("rule-form", true).await?;
+    window.value("scrollTo(0, 0)").await?;
     visitor.look("settings", "up_to_date", window).await?;
     for (part, name) in [("rule-form", "settings-privacy"), ("erase", "settings-data")] {
         window.bring(part).await?;

@@ -33,11 +33,13 @@ async fn a_full_disk_is_said_and_over_when_there_is_room_again() -> Result<()> {
 
 #[tokio::test]
 async fn a_start_that_does_not_work_is_said_in_the_window_and_tried_again() -> Result<()> {
-    let mut judge = Judge::new(LIGHT);
-    troubles::no_start(LIGHT, &mut judge).await?;
+    // What else stands in a file with a mistake holds: language and look.
+    let look = Look { language: "de", ..DARK };
+    let mut judge = Judge::new(look);
+    troubles::no_start(look, &mut judge).await?;
     judge.ends(&[
-        ("connecting", &["Connecting to the companion"]),
-        ("no-start", &["The companion cannot start", "does not answer on its socket", "Nothing was deleted"]),
-        ("bad-setting", &["The companion cannot start", "interval", "often", "Nothing is lost"]),
+        ("connecting", &["Verbindung zum Companion"]),
+        ("no-start", &["Der Companion kann nicht starten", "Nichts wurde gelöscht", "von selbst"]),
+        ("bad-setting", &["Der Companion kann nicht starten", "Eine Einstellung wird nicht angenommen"]),
     ])
 }
