@@ -8,7 +8,7 @@ use crate::browser::{Browser, Kind};
 use crate::eventually::{SOON, eventually};
 use anyhow::{Context, Result, ensure};
 use fantoccini::wd::WindowHandle;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime};
 
 /// After a crash a stay ends at the last beat before it, or at the beat the browser's end prevented.
@@ -202,9 +202,13 @@ impl Surfer {
     }
 
     fn loses_sight(&mut self) {
-        if self.browser.kind == Kind::Firefox {
-            return;
+        if self.browser.kind == Kind::Chromium {
+            self.unwatched();
         }
+    }
+
+    /// From now on nobody writes down what is looked at: the test has reasons of its own.
+    pub fn unwatched(&mut self) {
         self.sees = false;
         for stay in self.tabs.iter().filter_map(|tab| tab.open) {
             self.log.stays[stay].front = None;
@@ -488,6 +492,18 @@ impl Surfer {
         self.loses_sight();
         self.arrived(url, Span { before: Duration::ZERO, after: self.now() });
         Ok(())
+    }
+
+    /// A script on the extension's own page, which is in front meanwhile, or is not.
+    pub async fn inside(&mut self, script: &str, arguments: Vec<Value>) -> Result<Value> {
+        let before = self.now();
+        let answer = self.browser.inside(script, arguments).await?;
+        let when = self.span_since(before);
+        if let Some((stay, _)) = self.seen {
+            self.looks_away(when);
+            self.seen = Some((stay, when));
+        }
+        Ok(answer)
     }
 
     /// A private window. Firefox brings it to the front, Chromium without a display does not.

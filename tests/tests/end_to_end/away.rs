@@ -25,6 +25,8 @@ async fn away(kind: Kind, reasons: &[&str]) -> Result<()> {
     let _display = desktop::display(&mut world).await?;
     let around = around(&world).await?;
     let mut surfer = surfer(&world, &Start::new(kind)).await?;
+    // The person is away while the page is in front.
+    surfer.unwatched();
     let sooner = "chrome.idle.setDetectionInterval(a[0]);";
     surfer.browser.inside(sooner, vec![json!(IDLE_SECONDS)]).await?;
     surfer.open_tab(false).await?;
@@ -72,6 +74,8 @@ async fn discarded(kind: Kind) -> Result<()> {
     let world = World::new()?;
     let around = around(&world).await?;
     let mut surfer = surfer(&world, &Start::new(kind)).await?;
+    // The extension's own interfaces bring tabs to the front here.
+    surfer.unwatched();
     let page = |name: &str| around.pages.url("memory", name);
     surfer.go(&page("kept")).await?;
     look(1_700).await;

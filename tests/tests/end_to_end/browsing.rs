@@ -116,13 +116,13 @@ async fn tabs_and_windows(surfer: &mut Surfer, around: &Around) -> Result<()> {
         "{to} const target = await find(a[1]);
          await chrome.tabs.move((await find(a[0])).id, {{ windowId: target.windowId, index: -1 }});"
     );
-    surfer.browser.inside(&move_it, vec![json!(page("moved")), json!(page("window"))]).await?;
+    surfer.inside(&move_it, vec![json!(page("moved")), json!(page("window"))]).await?;
     look(500).await;
     // A duplicate is a life and a stay of its own.
     let known = surfer.browser.tabs().await?;
     let before = surfer.clock();
     let duplicate = format!("{to} await chrome.tabs.duplicate((await find(a[0])).id);");
-    surfer.browser.inside(&duplicate, vec![json!(page("window"))]).await?;
+    surfer.inside(&duplicate, vec![json!(page("window"))]).await?;
     surfer.found(&known, &page("window"), before).await?;
     look(500).await;
     surfer.go(&page("after-duplicate")).await?;
