@@ -10,6 +10,9 @@ use heyho_records::words::count;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+/// Browsers are told to forget a site, not an account and not everything.
+const NOT_REACHED: &str = "What a browser has not handed over yet comes when it does.";
+
 pub async fn forget(context: &Context, domain: String, backend: bool, sure: Sure) -> Result<ExitCode, Fault> {
     let lost = format!(
         "All records of {domain} and its subdomains are deleted, waiting and failed ones{}. To keep everything \
@@ -51,7 +54,9 @@ pub async fn discard(context: &Context, account: &str, sure: Sure) -> Result<Exi
     let request = Request::DiscardAccount { account: account.to_owned() };
     let done = ask::<Count>(link.companion.as_ref(), request).await;
     link.end().await;
-    context.out.say(&done?, |done| format!("{} of {account} deleted.", count(done.count, "record")))?;
+    context
+        .out
+        .say(&done?, |done| format!("{} of {account} deleted. {NOT_REACHED}", count(done.count, "record")))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -75,7 +80,7 @@ pub async fn erase(context: &Context, sure: Sure) -> Result<ExitCode, Fault> {
     let done = ask::<Count>(link.companion.as_ref(), Request::Erase).await;
     link.end().await;
     context.out.say(&done?, |done| {
-        format!("{} deleted. Nothing is kept here any more.", count(done.count, "record"))
+        format!("{} deleted. Nothing is kept here any more. {NOT_REACHED}", count(done.count, "record"))
     })?;
     Ok(ExitCode::SUCCESS)
 }
