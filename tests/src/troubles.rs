@@ -30,6 +30,7 @@ pub async fn no_keyring(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     look.enlarge(&window).await?;
     window.register(EMAIL, PASSWORD).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
+    window.value("scrollTo(0, 0)").await?;
     visitor.look("no-keyring", "up_to_date", &window).await?;
     window.close().await?;
     world.done();
@@ -180,6 +181,7 @@ pub async fn full_disk(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     host.hang_up().await?;
     window.click("sync-now").await?;
     window.shows("status-head", "data-state", "buffer_problem").await?;
+    window.value("scrollTo(0, 0)").await?;
     visitor.look("disk-full", "buffer_problem", &window).await?;
 
     std::fs::remove_file(&filler)?;
