@@ -3,6 +3,7 @@
 use super::{Service, buffer};
 use crate::account::{ask_backend, enter, fault};
 use crate::engine::{Command, Signed};
+use crate::live::SessionState;
 use heyho_local::config::{self, Config};
 use heyho_local::vocabulary::{BackendTest, Count, Event, Fault, FaultCode, Login, SignedIn};
 use heyho_records::status::Account;
@@ -36,6 +37,12 @@ impl Service {
         )
         .await?;
         let signed = Signed { account: account.clone(), stored, driver };
+        // It is over no longer, for whoever asks before the engine has heard of the new one.
+        self.live.change(|live| {
+            if live.session == SessionState::Expired {
+                live.session = SessionState::Starting;
+            }
+        });
         self.tell(Command::Session(Box::new(Some(signed)))).await?;
         let totals = self.buffer.totals(Some(account.id), self.clock.now_ms()).await.map_err(buffer)?;
         Ok(SignedIn {

@@ -42,7 +42,7 @@ async fn killed_while_it_is_brought_up_to_date(
     let mut found = BTreeMap::new();
     for kill in 0..kills() as u64 {
         let Some((_folder, url)) = filled().await else { return };
-        Program::start_and_kill(&url, Duration::from_millis(12 + kill * 7 % 50)).await;
+        Program::start_and_kill(&url, Duration::from_millis(15 + kill * 17 % 90)).await;
         *found.entry(count(&url, "SELECT count(*) FROM _sqlx_migrations").await).or_insert(0) += 1;
         let program = Program::start(&url).await;
         let left = (PEOPLE * 1_000_000 + VISITS + PEOPLE * 1_000) as i64;
