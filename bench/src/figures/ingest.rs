@@ -54,12 +54,12 @@ pub async fn one(lab: Lab) -> Result<Taken> {
         course.push(points.collect::<Vec<_>>());
         let rows = match &rows {
             Some(rows) => rows,
-            None => rows.insert(stored_rows(&place.buffer()).await?),
+            None => rows.insert(Stored::read(&place.buffer()).await?),
         };
         let plain = Place::new(&world, "plain")?;
         lab.settle_disk();
         let plain_seconds = insert_plainly(&plain.buffer(), rows).await?;
-        row.round(records as f64 / seconds, rows.len() as f64 / plain_seconds);
+        row.round(records as f64 / seconds, rows.records.len() as f64 / plain_seconds);
         lab.progress("ingest", round);
         place.remove()?;
         plain.remove()?;
@@ -71,30 +71,47 @@ pub async fn one(lab: Lab) -> Result<Taken> {
     Ok(Taken { rows: vec![row], plots: vec![plot] })
 }
 
-/// The rows a host made, to be written again by somebody else.
-async fn stored_rows(path: &Path) -> Result<Vec<SqliteRow>> {
-    let mut db = SqliteConnectOptions::new().filename(path).connect().await?;
-    let rows = sqlx::query(
-        "SELECT kind, source, id, id_derived, account, claim_ref, revision, text, bytes, checksum, digest, \
-         complete_1, complete_2, complete_3, tab, start_time, last_time, state, held_until, captured_at \
-         FROM record ORDER BY seq",
-    )
-    .fetch_all(&mut db)
-    .await?;
-    Ok(rows)
+/// The rows a host made, to be written again by somebody else: the records, and which tab was where when.
+struct Stored {
+    records: Vec<SqliteRow>,
+    visits: Vec<(i64, String, i64, String, i64)>,
+    lives: Vec<(i64, String, i64, i64)>,
+}
+
+impl Stored {
+    async fn read(path: &Path) -> Result<Stored> {
+        let mut db = SqliteConnectOptions::new().filename(path).connect().await?;
+        let records = sqlx::query(
+            "SELECT kind, source, id, id_derived, account, claim_ref, revision, text, bytes, checksum, digest, \
+             complete_1, complete_2, complete_3, tab, start_time, last_time, state, held_until, captured_at \
+             FROM record ORDER BY seq",
+        )
+        .fetch_all(&mut db)
+        .await?;
+        let visits = "SELECT source, tab, visited_at, id, noted_at FROM tab_visit ORDER BY visited_at";
+        let visits = sqlx::query_as(visits).fetch_all(&mut db).await?;
+        let lives = "SELECT source, tab, start_time, noted_at FROM tab_life ORDER BY start_time";
+        let lives = sqlx::query_as(lives).fetch_all(&mut db).await?;
+        Ok(Stored { records, visits, lives })
+    }
 }
 
 /// The limit: the schema and its triggers, the settings of the real code, nothing but inserts. The rows' values
 /// are read before the time begins.
-async fn insert_plainly(path: &Path, rows: &[SqliteRow]) -> Result<f64> {
+async fn insert_plainly(path: &Path, stored: &Stored) -> Result<f64> {
     let buffer = Buffer::open(path).await?;
     fill::append(&buffer, WARM..WARM + 1, records::BYTES).await?;
     buffer.close().await;
     let options = SqliteConnectOptions::new().filename(path).pragma("secure_delete", "ON");
     let mut db = options.pragma("synchronous", "FULL").foreign_keys(true).connect().await?;
     // The first record is there already; ids of the rest are its neighbours'.
-    sqlx::query("DELETE FROM record").execute(&mut db).await?;
-    let values: Vec<Values<'_>> = rows.iter().map(values).collect::<Result<_>>()?;
+    for table in ["DELETE FROM record", "DELETE FROM tab_visit", "DELETE FROM tab_life"] {
+        sqlx::query(table).execute(&mut db).await?;
+    }
+    let values: Vec<Values<'_>> = stored.records.iter().map(values).collect::<Result<_>>()?;
+    // Half of the records are visits.
+    let (mut visits, mut lives) =
+        (stored.visits.chunks(IN_A_COMMIT / 2), stored.lives.chunks(IN_A_COMMIT / 2));
     let start = Instant::now();
     for commit in values.chunks(IN_A_COMMIT) {
         let mut tx = db.begin_with("BEGIN IMMEDIATE").await?;
@@ -112,6 +129,22 @@ async fn insert_plainly(path: &Path, rows: &[SqliteRow]) -> Result<f64> {
                 all.push_bind(row.complete[0]).push_bind(row.complete[1]).push_bind(row.complete[2]);
                 all.push_bind(row.tab).push_bind(row.times[0]).push_bind(row.times[1]);
                 all.push_bind(row.numbers[6]).push_bind(row.numbers[7]).push_bind(row.numbers[8]);
+            });
+            query.build().execute(&mut *tx).await?;
+        }
+        for chunk in visits.next().unwrap_or_default().chunks(200) {
+            let mut query =
+                QueryBuilder::<Sqlite>::new("INSERT INTO tab_visit (source, tab, visited_at, id, noted_at) ");
+            query.push_values(chunk, |mut all, (source, tab, visited_at, id, noted_at)| {
+                all.push_bind(source).push_bind(tab).push_bind(visited_at).push_bind(id).push_bind(noted_at);
+            });
+            query.build().execute(&mut *tx).await?;
+        }
+        for chunk in lives.next().unwrap_or_default().chunks(200) {
+            let mut query =
+                QueryBuilder::<Sqlite>::new("INSERT INTO tab_life (source, tab, start_time, noted_at) ");
+            query.push_values(chunk, |mut all, (source, tab, start_time, noted_at)| {
+                all.push_bind(source).push_bind(tab).push_bind(start_time).push_bind(noted_at);
             });
             query.build().execute(&mut *tx).await?;
         }

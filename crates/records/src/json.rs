@@ -323,7 +323,9 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_refused_wherever_it_stands() {
-        for bad in ["", "tru", "1x", "\u{a0}1", "{\"a\":\"x\ny\"}", "[\"\t\"]", "{\"a\":tru}", "{\"a\":01}", "{} x"] {
+        for bad in
+            ["", "tru", "1x", "\u{a0}1", "{\"a\":\"x\ny\"}", "[\"\t\"]", "{\"a\":tru}", "{\"a\":01}", "{} x"]
+        {
             assert!(matches!(Json::parse(bad), Err(JsonError::Syntax(_))), "{bad:?}");
         }
         assert_eq!(Json::parse("\t\"é\" \r\n"), Ok(Json::String("é".into())));
