@@ -86,8 +86,10 @@ function begin(): void {
   if (beginning) return;
   beginning = true;
   // Side by side: an event that waits is lost with the worker, so the wait is kept short.
-  Promise.all([readCapture(), companion.start().then(known), sessionName(), recorder.open()])
-    .then(([capture]) => turn(capture))
+  Promise.all([companion.start().then(known), sessionName(), recorder.open()])
+    // Read last: who pauses meanwhile is not overruled by what was so before.
+    .then(readCapture)
+    .then(turn)
     .catch((error: unknown) => {
       log(`start: ${String(error)}`);
       pages.say({ ill: true });

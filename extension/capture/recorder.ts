@@ -29,6 +29,8 @@ export interface RecorderOptions {
 const MOST_EARLY = 1_000;
 
 export class Recorder {
+  /** What is in the store could not be handed over. */
+  private owes = false;
   private opened: Promise<{ store: CaptureStore; state: State }> | null = null;
   private queue: Promise<void> = Promise.resolve();
   private mode: 'undecided' | 'on' | 'off' = 'undecided';
@@ -117,9 +119,22 @@ export class Recorder {
     const { records, touched } = apply(state, event, this.options.newId);
     await store.save(state, touched, records);
     this.astray = false;
-    if (records.length > 0 || event.type === 'session' || event.type === 'beat') await this.handOver(store);
+    const due = records.length > 0 || this.owes || event.type === 'session' || event.type === 'beat';
+    if (due) await this.tryToHandOver(store);
     this.schedule(state);
-    if (event.type === 'reconciled' || event.type === 'stopped') this.become(false);
+    if ((event.type === 'reconciled' || event.type === 'stopped') && !this.owes) this.become(false);
+  }
+
+  /** What cannot be handed over now is kept in the store until the next beat: no event is lost for it. */
+  private async tryToHandOver(store: CaptureStore): Promise<void> {
+    try {
+      await this.handOver(store);
+      this.owes = false;
+    } catch (error) {
+      this.owes = true;
+      this.become(true);
+      this.options.log(`capture: handing over: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   private become(failed: boolean): void {

@@ -293,16 +293,29 @@ export class Companion {
   }
 
   private async learnAccount(store: OutboxStore, ref: string | null): Promise<void> {
+    const before = this.account.toJSON();
     if (!this.account.learn(ref)) return;
-    await store.setMeta('account', this.account.toJSON());
+    try {
+      await store.setMeta('account', this.account.toJSON());
+    } catch (error) {
+      // Nobody has been told of it: it is news again the next time.
+      this.account = AccountBook.read(before);
+      throw error;
+    }
     for (const listener of this.accountListeners) listener();
   }
 
   private async learnRules(store: OutboxStore, rules: Rule[]): Promise<void> {
     if (JSON.stringify(rules) === this.rulesText) return;
     this.setRules(rules);
-    await store.setMeta('rules', rules);
-    await this.applyRules(store, this.rules);
+    try {
+      await store.setMeta('rules', rules);
+      await this.applyRules(store, this.rules);
+    } catch (error) {
+      // They hold for what comes, and are still to be kept and applied to what waits.
+      this.rulesText = '';
+      throw error;
+    }
     for (const listener of this.ruleListeners) listener();
   }
 
