@@ -66,7 +66,8 @@ pub async fn no_start(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     window.has("no-start", true).await?;
     visitor.look("no-start", "", &window).await?;
     lock.unlock()?;
-    window.click("restart").await?;
+    // It is tried again by itself, and may have been by now.
+    window.value("document.querySelector('[data-testid=restart]')?.click()").await?;
     window.shows("status-head", "data-state", "signed_out").await?;
     window.close().await?;
 

@@ -172,6 +172,13 @@ impl Buffer {
         self.commit_erasure(tx, erased).await
     }
 
+    /// More of the same erasure follows: what is left of the rows goes with its end.
+    pub(crate) async fn commit_rows_gone(&self, mut tx: WriteTx) -> Result<()> {
+        self.delete_all_copies()?;
+        traces::owe(&mut tx).await?;
+        tx.commit().await
+    }
+
     pub(crate) async fn commit_erasure(&self, mut tx: WriteTx, mut erased: Erased) -> Result<Erased> {
         let late = planted("copies-last");
         if !late {

@@ -43,6 +43,8 @@ impl Late {
         if self.sites.is_empty() || planted("late-ones-pass") {
             return;
         }
+        // Of a clock that was set back since: it would hold back what is new.
+        self.sites.retain(|(_, at)| *at <= now + HEARD);
         for arrival in arrivals {
             arrival.keep(|kind, read| self.judge(kind, read, now));
         }

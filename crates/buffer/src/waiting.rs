@@ -115,4 +115,26 @@ impl Buffer {
         };
         Ok(waiting)
     }
+
+    /// All that wait now. In several transactions, so that hosts store in between; traces are removed once, at the end.
+    pub async fn discard_all_waiting(&self) -> Result<u64> {
+        let last: Option<i64> =
+            sqlx::query_scalar("SELECT max(seq) FROM record").fetch_one(&self.pool).await?;
+        let mut waiting = 0;
+        loop {
+            let mut tx = self.write().await?;
+            let numbers: Vec<i64> = sqlx::query_scalar(
+                "SELECT seq FROM record WHERE state = 1 AND seq <= ? ORDER BY seq LIMIT 1000",
+            )
+            .bind(last)
+            .fetch_all(&mut *tx)
+            .await?;
+            if numbers.is_empty() {
+                self.nothing_to_erase(tx).await?;
+                return Ok(waiting);
+            }
+            waiting += erase::rows(&mut tx, &numbers, &[state::WAITING]).await?;
+            self.commit_rows_gone(tx).await?;
+        }
+    }
 }

@@ -48,6 +48,20 @@ async fn what_waits_is_listed_page_by_page_and_searched_by_title_and_address() {
 }
 
 #[tokio::test]
+async fn all_that_waits_is_discarded_over_several_transactions_and_what_failed_stays() {
+    let (_dir, buffer) = bench().await;
+    buffer.sign_in(&who("1"), NOW).await.unwrap();
+    let visits: Vec<String> = (0..2_300).map(|n| visit(&format!("v{n}"), "")).collect();
+    append(&buffer, &visits).await.unwrap();
+    append(&buffer, &[r#"{"id":"bad"}"#.to_owned()]).await.unwrap();
+    assert_eq!(buffer.discard_all_waiting().await.unwrap(), 2_300);
+    assert!(buffer.waiting_page(0, 20, None, NOW).await.unwrap().rows.is_empty());
+    assert_eq!(buffer.failed(0, 20, None).await.unwrap().len(), 1);
+    assert!(!buffer.owes_erasing().await.unwrap(), "nothing is left of them");
+    assert_eq!(buffer.discard_all_waiting().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_is_discarded_before_it_was_sent_is_gone_and_its_batch_is_made_anew() {
     let (_dir, buffer) = bench().await;
     let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;

@@ -27,7 +27,11 @@ pub async fn status(context: &Context) -> Result<ExitCode, Fault> {
 /// From the agent, or from the buffer where none runs.
 pub async fn current_status(context: &Context) -> Result<Status, Fault> {
     if let Some(client) = running(context).await {
-        return ask(&client, Request::Status).await;
+        match ask(&client, Request::Status).await {
+            // It ended between two words.
+            Err(fault) if fault.code == FaultCode::AgentNotRunning => {}
+            answered => return answered,
+        }
     }
     let now = clock::SystemClock.now_ms();
     let status = match open(context).await {

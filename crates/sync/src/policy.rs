@@ -133,7 +133,7 @@ pub const OPENERS_DEEP: usize = 20;
 pub const BACKLOG: u64 = 100;
 
 /// A timer does not count while the machine sleeps: the clock is looked at this often at least, so that what waits is
-/// on its way within 40 s after a suspend. Each look wakes the processor, so not oftener.
+/// on its way within 35 s after a suspend. Each look wakes the processor, so not oftener.
 pub const TICK: Duration = Duration::from_secs(10);
 
 /// A jump of the schedule's clock between two looks by more than this was a suspend; a busy machine jumps by less.

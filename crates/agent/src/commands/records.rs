@@ -28,23 +28,13 @@ impl Service {
     }
 
     pub(super) async fn waiting_discard(&self, which: Selection) -> Result<Count, Fault> {
-        let mut count = 0;
-        match which {
-            Selection::Ids(numbers) => count = self.buffer.discard_waiting(&numbers).await.map_err(buffer)?,
-            Selection::All => {
-                let mut after = Some(0);
-                while let Some(from) = after {
-                    let now = self.clock.now_ms();
-                    let page = self.buffer.waiting_page(from, MOST, None, now).await.map_err(buffer)?;
-                    let numbers: Vec<i64> = page.rows.iter().map(|row| row.number).collect();
-                    count += self.buffer.discard_waiting(&numbers).await.map_err(buffer)?;
-                    after = page.next;
-                }
-            }
+        let count = match which {
+            Selection::Ids(numbers) => self.buffer.discard_waiting(&numbers).await.map_err(buffer)?,
+            Selection::All => self.buffer.discard_all_waiting().await.map_err(buffer)?,
             Selection::Reason(_) => {
                 return Err(Fault::new(FaultCode::Usage, "what waits has no reason: give numbers, or all"));
             }
-        }
+        };
         self.live.touch();
         Ok(Count { count })
     }

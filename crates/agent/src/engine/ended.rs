@@ -99,7 +99,7 @@ impl Engine {
             failed: end.totals.set_aside,
             waiting: totals.map_or(0, |totals| totals.waiting()),
             outcome: end.why.code().to_owned(),
-            why: (!good).then(|| end.why.sentence()),
+            why: (!good || end.why == Why::LeftBehind).then(|| end.why.sentence()),
             fault,
         };
         (summary, good && sendable)
