@@ -63,7 +63,11 @@ const whenReady = (make: () => Event): void => {
 };
 
 listen(whenReady, admit);
-onCaptureChange(turn);
+let changes = 0;
+onCaptureChange((capture) => {
+  changes += 1;
+  turn(capture);
+});
 companion.onRules(() => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit }));
 companion.onAccount(() => void belong().catch((error: unknown) => log(`account: ${String(error)}`)));
 companion.onForget((forgetting) => recorder.forget(forgetting));
@@ -87,9 +91,7 @@ function begin(): void {
   beginning = true;
   // Side by side: an event that waits is lost with the worker, so the wait is kept short.
   Promise.all([companion.start().then(known), sessionName(), recorder.open()])
-    // Read last: who pauses meanwhile is not overruled by what was so before.
-    .then(readCapture)
-    .then(turn)
+    .then(asItIs)
     .catch((error: unknown) => {
       log(`start: ${String(error)}`);
       pages.say({ ill: true });
@@ -98,6 +100,13 @@ function begin(): void {
       beginning = false;
       void keepBeating();
     });
+}
+
+/** Read last, and left aside where somebody has changed it meanwhile: that is newer than what was read. */
+async function asItIs(): Promise<void> {
+  const before = changes;
+  const capture = await readCapture();
+  if (changes === before) turn(capture);
 }
 
 /** One turn after the other: what was said last holds at the end. */
