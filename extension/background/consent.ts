@@ -5,6 +5,7 @@
  * Invariants
  * - Without a stored "on" of the current text, nothing is captured.
  * - While a pause holds, nothing is captured either. It ends at its own time, or by hand; agreeing anew ends it too.
+ * - A change that cannot be read may be a pause: until it can be, nothing is captured.
  *
  * Format: `capture` holds { capture, textVersion, decidedAt }; `pause`, while there is one, { since, until }, where
  * `until` is null until the user resumes.
@@ -49,10 +50,11 @@ export async function resume(): Promise<void> {
   await chrome.storage.local.remove(PAUSE);
 }
 
-export function onCaptureChange(listener: (capture: Capture) => void): void {
+/** Null: it has changed, and cannot be read. */
+export function onCaptureChange(listener: (capture: Capture | null) => void): void {
   chrome.storage.onChanged.addListener((changes, area) => {
     if (area !== 'local' || (changes[CAPTURE] === undefined && changes[PAUSE] === undefined)) return;
-    void readCapture().then(listener);
+    readCapture().then(listener, () => listener(null));
   });
 }
 

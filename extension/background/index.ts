@@ -37,12 +37,15 @@ const recorder = new Recorder({
   },
   hand: (kind, records, stamp) => companion.add(kind, records, stamp),
   log,
-  onHealth: (ill) => pages.say({ ill }),
+  onHealth: () => pages.say({ ill: isIll() }),
 });
+/** Somebody has changed the capture's state, and it could not be read. */
+let unread = false;
+const isIll = (): boolean => unread || recorder.unwell;
 
 const admit = (url: string): string | null => companion.admit(url);
 const beat = (): void => {
-  if (recorder.unwell) begin();
+  if (isIll()) begin();
   else recorder.dispatch({ type: 'beat', at: Date.now() });
   companion.wake();
 };
@@ -73,7 +76,7 @@ companion.onAccount(() => void belong().catch((error: unknown) => log(`account: 
 companion.onForget((forgetting) => recorder.forget(forgetting));
 chrome.alarms.onAlarm.addListener((alarm) => {
   if (alarm.name === BEAT_ALARM) beat();
-  if (alarm.name === RESUME_ALARM) void resumeIfDue();
+  if (alarm.name === RESUME_ALARM) resumeIfDue().catch(() => turn(null));
 });
 chrome.runtime.onInstalled.addListener(() => void askOnce());
 // Without this listener the worker would sleep until the first page of a new browser session.
@@ -110,15 +113,21 @@ async function asItIs(): Promise<void> {
 }
 
 /** One turn after the other: what was said last holds at the end. */
-function turn(capture: Capture): void {
+function turn(capture: Capture | null): void {
   turning = turning.then(() => follow(capture)).catch((error: unknown) => {
     log(`capture: ${String(error)}`);
     pages.say({ ill: true });
   });
 }
 
-async function follow(capture: Capture): Promise<void> {
+async function follow(capture: Capture | null): Promise<void> {
+  unread = capture === null;
   const session = await sessionName();
+  if (capture === null) {
+    recorder.stop(session, Date.now());
+    pages.say({ ill: true });
+    return;
+  }
   if (capture.is === 'on') {
     recorder.start(session);
     await belong();
@@ -126,7 +135,7 @@ async function follow(capture: Capture): Promise<void> {
     recorder.stop(session, capture.is === 'paused' ? capture.since : Date.now());
   }
   await recorder.settled();
-  pages.say({ ill: recorder.unwell, capture });
+  pages.say({ ill: isIll(), capture });
   await showBadge(capture);
   if (capture.is === 'paused' && capture.until !== null) await chrome.alarms.create(RESUME_ALARM, { when: capture.until });
   else await chrome.alarms.clear(RESUME_ALARM);

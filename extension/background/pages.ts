@@ -26,8 +26,8 @@ export function servePages(companion: Companion): Pages {
     port.postMessage({ type: 'state', companion: companion.state, capture, ill } satisfies PageMessage);
   };
   const tellAll = (): void => ports.forEach(tell);
-  const learn = (now: Capture): void => {
-    capture = now;
+  const learn = (now: Capture | null): void => {
+    capture = now ?? capture;
     tellAll();
   };
   onCaptureChange(learn);
@@ -51,7 +51,7 @@ export function servePages(companion: Companion): Pages {
   });
   return {
     say: (now) => {
-      if (now.ill === ill && capture !== null) return;
+      if (now.ill === ill && now.capture === undefined && capture !== null) return;
       ill = now.ill;
       capture = now.capture ?? capture;
       tellAll();

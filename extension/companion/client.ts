@@ -47,6 +47,8 @@ export class Companion {
   private rules = new RuleSet([]);
   private rulesText = '[]';
   private droppedIds: string[] = [];
+  /** Domains that are being forgotten. */
+  private readonly forgetting = new Set<string>();
   private opened: Promise<OutboxStore> | null = null;
   private inbox: Promise<void> = Promise.resolve();
   private current: CompanionState = initialState;
@@ -72,6 +74,8 @@ export class Companion {
   /** Opens the outbox and connects; harmless when called again. */
   async start(): Promise<void> {
     await this.open();
+    // What an earlier process was forgetting when it ended: before anything is sent.
+    for (const domain of this.forgetting) await this.forget(domain);
     this.link.start();
   }
 
@@ -149,8 +153,14 @@ export class Companion {
     return this.rules.admit(url);
   }
 
-  /** Deletes what waits of a domain and its subdomains, and what the listeners still held of it. */
+  /**
+   * Deletes what waits of a domain and its subdomains, and what the listeners still held of it. If the process ends
+   * before it is done, the next one's `start` goes on with it.
+   */
   async forget(domain: string): Promise<void> {
+    const store = await this.open();
+    this.forgetting.add(domain);
+    await store.setMeta('forgetting', [...this.forgetting]);
     const rules = new RuleSet([domain, `*.${domain}`].map((pattern): Rule => ({ id: 'forget', match: 'host', pattern, action: 'drop' })));
     const ids = new Set<string>();
     const keep = (kind: Kind, record: JsonObject): JsonObject | null => {
@@ -161,7 +171,10 @@ export class Companion {
     // First whoever may still add some, then what they have added.
     const forgetting: Forgetting = { admit: (url) => rules.admit(url), keep };
     await Promise.allSettled([...this.forgetListeners].map(async (listener) => listener(forgetting)));
-    await this.applyRules(await this.open(), rules);
+    await this.applyRules(store, rules);
+    // Not before it is done; and no list of what was forgotten is left.
+    this.forgetting.delete(domain);
+    await store.setMeta('forgetting', [...this.forgetting]);
   }
 
   sync(): Promise<RequestResult> {
@@ -224,6 +237,8 @@ export class Companion {
     if (Array.isArray(rules)) this.setRules(rules as Rule[]);
     const dropped = await store.getMeta('dropped');
     if (Array.isArray(dropped)) this.droppedIds = dropped as string[];
+    const forgetting = await store.getMeta('forgetting');
+    if (Array.isArray(forgetting)) for (const domain of forgetting as string[]) this.forgetting.add(domain);
     this.store = store;
     this.sender = new Sender({
       store,

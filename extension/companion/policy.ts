@@ -24,10 +24,18 @@ export const HEALTHY_AFTER_MS = 30_000;
 /** A record that alone ended the port this often is set aside for a while, so that the rest goes on. */
 export const ALONE_FAILURES = 3;
 export const ASIDE_MS = 10 * 60 * 1_000;
-/** When nothing gets through in between, it is the host that is ill, not the records. */
+/** When nothing gets through in between, it is the host that is ill, not the records: no more are set aside for a while. */
 export const ASIDES_WITHOUT_ACK = 3;
 /** Ids of dropped visits remembered, so that no later record points to one. */
 export const DROPPED_IDS = 1_000;
+
+/**
+ * How long a record is set aside that failed alone so often: each time twice as long, up to 80 minutes, so that some
+ * dozen such records are not all back before the last of them is set aside.
+ */
+export function asideFor(failures: number): number {
+  return ASIDE_MS * 2 ** Math.min(Math.max(0, failures - ALONE_FAILURES), 3);
+}
 
 /** A delay before attempt `n` (0 is the first retry); `random` is in [0, 1). */
 export function reconnectDelay(n: number, random: number): number {

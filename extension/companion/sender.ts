@@ -42,6 +42,7 @@ export class Sender {
   private again = false;
   private stopped = false;
   private asidesSinceAck = 0;
+  private lastAsideAt = -Infinity;
 
   constructor(private readonly options: SenderOptions) {}
 
@@ -167,13 +168,18 @@ export class Sender {
     const [only, ...others] = flight.items;
     this.limit = Math.max(1, Math.ceil(flight.items.length / 2));
     if (only === undefined || others.length > 0) return;
-    const suspect = this.asidesSinceAck < policy.ASIDES_WITHOUT_ACK;
-    const aside = suspect && only.failures + 1 >= policy.ALONE_FAILURES;
-    await this.options.store.fail(only, aside ? this.options.clock.now() + policy.ASIDE_MS : 0);
+    const now = this.options.clock.now();
+    if (now - this.lastAsideAt >= policy.ASIDE_MS) this.asidesSinceAck = 0;
+    if (this.asidesSinceAck >= policy.ASIDES_WITHOUT_ACK) return;
+    const failures = only.failures + 1;
+    const aside = failures >= policy.ALONE_FAILURES;
+    const length = policy.asideFor(failures);
+    await this.options.store.fail(only, aside ? now + length : 0);
     if (!aside) return;
     this.asidesSinceAck += 1;
+    this.lastAsideAt = now;
     // A worker that is stopped loses this timer; then the alarm's `wake` pumps.
-    this.options.clock.after(policy.ASIDE_MS, () => this.pump());
+    this.options.clock.after(length, () => this.pump());
     this.options.onProblem({ code: 'set_aside', text: 'a record is set aside for a while: the host ends when it gets it' });
   }
 

@@ -14,15 +14,19 @@ translate();
 const answerWith = (id: string, capture: 'on' | 'off'): void =>
   button(id).addEventListener('click', () => {
     answeredHere = true;
-    void setCapture(capture);
+    setCapture(capture).catch(() => say(t('notKept')));
   });
 answerWith('consent-allow', 'on');
 answerWith('consent-decline', 'off');
 answerWith('consent-stop', 'off');
 onCaptureChange(show);
-void readCapture().then(show);
+readCapture().then(show, () => show(null));
 
-function show(capture: Capture): void {
+function show(capture: Capture | null): void {
+  if (capture === null) {
+    say(t('notRead'));
+    return;
+  }
   if (capture.is !== 'unasked' && !answeredHere && location.href === chrome.runtime.getURL(ASKING_PAGE)) {
     void closeThisTab();
     return;
@@ -31,9 +35,13 @@ function show(capture: Capture): void {
   button('consent-allow').hidden = agreed;
   button('consent-decline').hidden = capture.is !== 'unasked';
   button('consent-stop').hidden = !agreed;
-  answer.hidden = capture.is === 'unasked';
-  answer.textContent = sayOf(capture);
+  say(sayOf(capture));
   document.documentElement.dataset['capture'] = capture.is;
+}
+
+function say(sentence: string): void {
+  answer.hidden = sentence === '';
+  answer.textContent = sentence;
 }
 
 function sayOf(capture: Capture): string {

@@ -36,12 +36,20 @@ for (const name of ['sync', 'open'] as const) {
   });
 }
 for (const length of ['hour', 'tomorrow', 'resumed'] satisfies PauseFor[]) {
-  part(`pause-${length}`).addEventListener('click', () => void pause(length));
+  part(`pause-${length}`).addEventListener('click', () => keep(pause(length)));
 }
-part('resume').addEventListener('click', () => void resume());
+part('resume').addEventListener('click', () => keep(resume()));
 part('read').addEventListener('click', () => {
   void chrome.tabs.create({ url: chrome.runtime.getURL('consent.html') }).then(() => window.close());
 });
+
+/** What the user said of the capture; where it could not be kept, that is said. */
+function keep(said: Promise<void>): void {
+  said.then(
+    () => say('answer', ''),
+    () => say('answer', t('notKept')),
+  );
+}
 
 function show(message: PageMessage): void {
   if (message.type === 'answer') {

@@ -153,6 +153,18 @@ describe('the companion client', () => {
     expect(world.host.committed.has('bad')).toBe(true);
   });
 
+  it('however many records bring the host down, the others go on', async () => {
+    const world = new World();
+    world.host.poison = 'bad';
+    await world.client.add('pageVisit', [...Array.from({ length: 7 }, (_, i) => visit(`bad${i}`)), visit('a'), visit('b')]);
+    await world.client.start();
+    await world.until(() => world.host.committed.size === 2, true);
+    expect(await world.waiting()).toHaveLength(7);
+    world.host.poison = null;
+    await world.until(empty(world), true);
+    expect(world.host.committed.size).toBe(9);
+  });
+
   it('carries a record without an identity, so that the host can say what is wrong with it', async () => {
     const world = new World();
     await world.client.start();
@@ -216,6 +228,7 @@ describe('the companion client', () => {
     expect(world.host.frames).toHaveLength(0);
     await world.until(empty(world), true);
     expect([world.host.hellos.length, [...world.host.committed.keys()]]).toEqual([2, ['a']]);
+    expect(await store.getMeta('rules')).toEqual(world.host.rules);
   });
 
   it('starts anew when the host says nothing at all', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Rule, RuleSet } from '..';
+import { IdbOutbox, type Rule, RuleSet } from '..';
 import cases from './rule-cases.json';
-import { idle, visit, World } from './world';
+import { idle, mortal, visit, World } from './world';
 
 const rule = (match: Rule['match'], pattern: string, action: Rule['action'] = 'drop'): Rule => ({ id: pattern, match, pattern, action });
 const none = (): boolean => false;
@@ -102,6 +102,25 @@ describe('privacy rules', () => {
     await world.client.add('pageVisit', ['https://a.site.example/', 'https://site.example/', 'https://other.example/'].map((url, i) => ({ ...visit(`v${i}`), url })));
     await world.client.forget('site.example');
     expect((await world.waiting()).map((item) => item.id)).toEqual(['v2']);
+  });
+
+  // From where it has noted what it is about to forget, after five operations that open the outbox, to its last.
+  it.each([6, 7, 8, 9, 10])('a process that dies at operation %i of forgetting a site: the next one forgets it before it sends anything', async (operations) => {
+    const world = new World();
+    await world.client.add('pageVisit', [{ ...visit('gone'), url: 'https://a.site.example/' }, visit('stays')]);
+    world.reborn((store) => mortal(store, operations, operations === 6));
+    void world.client.forget('site.example');
+    await idle();
+    world.reborn();
+    const held: string[] = [];
+    world.client.onForget(({ admit }) => void held.push(admit('https://a.site.example/') ?? 'forgotten'));
+    await world.client.start();
+    await world.until(async () => (await world.waiting()).length === 0, true);
+    expect([...world.host.committed.keys()]).toEqual(['stays']);
+    expect(held).toEqual(['forgotten']);
+    const store = await IdbOutbox.open(world.name);
+    expect(await store.getMeta('forgetting')).toEqual([]);
+    store.close();
   });
 
   it('forgets what a listener still adds of it, and the ids of what it deleted', async () => {

@@ -56,7 +56,7 @@ export class FakeHost {
   maxRecords = 1_000;
   /** Taken one a frame; `ack` when none is left. */
   script: Behaviour[] = [];
-  /** A record with this id brings the host down. */
+  /** A record whose id begins so brings the host down. */
   poison: string | null = null;
   private port: PortEvents | null = null;
   private late: (() => void)[] = [];
@@ -114,7 +114,8 @@ export class FakeHost {
   private records(events: PortEvents, frame: Frame): void {
     this.frames.push(frame);
     const records = [...frame.pageVisits, ...frame.tabAggregates];
-    if (records.some((record) => record.id === this.poison)) {
+    const { poison } = this;
+    if (poison !== null && records.some((record) => record.id?.startsWith(poison))) {
       this.die();
       return;
     }
