@@ -28,6 +28,9 @@ use heyho_sync::why::{Stop, Why};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// For as long as hosts store later versions of the very records that are being read: seldom once.
+const READ_ANEW: u32 = 10;
+
 #[derive(Debug)]
 pub struct Carrier {
     pub buffer: Buffer,
@@ -88,11 +91,18 @@ impl Carrier {
         if matches!(attempt, Err(BufferError::Busy)) && matches!(task, Task::TakeBatch(_) | Task::Settle(_)) {
             attempt = self.attempt(task).await;
         }
+        // What was read has changed, or was erased, before the batch stood: it is read anew.
+        for _ in 0..READ_ANEW {
+            if !matches!(attempt, Err(BufferError::Changed)) {
+                break;
+            }
+            attempt = self.attempt(task).await;
+        }
         match attempt {
             Ok(outcome) => outcome,
             Err(error) => {
                 let error = self.buffer.judged(error).await;
-                if matches!(error, BufferError::Busy) {
+                if matches!(error, BufferError::Busy | BufferError::Changed) {
                     tracing::warn!("the run ends, and soon goes on: {error}");
                     return Outcome::Stop(Stop::BufferBusy);
                 }
@@ -168,6 +178,8 @@ impl Carrier {
         if erasures != self.erasures {
             (self.known_good, self.erasures) = (KnownGood::default(), erasures);
         }
+        // What is left of a site that is half forgotten is not sent.
+        self.buffer.finish_forgetting().await?;
         let taken = self.take_batch(limits).await?;
         self.batch.clone_from(&taken.batch);
         Ok(taken)

@@ -26,7 +26,7 @@ use crate::live::{Live, Pause, SessionState};
 use crate::monotonic::Monotonic;
 use crate::surroundings::Around;
 use crate::tokens::Stored;
-use crate::upkeep::Upkeep;
+use crate::upkeep::Chore;
 use heyho_buffer::{Account, Buffer, Watch};
 use heyho_local::clock::{self, Clock};
 use heyho_local::config::Config;
@@ -82,6 +82,7 @@ pub struct Parts {
     pub first_run: bool,
     /// So often the buffer is looked at where nobody has said that it was written to.
     pub look_every: Duration,
+    pub upkeep: mpsc::UnboundedSender<Chore>,
 }
 
 pub struct Engine {
@@ -110,7 +111,7 @@ pub struct Engine {
     waiters: Vec<oneshot::Sender<RunSummary>>,
     joined: Vec<oneshot::Sender<RunSummary>>,
     ending: Option<oneshot::Sender<()>>,
-    upkeep: Upkeep,
+    upkeep: mpsc::UnboundedSender<Chore>,
     telling: Telling,
     /// Until when (on the wall) the backend asked to be left alone, as it is kept.
     kept_floor: Option<i64>,
@@ -122,9 +123,9 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(parts: Parts) -> Engine {
-        let Parts { buffer, keeper, live, clock, device_id, config, around, first_run, look_every } = parts;
+        let Parts { buffer, keeper, live, clock, device_id, config, around, first_run, look_every, upkeep } =
+            parts;
         let monotonic = Monotonic::start(clock.clone());
-        let upkeep = Upkeep { buffer: buffer.clone(), live: live.clone() };
         let mut engine = Engine {
             upkeep,
             buffer,

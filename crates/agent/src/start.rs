@@ -7,7 +7,7 @@ use crate::live::Live;
 use crate::publish::publish;
 use crate::surroundings::{Around, look_around};
 use crate::tokens::{FileStore, Inherits, KeyringStore, TokenStore};
-use crate::upkeep::{each_quarter_hour, look_out, recovered};
+use crate::upkeep::{Chore, QUARTER, Upkeep, keep_up, look_out, recovered};
 use anyhow::Context;
 use heyho_buffer::{Buffer, BufferError, Recovery};
 use heyho_local::clock::{self, Clock};
@@ -58,6 +58,7 @@ pub struct Started {
 /// The agent of this process. It ends with [`Agent::shutdown`]; dropping it ends it at once.
 pub struct Agent {
     commands: mpsc::Sender<Command>,
+    upkeep: mpsc::UnboundedSender<Chore>,
     tasks: JoinSet<()>,
     buffer: Buffer,
     _lock: AgentLock,
@@ -76,10 +77,14 @@ impl std::fmt::Debug for Agent {
 }
 
 impl Agent {
-    /// Ends after the batch in flight.
+    /// Ends after the batch in flight, and with nothing left of what was erased.
     pub async fn shutdown(mut self) {
         let (done, ended) = oneshot::channel();
         if self.commands.send(Command::Shutdown { done }).await.is_ok() {
+            let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await;
+        }
+        let (done, ended) = oneshot::channel();
+        if self.upkeep.send(Chore::End(done)).is_ok() {
             let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await;
         }
         self.tasks.shutdown().await;
@@ -145,7 +150,9 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
     let mut tasks = JoinSet::new();
     let settings = watch::Sender::new(config.clone());
     tasks.spawn(publish(buffer.clone(), live.clone(), clock.clone(), settings.subscribe(), status_out));
-    tasks.spawn(each_quarter_hour(buffer.clone(), live.clone(), clock.clone()));
+    let (upkeep, wanted) = mpsc::unbounded_channel();
+    let keeping = Upkeep { buffer: buffer.clone(), live: live.clone(), clock: clock.clone() };
+    tasks.spawn(keep_up(keeping, wanted, QUARTER));
     tasks.spawn(look_out(buffer.clone(), live.clone()));
     let listener = socket::bind(&paths.socket())?;
     let service: Arc<dyn Companion> = Arc::new(Service {
@@ -182,9 +189,10 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
         look_every,
     };
     tasks.spawn(Engine::new(parts).run(received));
-    Ok(Started { companion: service, agent: Some(Agent { commands, tasks, buffer, _lock: lock }) })
+    Ok(Started { companion: service, agent: Some(Agent { commands, upkeep, tasks, buffer, _lock: lock }) })
 }
 
+        upkeep: upkeep.clone(),
 /// Waits while another program brings the schema up to date or reads out a damaged file: that takes as long as it takes.
 async fn opened(paths: &Paths, clock: &dyn Clock) -> Result<(Buffer, Option<Recovery>), BufferError> {
     for _ in 0..BUSY_TIMES {

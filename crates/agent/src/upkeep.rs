@@ -1,6 +1,7 @@
-//! What the buffer needs now and then: space given back, the log emptied, the day's timeline noted, old copies
-//! removed, and once a week a look at the whole file. Done each quarter of an hour, whether or not anybody is
-//! signed in, and after runs; a fault here is said and changes nothing else.
+//! What the buffer needs now and then: a site forgotten to its end, what erased records have left behind removed, space
+//! given back, the log emptied, the day's timeline noted, old copies removed, and once a week a look at the whole file.
+//! Done each quarter of an hour, whether or not anybody is signed in, and after runs; a fault here is said and changes
+//! nothing else. A task of its own: with a large file it takes minutes, and the engine listens meanwhile.
 
 use crate::live::Live;
 use heyho_buffer::{Buffer, Recovery};
@@ -8,34 +9,62 @@ use heyho_local::clock::Clock;
 use heyho_records::status::Said;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 /// One point of the timeline.
-const QUARTER: Duration = Duration::from_secs(15 * 60);
+pub const QUARTER: Duration = Duration::from_secs(15 * 60);
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Keys in `meta`: when it was last done, in ms since the epoch.
 const COPIES_EXPIRED: &str = "copies_expired_at";
 const CHECKED_WHOLE: &str = "checked_whole_at";
 
+/// What it is asked for besides.
+#[derive(Debug)]
+pub enum Chore {
+    /// A run has ended.
+    AfterRun { delivered: bool },
+    /// The program ends: nothing is to stay behind of what was erased, for nobody knows when it runs again.
+    End(oneshot::Sender<()>),
+}
+
 #[derive(Debug)]
 pub struct Upkeep {
     pub buffer: Buffer,
     pub live: Arc<Live>,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// For as long as the agent lives.
-pub async fn each_quarter_hour(buffer: Buffer, live: Arc<Live>, clock: Arc<dyn Clock>) {
-    let upkeep = Upkeep { buffer, live };
+pub async fn keep_up(upkeep: Upkeep, mut wanted: mpsc::UnboundedReceiver<Chore>, every: Duration) {
+    let mut next = Instant::now();
     loop {
-        let now = clock.now_ms();
-        if let Err(error) = upkeep.buffer.sample(now).await {
-            tracing::warn!("the timeline could not be noted: {error}");
+        let wanted = tokio::select! {
+            () = sleep_until(next) => None,
+            wanted = wanted.recv() => match wanted {
+                Some(wanted) => Some(wanted),
+                None => return,
+            },
+        };
+        match wanted {
+            None => {
+                upkeep.regularly().await;
+                next = Instant::now() + every;
+            }
+            Some(Chore::AfterRun { delivered }) => {
+                if delivered {
+                    upkeep.tidy().await;
+                }
+                upkeep.now_and_then(upkeep.clock.now_ms()).await;
+            }
+            Some(Chore::End(done)) => {
+                if upkeep.owes_erasing().await {
+                    upkeep.tidy().await;
+                }
+                let _ = done.send(());
+                return;
+            }
         }
-        upkeep.now_and_then(now).await;
-        // What others wrote, or kept from being emptied or erased, since the last run that delivered.
-        if upkeep.buffer.log_bytes() > 0 || upkeep.buffer.owes_erasing().await.unwrap_or_default() {
-            upkeep.after_draining().await;
-        }
-        tokio::time::sleep(QUARTER).await;
     }
 }
 
@@ -58,8 +87,27 @@ pub fn doubted() -> Said {
 }
 
 impl Upkeep {
-    /// After a run that delivered something.
-    pub async fn after_draining(&self) {
+    async fn regularly(&self) {
+        let now = self.clock.now_ms();
+        if let Err(error) = self.buffer.sample(now).await {
+            tracing::warn!("the timeline could not be noted: {error}");
+        }
+        // Also where nobody is signed in, and so nothing is sent that would wait for it.
+        if let Err(error) = self.buffer.finish_forgetting().await {
+            tracing::error!("a site is half forgotten, nothing is sent until it is forgotten: {error}");
+        }
+        self.now_and_then(now).await;
+        // What others wrote, or kept from being emptied or erased, since the last run that delivered.
+        if self.buffer.log_bytes() > 0 || self.owes_erasing().await {
+            self.tidy().await;
+        }
+    }
+
+    async fn owes_erasing(&self) -> bool {
+        self.buffer.owes_erasing().await.unwrap_or_default()
+    }
+
+    async fn tidy(&self) {
         match self.buffer.tidy().await {
             Ok(tidied) if tidied.log_alarm => {
                 tracing::warn!(
@@ -72,11 +120,11 @@ impl Upkeep {
         }
     }
 
-    pub async fn now_and_then(&self, now: i64) {
+    async fn now_and_then(&self, now: i64) {
         // While the ballast is let go arrivals are refused, so that nothing may be left to drain: whether there
         // is room for a new one is looked at after every run, not only after one that delivered.
         if matches!(self.buffer.problem().await, Ok(Some(_))) {
-            self.after_draining().await;
+            self.tidy().await;
             self.live.touch();
         }
         if self.is_due(COPIES_EXPIRED, DAY_MS, now).await {
@@ -116,4 +164,85 @@ pub fn recovered(recovery: &Recovery) -> String {
         "The local store was damaged. {}{of} records were saved.{bad} The damaged files are kept beside it.",
         recovery.saved,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heyho_buffer::{Arrival, Source, Watch};
+    use heyho_local::clock;
+    use std::path::Path;
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        buffer: Buffer,
+        written: Watch,
+        wanted: mpsc::UnboundedSender<Chore>,
+    }
+
+    impl Bench {
+        async fn new(every: Duration) -> Bench {
+            let dir = tempfile::tempdir().unwrap();
+            let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+            let written = buffer.watch().await.unwrap();
+            let (wanted, received) = mpsc::unbounded_channel();
+            let upkeep =
+                Upkeep { buffer: buffer.clone(), live: Arc::new(Live::default()), clock: clock::system() };
+            tokio::spawn(keep_up(upkeep, received, every));
+            let mut bench = Bench { dir, buffer, written, wanted };
+            // What the first round does last.
+            bench.until(|folder| folder.join("ballast").exists()).await;
+            bench
+        }
+
+        async fn until(&mut self, holds: impl Fn(&Path) -> bool) {
+            while !holds(self.dir.path()) {
+                tokio::time::timeout(Duration::from_secs(30), self.written.written()).await.unwrap();
+            }
+        }
+
+        /// One by one, as people do in a list.
+        async fn discard_all(&self) {
+            let source = Source {
+                name: "ext#p".to_owned(),
+                profile_id: "p".to_owned(),
+                browser: String::new(),
+                client: String::new(),
+            };
+            let visits =
+                ["a", "b", "c"].map(|id| format!(r#"{{"id":"{id}","url":"http://canary/","startedAt":1}}"#));
+            let arrival = Arrival::read(None, &visits.each_ref().map(String::as_str), &[]);
+            self.buffer.append(&source, &[arrival], 0, 1).await.unwrap();
+            for row in self.buffer.waiting_page(0, 10, None, 1).await.unwrap().rows {
+                assert_eq!(self.buffer.discard_waiting(&[row.number]).await.unwrap(), 1);
+            }
+        }
+    }
+
+    fn holds_the_canary(folder: &Path) -> bool {
+        ["buffer.db", "buffer.db-wal"].iter().any(|name| {
+            let bytes = std::fs::read(folder.join(name)).unwrap();
+            bytes.windows(b"canary".len()).any(|word| word == b"canary")
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_chosen_records_leave_behind_is_removed_the_next_time_round() {
+        let mut bench = Bench::new(Duration::from_millis(20)).await;
+        bench.discard_all().await;
+        bench.until(|folder| !holds_the_canary(folder)).await;
+        assert!(!bench.buffer.owes_erasing().await.unwrap());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_chosen_records_leave_behind_is_removed_before_the_program_ends() {
+        let bench = Bench::new(Duration::from_secs(3_600)).await;
+        bench.discard_all().await;
+        assert!(bench.buffer.owes_erasing().await.unwrap());
+        assert!(holds_the_canary(bench.dir.path()), "the search finds it");
+        let (done, ended) = oneshot::channel();
+        bench.wanted.send(Chore::End(done)).unwrap();
+        ended.await.unwrap();
+        assert!(!holds_the_canary(bench.dir.path()));
+    }
 }

@@ -5,13 +5,14 @@
 //! waiting all the while: only a confirmation of the same revision removes one.
 
 use crate::accounts::{AccountId, set_meta};
-use crate::error::Result;
+use crate::error::{BufferError, Result};
 use crate::open::Buffer;
 use crate::rows::{CHUNK, checksum, intact, kind};
 use crate::series::{self, Flow};
 use crate::status::LAST_CONFIRMED;
-use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, anchor, state};
+use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, anchor, forget, state};
 use heyho_records::Kind;
+use heyho_records::fault::planted;
 use heyho_records::reason::Reason;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
@@ -112,7 +113,8 @@ impl Buffer {
         Ok(found.is_some())
     }
 
-    /// Persists a batch before it is sent.
+    /// Persists a batch before it is sent. Not one of what has changed or was erased since it was read, and none while a
+    /// site is half forgotten ([`BufferError::Changed`]).
     pub async fn begin_batch(&self, account: AccountId, batch: &NewBatch, now: i64) -> Result<i64> {
         let mut tx = self.write().await?;
         let number: i64 = sqlx::query_scalar(
@@ -140,6 +142,9 @@ impl Buffer {
                     .push_bind(item.kind.number());
             });
             query.build().execute(&mut *tx).await?;
+        }
+        if !planted("sends-what-was-read") && !is_as_read(&mut tx, number).await? {
+            return Err(BufferError::Changed);
         }
         tx.commit().await?;
         Ok(number)
@@ -202,6 +207,15 @@ impl Buffer {
         tx.commit().await?;
         Ok((confirmed, failed))
     }
+}
+
+/// Whether all that is in it still is what was read, and no site is half forgotten.
+async fn is_as_read(tx: &mut SqliteConnection, batch: i64) -> Result<bool> {
+    const OTHERWISE: &str = "SELECT EXISTS (SELECT 1 FROM batch_item i WHERE i.batch = ? AND NOT CASE i.queue \
+         WHEN 1 THEN EXISTS (SELECT 1 FROM record r WHERE r.seq = i.seq AND r.revision = i.revision AND r.state = 1) \
+         ELSE EXISTS (SELECT 1 FROM anchor a WHERE a.anchor = i.seq) END)";
+    let otherwise: bool = sqlx::query_scalar(OTHERWISE).bind(batch).fetch_one(&mut *tx).await?;
+    Ok(!otherwise && !forget::is_owed(tx).await?)
 }
 
 /// All that a settlement goes by, for the checksum: the bytes, and which row each record in them is.

@@ -1,11 +1,11 @@
 //! Copies of the whole buffer that lie beside it: backups from before a migration (`backups/`), and damaged files
-//! that were set aside (`set-aside/`). For this user alone, and for thirty days.
+//! that were set aside (`set-aside/`). For this user alone, for thirty days, and until something is erased.
 
 use crate::error::Result;
 use crate::open::Buffer;
 use crate::{held, lock, owed};
 use sqlx::SqliteConnection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
@@ -27,8 +27,8 @@ impl Buffer {
 
     fn delete_copies(&self, old: impl Fn(SystemTime) -> bool) -> Result<u64> {
         let mut deleted = 0;
-        for folder in [SET_ASIDE, BACKUPS] {
-            let folder = self.path.with_file_name(folder);
+        let beside = |name| self.path.with_file_name(name);
+        for folder in [beside(SET_ASIDE), beside(BACKUPS), vacuum_folder(&self.path)] {
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for entry in entries {
                 let entry = entry?;
@@ -48,6 +48,12 @@ impl Buffer {
         }
         Ok(deleted)
     }
+}
+
+/// Where the file is written anew (`traces`). SQLite takes the name of what it makes there away at once, but a power cut
+/// may bring it back.
+pub(crate) fn vacuum_folder(path: &Path) -> PathBuf {
+    path.with_extension("db.vacuum")
 }
 
 pub(crate) fn private_dir(path: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Erasing for good: chosen records, a site, an account, everything.
+//! Erasing for good: chosen records, an account, everything; a site in `forget`.
 //!
 //! What is erased is nowhere afterwards: not among the waiting or the failed, not in the bytes of a batch in
 //! flight (every batch is abandoned; what still waits goes into a new one under a new key), not among
@@ -7,28 +7,17 @@
 //! emptied. What cannot be told apart is erased too: a digest does not say which site it is of.
 //!
 //! The copies go first, under the lock of the transaction that deletes the rows: an erasure that dies or fails after
-//! that is repeated by asking again, which still finds the rows. A site is forgotten page by page, and is noted in `meta`
-//! meanwhile: whoever opens the buffer to mend it (the agent, before anything is sent) goes on where it was cut short.
-//!
-//! What is then left of the rows, in pages and in the log, goes last (`traces`).
+//! that is repeated by asking again, which still finds the rows. Once the rows are gone it is done. What is then left of
+//! them, in pages and in the log, is owed (`traces`): it is removed at once, but for chosen records, of which people
+//! delete one after the other: of those within a quarter of an hour.
 
 use crate::accounts::WHEN_ASKED;
 use crate::error::Result;
 use crate::open::{Buffer, WriteTx};
-use crate::rows::{checksum, kind, lossy};
-use crate::state;
 use crate::traces;
 use heyho_records::fault::planted;
-use heyho_records::glance::host_name;
-use heyho_records::record::digest;
-use heyho_records::rules::{self, Action, Dropped, Match, Rule};
-use heyho_records::{Kind, Record};
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
-use std::borrow::Cow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-const PAGE: i64 = 500;
-/// Begins a key in `meta`: the site that follows is being forgotten.
-const FORGETTING: &str = "forgetting:";
 const CHUNK: usize = 500;
 
 /// What was erased.
@@ -42,7 +31,8 @@ pub struct Erased {
     pub changed: u64,
     /// Backups and set-aside files.
     pub copies: u64,
-    /// False: another program was in the way, and traces are left in the log or in pages; they go when it ends.
+    /// False: another program was in the way, or the disk had no room, and traces are left in the log or in pages; they
+    /// go by themselves later.
     pub log_emptied: bool,
 }
 
@@ -54,56 +44,6 @@ impl Erased {
 }
 
 impl Buffer {
-    /// A site and everything under it.
-    pub async fn forget(&self, domain: &str) -> Result<Erased> {
-        let site = Site::of(domain);
-        let (mut erased, mut dropped, mut after) = (Erased::default(), Dropped::default(), 0);
-        let noted = format!("{FORGETTING}{}", site.domain);
-        let mut tx = self.write().await?;
-        erased.copies = self.delete_all_copies()?;
-        if !planted("forgets-forgetting") {
-            sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '')")
-                .bind(&noted)
-                .execute(&mut *tx)
-                .await?;
-        }
-        tx.commit().await?;
-        // Twice: a visit that points to an erased one may stand before it.
-        for _ in 0..2 {
-            loop {
-                let mut tx = self.write().await?;
-                let Some(last) = forget_page(&mut tx, &site, after, &mut dropped, &mut erased).await? else {
-                    break;
-                };
-                after = last;
-                tx.commit().await?;
-            }
-            after = 0;
-        }
-        let mut tx = self.write().await?;
-        forget_anchors(&mut tx, &site).await?;
-        forget_traces(&mut tx).await?;
-        sqlx::query("DELETE FROM meta WHERE key = ?").bind(&noted).execute(&mut *tx).await?;
-        self.commit_erasure(tx, erased).await
-    }
-
-    /// What a program was forgetting when it ended.
-    pub(crate) async fn go_on_forgetting(&self) -> Result<()> {
-        let sites: Vec<String> =
-            sqlx::query_scalar("SELECT substr(key, ?) FROM meta WHERE key GLOB ? || '*'")
-                .bind(FORGETTING.len() as i64 + 1)
-                .bind(FORGETTING)
-                .fetch_all(&self.pool)
-                .await?;
-        for site in sites {
-            self.forget(&site).await?;
-        }
-        if self.owes_erasing().await? {
-            self.finish_erasing().await?;
-        }
-        Ok(())
-    }
-
     /// Everything that is kept for whoever has this address, on whichever backend, or for the account of this
     /// ref.
     pub async fn discard_account(&self, email_or_ref: &str) -> Result<Erased> {
@@ -172,7 +112,7 @@ impl Buffer {
         self.commit_erasure(tx, erased).await
     }
 
-    /// More of the same erasure follows: what is left of the rows goes with its end.
+    /// The rows are gone with this; what is left of them is owed.
     pub(crate) async fn commit_rows_gone(&self, mut tx: WriteTx) -> Result<()> {
         self.delete_all_copies()?;
         traces::owe(&mut tx).await?;
@@ -189,14 +129,22 @@ impl Buffer {
         if late {
             erased.copies += self.delete_all_copies()?;
         }
-        erased.log_emptied = planted("log-kept") || self.finish_erasing().await?;
+        erased.log_emptied = planted("log-kept") || self.traces_removed().await;
         Ok(erased)
     }
 
     /// No row is left of it, perhaps because a program erased them and ended before it had done the rest.
     pub(crate) async fn nothing_to_erase(&self, tx: WriteTx) -> Result<Erased> {
         tx.commit().await?;
-        Ok(Erased { log_emptied: self.finish_erasing().await?, ..Erased::default() })
+        Ok(Erased { log_emptied: self.traces_removed().await, ..Erased::default() })
+    }
+
+    /// The erasure stands whatever comes of this.
+    async fn traces_removed(&self) -> bool {
+        self.finish_erasing().await.unwrap_or_else(|error| {
+            tracing::error!("what was erased has left traces, which are removed later: {error}");
+            false
+        })
     }
 }
 
@@ -236,110 +184,8 @@ pub(crate) async fn rows(tx: &mut SqliteConnection, numbers: &[i64], states: &[i
     Ok(deleted)
 }
 
-/// A host and everything under it.
-#[derive(Debug)]
-pub(crate) struct Site {
-    domain: String,
-    rules: [Rule; 1],
-}
-
-/// What becomes of one text.
-pub(crate) enum Fate<'a> {
-    Kept,
-    Changed(Cow<'a, str>),
-    Gone,
-}
-
-impl Site {
-    pub(crate) fn of(domain: &str) -> Site {
-        let plain = || domain.trim().trim_start_matches("*.").trim_end_matches('.').to_lowercase();
-        let domain = host_name(domain).unwrap_or_else(plain);
-        let rule = Rule {
-            id: "forget".to_owned(),
-            r#match: Match::Host,
-            pattern: format!("*.{domain}"),
-            action: Action::Drop,
-        };
-        Site { rules: [rule], domain }
-    }
-
-    pub(crate) fn judge<'a>(&self, kind: Kind, text: &'a str, dropped: &mut Dropped) -> Fate<'a> {
-        match rules::apply(&self.rules, kind, text, dropped) {
-            None => Fate::Gone,
-            // What is no acceptable record has no certain address: the name in it is enough.
-            Some(after) if Record::read(kind, &after).is_err() => {
-                if text.to_lowercase().contains(&self.domain) { Fate::Gone } else { Fate::Kept }
-            }
-            Some(Cow::Borrowed(_)) => Fate::Kept,
-            Some(Cow::Owned(after)) => Fate::Changed(Cow::Owned(after)),
-        }
-    }
-}
-
-/// The number of the last row looked at; none: there are no more.
-async fn forget_page(
-    tx: &mut SqliteConnection,
-    site: &Site,
-    after: i64,
-    dropped: &mut Dropped,
-    erased: &mut Erased,
-) -> Result<Option<i64>> {
-    let rows = sqlx::query(
-        "SELECT seq, kind, CAST(text AS BLOB), state FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
-    )
-    .bind(after)
-    .bind(PAGE)
-    .fetch_all(&mut *tx)
-    .await?;
-    let Some(last) = rows.last() else { return Ok(None) };
-    for row in &rows {
-        let (seq, kind, text): (i64, Kind, Vec<u8>) =
-            (row.try_get(0)?, kind(row.try_get(1)?)?, row.try_get(2)?);
-        // A flipped bit may leave no text at all.
-        let text = String::from_utf8_lossy(&text);
-        match site.judge(kind, &text, dropped) {
-            Fate::Kept => {}
-            Fate::Gone => {
-                match row.try_get(3)? {
-                    state::WAITING => erased.waiting += 1,
-                    _ => erased.failed += 1,
-                }
-                sqlx::query("DELETE FROM record WHERE seq = ?").bind(seq).execute(&mut *tx).await?;
-            }
-            Fate::Changed(text) => {
-                erased.changed += 1;
-                // Another revision: a confirmation of the old text is not one of this.
-                let digest = Record::read(kind, &text).map(|r| digest(&r.tree)).unwrap_or_default();
-                sqlx::query(
-                    "UPDATE record SET text = ?, bytes = ?, checksum = ?, digest = ?, revision = revision + 1 \
-                     WHERE seq = ?",
-                )
-                .bind(&*text)
-                .bind(text.len() as i64)
-                .bind(checksum(text.as_bytes()))
-                .bind(&digest[..])
-                .bind(seq)
-                .execute(&mut *tx)
-                .await?;
-            }
-        }
-    }
-    Ok(Some(last.try_get(0)?))
-}
-
-async fn forget_anchors(tx: &mut SqliteConnection, site: &Site) -> Result<()> {
-    for row in sqlx::query("SELECT anchor, CAST(text AS BLOB) FROM anchor").fetch_all(&mut *tx).await? {
-        let text = lossy(&row, 1)?;
-        if !matches!(site.judge(Kind::PageVisit, &text, &mut Dropped::default()), Fate::Kept) {
-            let anchor: i64 = row.try_get(0)?;
-            sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(anchor).execute(&mut *tx).await?;
-        }
-    }
-    Ok(())
-}
-
 /// What does not say whose or of where it is: batches, digests, and links to visits that are not here.
-async fn forget_traces(tx: &mut SqliteConnection) -> Result<()> {
+pub(crate) async fn forget_traces(tx: &mut SqliteConnection) -> Result<()> {
     for statement in [
         "DELETE FROM batch",
         "DELETE FROM tab_visit WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.source = tab_visit.source \

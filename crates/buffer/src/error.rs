@@ -18,6 +18,10 @@ pub enum BufferError {
     /// The file was set aside, or taken away, since it was opened. Opening again finds the new one.
     #[error("the buffer's file was replaced; it has to be opened again")]
     Replaced,
+    /// Of what was read for a batch something has changed or was erased, or a site is half forgotten: nothing was done.
+    /// Read it again, after [`crate::Buffer::finish_forgetting`].
+    #[error("records changed while they were read")]
+    Changed,
     #[error("the buffer was written by a newer version of HeyHo Companion; update this program")]
     SchemaNewer,
     #[error("this program was built with SQLite {found}; 3.51.3 or later is needed")]

@@ -129,17 +129,24 @@ impl Buffer {
         Ok(seqs.len() as u64)
     }
 
-    /// Gone for good, wherever else it is kept: the caller has asked the user.
+    /// Gone for good, wherever else it is kept: the caller has asked the user. What is left of chosen ones in pages and in
+    /// the log is owed; of all of them it is removed at once.
     pub async fn discard_failed(&self, which: &FailedQuery) -> Result<u64> {
         let mut tx = self.write().await?;
         let mut query = QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1");
         which.push(&mut query);
         let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&mut *tx).await?;
         let failed = erase::rows(&mut tx, &numbers, &[state::FAILED, state::FAILED_KEPT]).await?;
-        match failed {
-            0 => self.nothing_to_erase(tx).await?,
-            _ => self.commit_erasure(tx, Erased { failed, ..Erased::default() }).await?,
-        };
+        match (failed, which) {
+            (0, FailedQuery::All) => {
+                self.nothing_to_erase(tx).await?;
+            }
+            (_, FailedQuery::All) => {
+                self.commit_erasure(tx, Erased { failed, ..Erased::default() }).await?;
+            }
+            (0, _) => tx.commit().await?,
+            _ => self.commit_rows_gone(tx).await?,
+        }
         Ok(failed)
     }
 

@@ -226,7 +226,8 @@ pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
     platform::network_file_system(path)
 }
 
-async fn used(connection: &mut SqliteConnection) -> Result<u64> {
+/// Bytes that records and what belongs to them take, without free pages.
+pub(crate) async fn used(connection: &mut SqliteConnection) -> Result<u64> {
     let used: i64 = sqlx::query_scalar(
         "SELECT (page_count - freelist_count) * page_size \
          FROM pragma_page_count, pragma_freelist_count, pragma_page_size",

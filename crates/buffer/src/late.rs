@@ -6,7 +6,7 @@
 //! of forgotten sites would be the very trace that was to go.
 
 use crate::append::Arrival;
-use crate::erase::{Fate, Site};
+use crate::site::{Fate, Site};
 use heyho_records::fault::planted;
 use heyho_records::record::Facts;
 use heyho_records::rules::Dropped;

@@ -35,6 +35,8 @@ pub struct Buffer {
     pub(crate) cap: Cap,
     file: FileId,
     held: Arc<Mutex<Option<Held>>>,
+    /// One at a time: who goes on with what was cut short must not take it out of another's hands.
+    pub(crate) forgetting: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A transaction that writes, and the lock that says so to whoever would set the file aside.
@@ -97,7 +99,8 @@ impl Buffer {
         match ready(path, options, &mut held, file).await {
             Ok(pool) => {
                 let held = Arc::new(Mutex::new(Some(held)));
-                Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file, held })
+                let forgetting = Arc::default();
+                Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file, held, forgetting })
             }
             Err(error) => {
                 let error = judged(&mut held.connection, error).await;

@@ -133,8 +133,9 @@ impl Buffer {
     pub async fn open_or_recover(path: &Path, now: i64) -> Result<(Buffer, Option<Recovery>)> {
         let whole = suspect(path).exists();
         let (buffer, recovery) = Buffer::recover(path, whole, now).await?;
-        if let Err(error) = buffer.go_on_forgetting().await {
-            tracing::error!("a site that was to be forgotten is not yet: {error}");
+        // No reason not to start: until it is done no batch is made.
+        if let Err(error) = buffer.finish_forgetting().await {
+            tracing::error!("a site is half forgotten, nothing is sent until it is forgotten: {error}");
         }
         Ok((buffer, recovery))
     }

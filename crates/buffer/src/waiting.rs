@@ -3,7 +3,7 @@
 //! A page is read by number, so its cost does not grow with the backlog. A search looks at so many records and
 //! then says where to go on: nobody waits for a search through a million.
 
-use crate::erase::{self, Erased};
+use crate::erase;
 use crate::error::Result;
 use crate::open::Buffer;
 use crate::rows::{kind, lossy};
@@ -105,14 +105,14 @@ impl Buffer {
     }
 
     /// Gone for good, before they were sent: the caller has asked the user. A batch in flight is abandoned; what
-    /// of it still waits goes into a new one.
+    /// of it still waits goes into a new one. What is left of them in pages and in the log is owed.
     pub async fn discard_waiting(&self, numbers: &[i64]) -> Result<u64> {
         let mut tx = self.write().await?;
         let waiting = erase::rows(&mut tx, numbers, &[state::WAITING]).await?;
         match waiting {
-            0 => self.nothing_to_erase(tx).await?,
-            _ => self.commit_erasure(tx, Erased { waiting, ..Erased::default() }).await?,
-        };
+            0 => tx.commit().await?,
+            _ => self.commit_rows_gone(tx).await?,
+        }
         Ok(waiting)
     }
 

@@ -1,6 +1,6 @@
 //! What is erased is in no file afterwards: every byte of every file of the data directory is looked through,
 //! for the word, and for the digest of what was erased. Controls: `digests-kept`, `log-kept`,
-//! `insecure-delete` (`xtask/src/controls.rs`).
+//! `insecure-delete`, `pages-as-they-were`, `copies-stay`, `sends-what-was-read` (`xtask/src/controls/`).
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by failing")]
 
@@ -140,6 +140,10 @@ async fn a_discarded_record_is_nowhere_either_whether_it_waited_or_had_failed() 
     assert_eq!(buffer.discard_waiting(&numbers).await.unwrap(), 4);
     // What was delivered is the backend's; its traces here are those of the account or the site.
     assert_eq!(oldest(&buffer, &account).await.len(), 1);
+    // Of chosen records they go later: whoever deletes one after the other waits for none.
+    assert!(buffer.owes_erasing().await.unwrap());
+    assert!(buffer.finish_erasing().await.unwrap());
+    assert!(!buffer.owes_erasing().await.unwrap());
     let canaries = ["b-canary", "c-canary", "d-canary", "later-canary"];
     assert!(canaries.iter().all(|id| holds(dir.path(), id).is_empty()));
     buffer.forget("canary.example").await.unwrap();
@@ -297,4 +301,147 @@ async fn a_site_among_much_else_is_left_on_no_page_that_was_rearranged() {
     std::fs::remove_file(dir.path().join("ballast")).unwrap();
     assert_eq!(holds(dir.path(), "canary"), Vec::<PathBuf>::new());
     assert_eq!(export(&buffer).await.len(), others);
+}
+
+fn batch_of(rows: &[Waiting]) -> NewBatch {
+    let body = rows.iter().flat_map(|row| row.text.bytes()).collect();
+    NewBatch { key: "another".into(), body, items: confirm(rows).confirm }
+}
+
+#[tokio::test]
+async fn while_a_site_is_half_forgotten_no_batch_is_made_and_afterwards_none_of_what_was_read_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, account) = full(dir.path()).await;
+    let rows = oldest(&buffer, &account).await;
+    assert!(buffer.forget("nowhere.example").await.unwrap().records() == 0, "the batch in flight has ended");
+    let begin = async |rows: &[Waiting]| buffer.begin_batch(account.id, &batch_of(rows), NOW).await;
+    let refused = |begun: Result<i64>| {
+        assert!(matches!(begun, Err(BufferError::Changed)), "{begun:?}");
+    };
+    // As a kill leaves it before the first page, or a disk that is full.
+    buffer.set_meta("forgetting:canary.example", "").await.unwrap();
+    refused(begin(&rows).await);
+    assert!(buffer.in_flight(account.id).await.unwrap().is_none());
+    buffer.finish_forgetting().await.unwrap();
+    // Read before, and not noticed to have been erased.
+    refused(begin(&rows).await);
+    nothing_is_left(dir.path());
+    // A version that came meanwhile is read first, too.
+    let rows = oldest(&buffer, &account).await;
+    append(&buffer, &[on("kept", "later.example")]).await.unwrap();
+    refused(begin(&rows).await);
+    let rows = oldest(&buffer, &account).await;
+    assert_eq!(rows.len(), 2);
+    begin(&rows).await.unwrap();
+}
+
+/// It fails between its note and its last page.
+#[tokio::test]
+async fn a_site_that_could_not_be_forgotten_to_its_end_has_no_batch_left_and_is_forgotten_when_it_can_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, account) = full(dir.path()).await;
+    let file = format!("sqlite://{}", dir.path().join("buffer.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&file).await.unwrap();
+    let fails = "CREATE TRIGGER fails BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::query(fails).execute(&mut other).await.unwrap();
+    assert!(buffer.in_flight(account.id).await.unwrap().is_some());
+    buffer.forget("canary.example").await.unwrap_err();
+    assert!(buffer.in_flight(account.id).await.unwrap().is_none(), "what was in it is not sent any more");
+    buffer.finish_forgetting().await.unwrap_err();
+    sqlx::query("DROP TRIGGER fails").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    buffer.finish_forgetting().await.unwrap();
+    nothing_is_left(dir.path());
+}
+
+/// A newer program takes the file over in the very moment between the rows and what is left of them.
+#[tokio::test]
+async fn an_erasure_whose_traces_could_not_be_removed_is_done_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, _) = full(dir.path()).await;
+    let file = format!("sqlite://{}", dir.path().join("buffer.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&file).await.unwrap();
+    let newer = "CREATE TRIGGER newer AFTER INSERT ON meta WHEN new.key = 'erased' \
+         BEGIN UPDATE meta SET value = '9999' WHERE key = 'oldest_writer'; END";
+    sqlx::query(newer).execute(&mut other).await.unwrap();
+    let erased = buffer.forget("canary.example").await.unwrap();
+    assert_eq!((erased.records(), erased.log_emptied), (5, false));
+    assert!(buffer.owes_erasing().await.unwrap());
+    for mended in ["DROP TRIGGER newer", "UPDATE meta SET value = '1' WHERE key = 'oldest_writer'"] {
+        sqlx::query(mended).execute(&mut other).await.unwrap();
+    }
+    other.close().await.unwrap();
+    assert!(buffer.finish_erasing().await.unwrap());
+    nothing_is_left(dir.path());
+}
+
+/// Of rows that were erased before it, whose bytes still stand in it; and what a power cut has brought back.
+#[tokio::test]
+async fn a_copy_that_is_made_before_the_traces_are_gone_goes_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("buffer.db");
+    let (buffer, account) = full(dir.path()).await;
+    let numbers: Vec<i64> = oldest(&buffer, &account).await.iter().map(|row| row.seq).collect();
+    buffer.discard_waiting(&numbers).await.unwrap();
+    buffer.discard_failed(&FailedQuery::Reason("rejected_by_backend".into())).await.unwrap();
+    assert!(buffer.owes_erasing().await.unwrap());
+    // The file is damaged, and set aside whole.
+    let mut other = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    sqlx::query("DROP INDEX record_held").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    buffer.close().await;
+    let (buffer, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+    let aside = recovery.unwrap().set_aside;
+    assert!(aside.join("buffer.db").exists());
+    std::fs::create_dir_all(dir.path().join("buffer.db.vacuum")).unwrap();
+    std::fs::write(dir.path().join("buffer.db.vacuum/etilqs_1"), "canary.example").unwrap();
+    assert!(buffer.finish_erasing().await.unwrap());
+    assert!(!aside.exists());
+    assert_eq!(holds(dir.path(), "d-canary"), Vec::<PathBuf>::new());
+    assert_eq!(std::fs::read_dir(dir.path().join("buffer.db.vacuum")).unwrap().count(), 0);
+}
+
+/// Not in the system's folder, whose disk may be another, and which others look into.
+#[tokio::test]
+async fn the_file_is_written_anew_beside_itself() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    // More than SQLite does in memory.
+    let padding = format!(r#","p":"{}""#, "x".repeat(60_000));
+    let visits: Vec<String> = (0..100).map(|n| visit(&format!("v{n}"), &padding)).collect();
+    append(&buffer, &visits).await.unwrap();
+    let folder = dir.path().join("buffer.db.vacuum");
+    assert!(buffer.forget("nowhere.example").await.unwrap().log_emptied);
+    let made = std::fs::metadata(&folder).unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o700);
+    std::fs::File::open(&folder).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert!(buffer.forget("nowhere.example").await.unwrap().log_emptied);
+    assert!(
+        std::fs::metadata(&folder).unwrap().modified().unwrap() > std::time::UNIX_EPOCH,
+        "a name came and went in it"
+    );
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    assert_eq!(export(&buffer).await.len(), 100);
+}
+
+/// A tab's aggregate that was on other sites too has failed, and the backend has said of which.
+#[tokio::test]
+async fn why_a_record_failed_that_stays_names_a_forgotten_site_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, account) = full(dir.path()).await;
+    let rows = oldest(&buffer, &account).await;
+    let message = "https://www.canary.example/x is blocked".to_owned();
+    let reason = Reason::RejectedByBackend { field: Some("currentUrl".into()), message, status: Some(422) };
+    let of_tab = rows.iter().find(|row| row.id == "t").unwrap();
+    let item = BatchItem { seq: of_tab.seq, revision: of_tab.revision, kind: of_tab.kind };
+    let aside = Settlement { set_aside: vec![(item, reason)], ..Settlement::default() };
+    buffer.settle(None, &aside, NOW).await.unwrap();
+    buffer.forget("canary.example").await.unwrap();
+    nothing_is_left(dir.path());
+    let failed = buffer.failed(0, 10, None).await.unwrap();
+    assert_eq!(failed.len(), 1);
+    let Reason::RejectedByBackend { field, message, status } = &failed[0].reason else { panic!() };
+    assert_eq!((field.as_deref(), *status), (Some("currentUrl"), Some(422)));
+    assert!(message.contains("forgotten"), "{message}");
 }

@@ -177,3 +177,45 @@ async fn on_a_full_disk_the_ballast_lets_draining_go_on_and_is_made_anew() {
     assert_eq!(buffer.problem().await.unwrap(), None);
     append(&buffer, &many(stored, 10)).await.unwrap();
 }
+
+/// What the note took was the last room there was.
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "why nothing was tested")]
+async fn on_a_full_disk_nothing_of_a_site_that_is_half_forgotten_is_sent() {
+    const SITE: &str = "a.example";
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::new(&dir.path().join("disk"), 40 << 20) else {
+        eprintln!("skipped: a small disk cannot be mounted here");
+        return;
+    };
+    let buffer = Buffer::open(&disk.0.join("buffer.db")).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    for n in 0..10 {
+        append(&buffer, &many(n * 100, 5_000)).await.unwrap();
+    }
+    append(&buffer, &[r#"{"id":"other","url":"http://b.example/","startedAt":5}"#.to_owned()]).await.unwrap();
+    buffer.tidy().await.unwrap();
+    let rows = oldest(&buffer, &account).await;
+    let batch = NewBatch { key: "k".into(), body: vec![1], items: confirm(&rows[..2]).confirm };
+    // Room for a note, and not for what overwrites a page of records.
+    let room = buffer.free_bytes().unwrap();
+    let filler = disk.0.join("filler");
+    std::fs::write(&filler, vec![1u8; (room - (256 << 10)) as usize]).unwrap();
+    let failed = buffer.forget(SITE).await;
+    assert!(matches!(failed, Err(BufferError::DiskFull)), "{failed:?}");
+    let noted = format!("forgetting:{SITE}");
+    assert!(buffer.meta(&noted).await.unwrap().is_some(), "it was cut short behind its note");
+    assert!(oldest(&buffer, &account).await.len() > 500);
+
+    // As the agent does, so that draining goes on.
+    assert!(buffer.release_ballast().unwrap());
+    let begun = buffer.begin_batch(account.id, &batch, NOW).await;
+    assert!(matches!(begun, Err(BufferError::Changed)), "{begun:?}");
+    std::fs::remove_file(&filler).unwrap();
+    let (buffer, _) = Buffer::open_or_recover(buffer.path(), NOW).await.unwrap();
+    assert!(buffer.meta(&noted).await.unwrap().is_none());
+    let left = oldest(&buffer, &account).await;
+    assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["other"]);
+    let batch = NewBatch { items: confirm(&left).confirm, ..batch };
+    buffer.begin_batch(account.id, &batch, NOW).await.unwrap();
+}

@@ -28,6 +28,7 @@ pub struct AgentLink {
     source: std::sync::Mutex<Option<String>>,
     /// To the browser; held weakly, so that the session's end ends it.
     out: mpsc::WeakUnboundedSender<Vec<u8>>,
+    pub patience: Duration,
     /// What was forgotten. Whoever stores records holds it until they are committed.
     pub late: Mutex<Late>,
     clock: Arc<dyn Clock>,
@@ -37,7 +38,15 @@ impl AgentLink {
     pub fn new(socket: PathBuf, out: &mpsc::UnboundedSender<Vec<u8>>, clock: Arc<dyn Clock>) -> AgentLink {
         let source = std::sync::Mutex::new(None);
         let late = Mutex::default();
-        AgentLink { socket, client: Mutex::new(None), source, out: out.downgrade(), late, clock }
+        AgentLink {
+            socket,
+            client: Mutex::new(None),
+            source,
+            out: out.downgrade(),
+            late,
+            patience: PATIENCE,
+            clock,
+        }
     }
 
     /// The connection there is, or a new one.
@@ -87,7 +96,7 @@ impl AgentLink {
         // Twice: the connection may be to an agent that has ended since.
         for _ in 0..2 {
             let client = self.client().await.ok_or_else(absent)?;
-            match timeout(PATIENCE, client.call(request.clone())).await {
+            match timeout(self.patience, client.call(request.clone())).await {
                 Ok(Err(fault)) if fault.code == FaultCode::AgentNotRunning => self.forget().await,
                 Ok(answer) => return answer,
                 Err(_) => return Err(absent()),
@@ -98,7 +107,7 @@ impl AgentLink {
 
     pub async fn status(self: &Arc<Self>) -> Option<Status> {
         let client = self.client().await?;
-        match timeout(PATIENCE, ask::<Status>(client.as_ref(), Request::Status)).await {
+        match timeout(self.patience, ask::<Status>(client.as_ref(), Request::Status)).await {
             Ok(Ok(status)) => Some(status),
             _ => {
                 self.forget().await;
@@ -108,8 +117,8 @@ impl AgentLink {
     }
 }
 
-/// What the agent says to extensions, until the connection to it ends. One that missed some goes on with the rest:
-/// the agent itself has forgotten already.
+/// What the agent says to extensions, until the connection to it ends. One that missed some goes on with the rest: what it
+/// does not say it has heard, the agent asks its user to forget once more.
 async fn pass_on(mut events: broadcast::Receiver<Event>, link: Weak<AgentLink>, agent: Option<Weak<Client>>) {
     loop {
         match events.recv().await {
@@ -122,7 +131,8 @@ async fn pass_on(mut events: broadcast::Receiver<Event>, link: Weak<AgentLink>, 
                 // Who has not introduced himself is not waited for.
                 let attached = link.source.lock().unwrap_or_else(PoisonError::into_inner).is_some();
                 if attached && let Some(agent) = agent.as_ref().and_then(Weak::upgrade) {
-                    let _ = agent.call(Request::Told { domain }).await;
+                    // One that does not take it must not keep the next from being heard.
+                    let _ = timeout(link.patience, agent.call(Request::Told { domain })).await;
                 }
             }
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}

@@ -26,8 +26,7 @@ pub fn ack(id: Option<RequestId>, appended: Appended) -> Answer {
 
 pub fn nack(id: Option<RequestId>, error: &BufferError) -> Answer {
     let (code, retry_after_ms) = match error {
-        BufferError::Busy => (NackCode::BufferBusy, 1_000),
-        BufferError::Replaced => (NackCode::BufferBusy, 1_000),
+        BufferError::Busy | BufferError::Replaced | BufferError::Changed => (NackCode::BufferBusy, 1_000),
         BufferError::DiskFull | BufferError::Full { .. } => (NackCode::BufferFull, 60_000),
         BufferError::SchemaNewer => (NackCode::SchemaNewer, 300_000),
         BufferError::OldSqlite { .. }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// At most one status a second (contract, section 2).
 const SPACING: Duration = Duration::from_secs(1);
@@ -88,7 +88,8 @@ impl Pusher {
     async fn subscribe(&self) -> Option<watch::Receiver<Option<Status>>> {
         let client = self.agent.client().await?;
         let mut watch = client.watch();
-        client.call(AgentRequest::Subscribe).await.ok()?;
+        // One that hangs is none: the buffer is there.
+        timeout(self.agent.patience, client.call(AgentRequest::Subscribe)).await.ok()?.ok()?;
         // Before the first change the answer to the subscription is the status; ask for it once.
         if watch.borrow_and_update().is_none() {
             let first = self.agent.status().await?;
@@ -178,11 +179,24 @@ mod tests {
     /// By an event: in an hour's looking now and then nothing would be seen.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_subscriber_hears_at_once_of_what_another_process_stores() {
+        hears_of_what_another_process_stores(tempfile::tempdir().unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_subscriber_hears_of_it_also_where_the_agent_hangs() {
         let dir = tempfile::tempdir().unwrap();
+        // It is connected to, and nobody reads.
+        let _hangs = tokio::net::UnixListener::bind(dir.path().join("agent.sock")).unwrap();
+        hears_of_what_another_process_stores(dir).await;
+    }
+
+    async fn hears_of_what_another_process_stores(dir: tempfile::TempDir) {
         let path = dir.path().join("buffer.db");
         let (out, mut said) = mpsc::unbounded_channel();
+        let mut agent = AgentLink::new(dir.path().join("agent.sock"), &out, clock::system());
+        agent.patience = Duration::from_millis(200);
         let pusher = Pusher {
-            agent: Arc::new(AgentLink::new(dir.path().join("agent.sock"), &out, clock::system())),
+            agent: Arc::new(agent),
             path: path.clone(),
             buffer: Some(Buffer::open(&path).await.unwrap()),
             written: None,

@@ -252,3 +252,13 @@ async fn a_store_that_is_busy_is_not_a_broken_one() {
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(ids(take(&mut bench.carrier(), Pick::Oldest { skip: Vec::new() }).await), ["a"]);
 }
+
+#[tokio::test]
+async fn what_is_left_of_a_site_that_is_half_forgotten_goes_before_a_batch_is_made() {
+    let bench = Bench::new().await;
+    let of = |id: &str, host: &str| json!({"id": id, "url": format!("http://{host}/"), "startedAt": 5});
+    bench.append(&[of("gone", "www.gone.example"), of("stays", "stays.example")], &[]).await;
+    bench.buffer.set_meta("forgetting:gone.example", "").await.unwrap();
+    assert_eq!(ids(take(&mut bench.carrier(), Pick::Oldest { skip: Vec::new() }).await), ["stays"]);
+    assert_eq!(bench.buffer.meta("forgetting:gone.example").await.unwrap(), None);
+}

@@ -4,6 +4,7 @@ use super::resume::WAITING_FOR_TOKENS;
 use super::{Engine, ms};
 use crate::account::why_code;
 use crate::live::SessionState;
+use crate::upkeep::Chore;
 use heyho_buffer::{AccountId, RunRecord};
 use heyho_local::vocabulary::{FaultCode, RunSummary};
 use heyho_records::status::Said;
@@ -76,10 +77,8 @@ impl Engine {
         });
         // Whoever looks at the status once it has the answer finds it true.
         self.answer(summary);
-        if delivered {
-            self.upkeep.after_draining().await;
-        }
-        self.upkeep.now_and_then(now).await;
+        // It is there as long as the agent is.
+        let _ = self.upkeep.send(Chore::AfterRun { delivered });
         self.telling.soon();
     }
 

@@ -16,7 +16,6 @@ impl Engine {
     /// The session that was there when the program ended, if its tokens are still here and are its own.
     pub(super) async fn resume_session(&mut self) {
         self.resume_at = None;
-        self.upkeep.now_and_then(self.clock.now_ms()).await;
         let expired = |live: &Live, code: &str, why: &str| {
             tracing::warn!("the session of the last start cannot go on: {why}");
             let note = Said::new(code, format!("{why} Records are kept safely here."));

@@ -11,6 +11,7 @@
 mod backend;
 mod basics;
 mod dying;
+mod half_forgotten;
 mod schedule;
 mod session;
 mod switching;

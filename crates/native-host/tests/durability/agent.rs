@@ -180,8 +180,11 @@ async fn one(buffer: &Buffer, account: AccountId) -> Result<bool, BufferError> {
             new.body.extend(line.into_bytes());
             new.items.push(BatchItem { seq: row.seq, revision: row.revision, kind: row.kind });
         }
-        buffer.begin_batch(account, &new, now()).await?;
-        return Ok(true);
+        return match buffer.begin_batch(account, &new, now()).await {
+            // A host has stored a later version of one of them: read anew.
+            Err(BufferError::Changed) => Ok(true),
+            begun => begun.map(|_| true),
+        };
     };
     say(&format!("sending\t{}", batch.key));
     let mut out = std::io::stdout();

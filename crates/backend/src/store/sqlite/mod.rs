@@ -115,12 +115,12 @@ async fn may_take_long(_tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// A list of ids travels as one JSON text.
 /// It reads one row after the other, and no further than it is asked.
 fn page_of(rows: String) -> String {
     rows
 }
 
+/// A list of ids travels as one JSON text.
 const AMONG: &str = "IN (SELECT value FROM json_each($1))";
 
 fn ids(ids: Vec<i64>) -> String {

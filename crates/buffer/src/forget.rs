@@ -1,0 +1,189 @@
+//! Forgetting a site, which may be cut short.
+//!
+//! It is done page by page, so that others write in between, and is noted in `meta` from before the first page until the
+//! last has gone. As long as that note stands:
+//! 1. no batch is made ([`Buffer::begin_batch`] refuses), and the one that was in flight has ended with the note;
+//! 2. whoever means to make one finishes it first, and so do the agent's start and each quarter of an hour, whatever it was
+//!    that cut it short: a death, a full disk, another program that was writing.
+//!
+//! What arrives of the site meanwhile is forgotten along with it.
+
+use crate::erase::{Erased, forget_traces};
+use crate::error::Result;
+use crate::open::Buffer;
+use crate::rows::{checksum, kind, lossy};
+use crate::site::{Fate, Site};
+use crate::state;
+use heyho_records::fault::planted;
+use heyho_records::record::digest;
+use heyho_records::rules::Dropped;
+use heyho_records::{Kind, Record};
+use serde_json::{Map, Value};
+use sqlx::{Row, SqliteConnection};
+
+const PAGE: i64 = 500;
+/// Begins a key in `meta`: the site that follows is being forgotten.
+const FORGETTING: &str = "forgetting:";
+
+impl Buffer {
+    /// A site and everything under it.
+    pub async fn forget(&self, domain: &str) -> Result<Erased> {
+        let _alone = self.forgetting.lock().await;
+        self.forget_alone(domain).await
+    }
+
+    /// What was begun and not finished. One that is under way comes to its end.
+    pub async fn finish_forgetting(&self) -> Result<()> {
+        if self.half_forgotten().await?.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.forgetting.lock().await;
+        for site in self.half_forgotten().await? {
+            tracing::warn!("a site was not forgotten to its end: it is now");
+            self.forget_alone(&site).await?;
+        }
+        Ok(())
+    }
+
+    async fn half_forgotten(&self) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar("SELECT substr(key, ?) FROM meta WHERE key GLOB ? || '*'")
+            .bind(FORGETTING.len() as i64 + 1)
+            .bind(FORGETTING)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    async fn forget_alone(&self, domain: &str) -> Result<Erased> {
+        let site = Site::of(domain);
+        let (mut erased, mut dropped, mut after) = (Erased::default(), Dropped::default(), 0);
+        let noted = format!("{FORGETTING}{}", site.domain);
+        let mut tx = self.write().await?;
+        erased.copies = self.delete_all_copies()?;
+        if !planted("forgets-forgetting") {
+            sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '')")
+                .bind(&noted)
+                .execute(&mut *tx)
+                .await?;
+        }
+        // What is in it of the site is not sent any more, whatever comes of the rest.
+        sqlx::query("DELETE FROM batch").execute(&mut *tx).await?;
+        tx.commit().await?;
+        // Twice: a visit that points to an erased one may stand before it.
+        for _ in 0..2 {
+            loop {
+                let mut tx = self.write().await?;
+                let Some(last) = forget_page(&mut tx, &site, after, &mut dropped, &mut erased).await? else {
+                    break;
+                };
+                after = last;
+                tx.commit().await?;
+            }
+            after = 0;
+        }
+        let mut tx = self.write().await?;
+        forget_anchors(&mut tx, &site).await?;
+        forget_traces(&mut tx).await?;
+        sqlx::query("DELETE FROM meta WHERE key = ?").bind(&noted).execute(&mut *tx).await?;
+        self.commit_erasure(tx, erased).await
+    }
+}
+
+/// Whether a site is half forgotten, as this transaction sees it.
+pub(crate) async fn is_owed(tx: &mut SqliteConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM meta WHERE key GLOB ? || '*')")
+        .bind(FORGETTING)
+        .fetch_one(tx)
+        .await?)
+}
+
+/// The number of the last row looked at; none: there are no more.
+async fn forget_page(
+    tx: &mut SqliteConnection,
+    site: &Site,
+    after: i64,
+    dropped: &mut Dropped,
+    erased: &mut Erased,
+) -> Result<Option<i64>> {
+    let rows = sqlx::query(
+        "SELECT r.seq, r.kind, CAST(r.text AS BLOB), r.state, CAST(f.reason AS BLOB) FROM record r \
+         LEFT JOIN failure f ON f.queue = 1 AND f.seq = r.seq WHERE r.seq > ? ORDER BY r.seq LIMIT ?",
+    )
+    .bind(after)
+    .bind(PAGE)
+    .fetch_all(&mut *tx)
+    .await?;
+    let Some(last) = rows.last() else { return Ok(None) };
+    for row in &rows {
+        let (seq, kind, text): (i64, Kind, Vec<u8>) =
+            (row.try_get(0)?, kind(row.try_get(1)?)?, row.try_get(2)?);
+        // A flipped bit may leave no text at all.
+        let text = String::from_utf8_lossy(&text);
+        let fate = site.judge(kind, &text, dropped);
+        if row.try_get::<Option<Vec<u8>>, _>(4)?.is_some() && !matches!(fate, Fate::Gone) {
+            forget_in_reason(tx, site, seq, &lossy(row, 4)?).await?;
+        }
+        match fate {
+            Fate::Kept => {}
+            Fate::Gone => {
+                match row.try_get(3)? {
+                    state::WAITING => erased.waiting += 1,
+                    _ => erased.failed += 1,
+                }
+                sqlx::query("DELETE FROM record WHERE seq = ?").bind(seq).execute(&mut *tx).await?;
+            }
+            Fate::Changed(text) => {
+                erased.changed += 1;
+                // Another revision: a confirmation of the old text is not one of this.
+                let digest = Record::read(kind, &text).map(|r| digest(&r.tree)).unwrap_or_default();
+                sqlx::query(
+                    "UPDATE record SET text = ?, bytes = ?, checksum = ?, digest = ?, revision = revision + 1 \
+                     WHERE seq = ?",
+                )
+                .bind(&*text)
+                .bind(text.len() as i64)
+                .bind(checksum(text.as_bytes()))
+                .bind(&digest[..])
+                .bind(seq)
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+    }
+    Ok(Some(last.try_get(0)?))
+}
+
+/// A backend quotes what it is about.
+async fn forget_in_reason(tx: &mut SqliteConnection, site: &Site, seq: i64, reason: &str) -> Result<()> {
+    if !site.is_named_in(reason) {
+        return Ok(());
+    }
+    const FORGOTTEN: &str = "what was said of it is forgotten";
+    let mut typed: Map<String, Value> = serde_json::from_str(reason).unwrap_or_default();
+    for said in typed.values_mut() {
+        if said.as_str().is_some_and(|said| site.is_named_in(said)) {
+            *said = FORGOTTEN.into();
+        }
+    }
+    let mut left = Value::from(typed).to_string();
+    // A later version's, or damaged: it is shown as it stands.
+    if left == "{}" || site.is_named_in(&left) {
+        left = FORGOTTEN.to_owned();
+    }
+    sqlx::query("UPDATE failure SET reason = ? WHERE queue = 1 AND seq = ?")
+        .bind(left)
+        .bind(seq)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn forget_anchors(tx: &mut SqliteConnection, site: &Site) -> Result<()> {
+    for row in sqlx::query("SELECT anchor, CAST(text AS BLOB) FROM anchor").fetch_all(&mut *tx).await? {
+        let text = lossy(&row, 1)?;
+        if !matches!(site.judge(Kind::PageVisit, &text, &mut Dropped::default()), Fate::Kept) {
+            let anchor: i64 = row.try_get(0)?;
+            sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(anchor).execute(&mut *tx).await?;
+        }
+    }
+    Ok(())
+}
