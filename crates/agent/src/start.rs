@@ -187,12 +187,12 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
         around,
         first_run,
         look_every,
+        upkeep: upkeep.clone(),
     };
     tasks.spawn(Engine::new(parts).run(received));
     Ok(Started { companion: service, agent: Some(Agent { commands, upkeep, tasks, buffer, _lock: lock }) })
 }
 
-        upkeep: upkeep.clone(),
 /// Waits while another program brings the schema up to date or reads out a damaged file: that takes as long as it takes.
 async fn opened(paths: &Paths, clock: &dyn Clock) -> Result<(Buffer, Option<Recovery>), BufferError> {
     for _ in 0..BUSY_TIMES {

@@ -28,9 +28,9 @@ pub struct AgentLink {
     source: std::sync::Mutex<Option<String>>,
     /// To the browser; held weakly, so that the session's end ends it.
     out: mpsc::WeakUnboundedSender<Vec<u8>>,
-    pub patience: Duration,
     /// What was forgotten. Whoever stores records holds it until they are committed.
     pub late: Mutex<Late>,
+    pub patience: Duration,
     clock: Arc<dyn Clock>,
 }
 

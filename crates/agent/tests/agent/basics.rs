@@ -440,13 +440,13 @@ async fn when_there_is_room_again_arrivals_are_taken_also_with_nothing_to_drain(
     agent.login("u@x", "right password").await.unwrap();
     agent.until("up to date", |s| s.state == State::UpToDate).await;
     let buffer = Buffer::open(&world.paths().buffer()).await.unwrap();
+    let mut written = buffer.watch().await.unwrap();
     buffer.release_ballast().unwrap();
     agent.sync().await.unwrap();
     // It is seen to once the run is over: a file is closed then.
     while buffer.problem().await.unwrap().is_some() {
         tokio::time::timeout(Duration::from_secs(30), written.written()).await.unwrap();
     }
-    let mut written = buffer.watch().await.unwrap();
     world.append(&["b"]).await;
     agent.sync().await.unwrap();
     assert_eq!(backend.ids("u@x"), ["a", "b"]);
