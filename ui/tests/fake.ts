@@ -40,6 +40,8 @@ export class FakeCompanion implements Companion {
   shell: Partial<About> = {};
   atLogin = false;
   forgottenText = "3 records about it deleted here.";
+  forgottenClosed: string[] = [];
+  forgottenSilent: string[] = [];
   rows: BrowserRow[] = [];
   waiting: WaitingRecord[] = [];
   sent: Delivered[] = [];
@@ -171,7 +173,7 @@ export class FakeCompanion implements Companion {
   testBackend = (url: string) =>
     this.#answer("testBackend", [url], () => ({ ok: !url.includes("bad"), text: `what ${url} said`, features: [] }));
   forget = (domain: string, backend: boolean) =>
-    this.#answer("forget", [domain, backend], () => ({ waiting: 2, failed: 1, changed: 0, backend: backend ? 5 : null, text: this.forgottenText }));
+    this.#answer("forget", [domain, backend], () => ({ waiting: 2, failed: 1, changed: 0, backend: backend ? 5 : null, closed: this.forgottenClosed, silent: this.forgottenSilent, text: this.forgottenText }));
   erase = () => this.#answer("erase", [], () => ({ count: 7 }));
   discardAccount = (ref: string) => this.#answer("discardAccount", [ref], () => ({ count: 41 }));
   exportRecords = (what: { failed: boolean; account: string | null }) =>

@@ -36,9 +36,12 @@ async function settle() {
   }
 }
 
-async function open(status: Status | null, companion = new FakeCompanion(status)) {
+const english = catalogues.en(new Format("en-GB"));
+const german = catalogues.de(new Format("de-DE"));
+
+async function open(status: Status | null, companion = new FakeCompanion(status), m = english) {
   const session = new Session(companion);
-  const { container } = render(App, { session, m: catalogues.en(new Format("en-GB")) });
+  const { container } = render(App, { session, m });
   await session.start();
   await settle();
   const find = (testid: string) => container.querySelector<HTMLElement>(`[data-testid="${testid}"]`);
@@ -684,6 +687,22 @@ test("forgetting a site says which browsers it does not reach, before and after,
   expect(w.text("forgotten-told")).toBe(companion.forgottenText);
 });
 
+test("in another language it is said in its words which browsers were not reached, as the agent found it", async () => {
+  const companion = new FakeCompanion(all["up_to_date"]!);
+  [companion.forgottenClosed, companion.forgottenSilent] = [["Zen"], ["Chromium"]];
+  const w = await open(all["up_to_date"]!, companion, german);
+  await w.press("tab-settings");
+  const site = w.find("forget-site") as HTMLInputElement;
+  site.value = "shop.example";
+  site.dispatchEvent(new Event("input", { bubbles: true }));
+  await settle();
+  await w.press("forget");
+  await w.press("confirm");
+  const said = w.find("forgotten")?.parentElement?.textContent;
+  expect(said).toContain(german.privacy.forgetClosed("Zen"));
+  expect(said).toContain(german.privacy.forgetSilent("Chromium"));
+});
+
 test("what was never delivered is counted once: the failed ones of other accounts are in the number of all", async () => {
   const others = [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 2 }];
   const w = await open({ ...all["failed_and_down"]!, otherAccounts: others });
@@ -691,6 +710,7 @@ test("what was never delivered is counted once: the failed ones of other account
   await w.press("erase");
   // 1,204 wait, 40 of another account, 5 failed of all.
   expect(w.container.querySelector("dialog")?.textContent).toContain("1,249 records were never delivered");
+  expect(w.text("erase-browsers")).toContain("not handed over yet");
 });
 
 test("signing out promises to send what waits only, and names this account's failed ones apart", async () => {

@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: what people install, in `target/dist/`.
 //!
 //! - the extension for both families: one archive each, as `web-ext` packs them; Firefox's is called `.xpi` and is
-//!   unsigned;
+//!   unsigned; each is looked at for what it must contain, and nothing else (`extension/packages.mjs`);
 //! - for Debian and its kin one package: the app, the host and the command line side by side in `/usr/bin`, the
 //!   manifests by which every user's browsers find the host, manual page, completions, the agent's unit. It has no
 //!   maintainer scripts of its own, so removing it leaves nothing. Tauri names it after the product: `hey-ho-companion`.
@@ -58,6 +58,8 @@ fn extension(to: &Path) -> Result<()> {
         pack.args(["--source-dir", &source, "--filename", &name, "--artifacts-dir"]).arg(to);
         shell::run(pack.current_dir(root().join("extension")))?;
         weigh(&to.join(&name), u64::MAX)?;
+        let mut look = command(&["node", "packages.mjs", browser]);
+        shell::run(look.arg(to.join(&name)).current_dir(root().join("extension")))?;
     }
     Ok(())
 }

@@ -45,6 +45,7 @@ pub struct Service {
     pub status: watch::Receiver<Option<Status>>,
     /// Asks whoever has a window to show it; none in a headless agent.
     pub open: Option<mpsc::Sender<()>>,
+    pub started: tokio::time::Instant,
     /// One sign-in or sign-out at a time: tokens and account change together. Settings too, since they name the
     /// backend.
     pub sessions: tokio::sync::Mutex<()>,
@@ -75,7 +76,7 @@ impl Service {
                 "release": env!("CARGO_PKG_VERSION") })),
             Request::Status | Request::Subscribe => json_of(&self.status().await),
             // Counted where the connection is known: see `attach`.
-            Request::Attach { .. } => Ok(Value::Null),
+            Request::Attach { .. } | Request::Told { .. } => Ok(Value::Null),
             Request::Nudge => self.tell(Command::Nudge).await,
             Request::Sync { wait } => self.sync(wait).await,
             Request::Stop => self.tell(Command::Stop).await,
@@ -114,10 +115,6 @@ impl Service {
                 json_of(&self.export(&path, failed, account.as_deref(), force).await?)
             }
             Request::Forget { domain, backend } => json_of(&self.forget(&domain, backend).await?),
-            Request::Told { domain } => {
-                self.live.told(domain);
-                Ok(Value::Null)
-            }
             Request::DiscardAccount { account } => json_of(&self.discard_account(&account).await?),
             Request::Erase => json_of(&self.erase().await?),
             Request::Diagnostics => json_of(&self.diagnostics().await),

@@ -24,6 +24,7 @@ mod crash_tests;
 mod engine;
 pub mod export;
 mod extras;
+mod forgetting;
 #[cfg(test)]
 mod heyho_tests;
 mod live;

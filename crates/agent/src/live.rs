@@ -1,7 +1,8 @@
 //! What is true right now and stands in no file: which run is going, why the last one ended, what is paused.
 //! The engine and the commands write it; publishing reads it.
 
-use heyho_local::vocabulary::{Delivered, Event};
+use crate::forgetting::{Forgetting, Hosts};
+use heyho_local::vocabulary::{Attachment, Delivered, Event};
 use heyho_records::fault::planted;
 use heyho_records::status::{Metrics, Said};
 use heyho_sync::surroundings::HeldBack;
@@ -16,8 +17,6 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, b
 pub const DELIVERED: usize = 20;
 /// Events a listener may be behind.
 const EVENTS: usize = 64;
-/// A host that is storing records hears after its commit.
-const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Live {
@@ -27,8 +26,7 @@ pub struct Live {
     /// Read by whoever has records on the way to the backend, written by whoever deletes them there.
     sending: Arc<RwLock<()>>,
     events: broadcast::Sender<Event>,
-    /// Sites that a host lets nothing older of pass any more, once for each host.
-    told: broadcast::Sender<String>,
+    hosts: Hosts,
 }
 
 impl Default for Live {
@@ -39,7 +37,7 @@ impl Default for Live {
             delivered: Mutex::default(),
             sending: Arc::default(),
             events: broadcast::channel(EVENTS).0,
-            told: broadcast::channel(EVENTS).0,
+            hosts: Hosts::default(),
         }
     }
 }
@@ -191,22 +189,15 @@ impl Live {
         let _ = self.events.send(event);
     }
 
-    /// A host has heard that this site is to be forgotten.
-    pub fn told(&self, site: String) {
-        let _ = self.told.send(site);
+    /// Tells the hosts to let nothing older of a site pass any more, and those that attach as long as this is kept.
+    pub fn begin_to_forget(&self, site: &str) -> Forgetting<'_> {
+        let forgetting = self.hosts.begin(site);
+        self.push(Event::Forget { domain: site.to_owned() });
+        forgetting
     }
 
-    /// Tells the hosts, and waits until each that is attached lets nothing older of the site pass. False: one did not
-    /// say so in time.
-    pub async fn tell_to_forget(&self, site: &str) -> bool {
-        let (hosts, mut told) = (self.lock().connected.values().sum::<usize>(), self.told.subscribe());
-        self.push(Event::Forget { domain: site.to_owned() });
-        let all = async {
-            for _ in 0..hosts {
-                while told.recv().await.is_ok_and(|heard| heard != site) {}
-            }
-        };
-        tokio::time::timeout(TOLD_WITHIN, all).await.is_ok()
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 
     pub fn events(&self) -> broadcast::Receiver<Event> {
@@ -223,17 +214,32 @@ impl Live {
 pub struct Connected {
     live: Arc<Live>,
     source: String,
+    host: u64,
+    /// What was being forgotten when it came.
+    forgetting: Vec<String>,
 }
 
 impl Connected {
     pub fn new(live: Arc<Live>, source: String) -> Connected {
+        let (host, forgetting) = live.hosts.attach(&source);
         live.change(|live| *live.connected.entry(source.clone()).or_default() += 1);
-        Connected { live, source }
+        Connected { live, source, host, forgetting }
+    }
+}
+
+impl Attachment for Connected {
+    fn forgetting(&self) -> Vec<String> {
+        self.forgetting.clone()
+    }
+
+    fn told(&self, site: &str) {
+        self.live.hosts.told(self.host, site);
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
+        self.live.hosts.leave(self.host);
         self.live.change(|live| {
             if let Some(count) = live.connected.get_mut(&self.source) {
                 *count -= 1;
@@ -249,30 +255,6 @@ impl Drop for Connected {
 mod tests {
     use super::*;
     use heyho_records::Kind;
-
-    #[tokio::test]
-    async fn who_forgets_waits_for_every_host_that_is_attached() {
-        let live = Arc::new(Live::default());
-        assert!(live.tell_to_forget("a").await, "there is none");
-        let hosts = ["one", "one", "two"].map(|source| Connected::new(live.clone(), source.to_owned()));
-        let mut events = live.events();
-        let asked = {
-            let live = live.clone();
-            tokio::spawn(async move { live.tell_to_forget("a").await })
-        };
-        assert!(matches!(events.recv().await.unwrap(), Event::Forget { domain } if domain == "a"));
-        for site in ["a", "b", "a"] {
-            live.told(site.to_owned());
-        }
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert!(!asked.is_finished(), "one has not heard");
-        live.told("a".to_owned());
-        assert!(asked.await.unwrap());
-        drop(hosts);
-        assert!(live.tell_to_forget("b").await, "they are gone");
-    }
 
     #[test]
     fn the_last_deliveries_are_remembered_and_forgotten_by_site() {

@@ -166,6 +166,7 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
         commands: commands.clone(),
         status,
         open,
+        started: tokio::time::Instant::now(),
         sessions: tokio::sync::Mutex::new(()),
     });
     tasks.spawn(socket::serve(listener, service.clone()));

@@ -165,6 +165,7 @@ impl Buffer {
                             }
                             Decision::Insert { revision } => {
                                 answer.counts.stored += 1;
+                                let owner = whose(before, arrival, &owner);
                                 fresh.push((place, NewRow::waiting(record, origin, &owner, revision)));
                             }
                             Decision::Replace { seq, revision } => {
@@ -200,6 +201,9 @@ impl Buffer {
                         known.insert(identity, waiting);
                     }
                     Err((rejection, raw)) => {
+                        let own = rejection.record_id.as_ref();
+                        let before = own.and_then(|id| known.get(&(item.kind, id.clone())));
+                        let owner = whose(before.unwrap_or(&Known::Nothing), arrival, &owner);
                         let one = (item.kind, rejection, raw.as_str());
                         if !rejected::keep(&mut tx, one, origin, &owner, &mut known).await? {
                             answer.counts.unchanged += 1;
@@ -253,6 +257,17 @@ async fn see(tx: &mut SqliteConnection, source: &Source, now: i64) -> Result<i64
     .bind(now)
     .fetch_one(tx)
     .await?)
+}
+
+/// What was delivered for somebody and comes again in a frame that does not say whose it is: theirs still, whoever is
+/// signed in by now.
+fn whose(before: &Known, arrival: &Arrival, owner: &Owner) -> Owner {
+    match before {
+        Known::Delivered { account, .. } if arrival.account_ref.is_none() => {
+            Owner { account: Some(*account), claim_ref: None }
+        }
+        _ => owner.clone(),
+    }
 }
 
 /// Whose the records of a frame are: of the ref they were captured under, else of who is signed in.

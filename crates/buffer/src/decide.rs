@@ -27,6 +27,7 @@ pub enum Known {
     Delivered {
         digest: Vec<u8>,
         revision: i64,
+        account: i64,
     },
     Waiting {
         seq: i64,
@@ -63,7 +64,7 @@ pub enum Decision {
 pub fn decide(known: &Known, record: &Record) -> Decision {
     match known {
         Known::Nothing => Decision::Insert { revision: 1 },
-        Known::Delivered { digest, revision } => {
+        Known::Delivered { digest, revision, .. } => {
             if *digest == record.digest {
                 Decision::Unchanged
             } else {
@@ -109,7 +110,8 @@ mod tests {
         };
         let aside =
             |of: &Record| Known::SetAside { seq: 7, digest: of.digest.to_vec(), revision: 3, accepted: true };
-        let delivered = |of: &Record| Known::Delivered { digest: of.digest.to_vec(), revision: 3 };
+        let delivered =
+            |of: &Record| Known::Delivered { digest: of.digest.to_vec(), revision: 3, account: 1 };
         for (known, arrives, expected) in [
             (Known::Nothing, &early, Decision::Insert { revision: 1 }),
             (delivered(&early), &early, Decision::Unchanged),

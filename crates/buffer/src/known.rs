@@ -25,7 +25,7 @@ pub(crate) async fn look_up(
     for chunk in identities.chunks(CHUNK) {
         // A row says more than a digest of what was delivered before it: it is read last.
         for of_them in [
-            "SELECT kind, id, digest, revision FROM delivered WHERE source = ",
+            "SELECT kind, id, digest, revision, account FROM delivered WHERE source = ",
             "SELECT kind, id, digest, revision, seq, state, complete_1, complete_2, complete_3, \
              (SELECT f.code FROM failure f WHERE f.queue = 1 AND f.seq = record.seq) \
              FROM record WHERE source = ",
@@ -45,8 +45,8 @@ pub(crate) async fn look_up(
 
 fn read(row: &SqliteRow) -> Result<Known> {
     let (digest, revision) = (row.try_get(2)?, row.try_get(3)?);
-    if row.len() == 4 {
-        return Ok(Known::Delivered { digest, revision });
+    if row.len() == 5 {
+        return Ok(Known::Delivered { digest, revision, account: row.try_get(4)? });
     }
     let seq = row.try_get(4)?;
     if row.try_get::<i64, _>(5)? == state::WAITING {

@@ -321,6 +321,30 @@ async fn nobodys_records_go_under_somebody_elses_account() {
 }
 
 #[tokio::test]
+async fn what_was_delivered_for_one_never_comes_again_for_another_unless_its_frame_says_so() {
+    let bench = Bench::new().await;
+    let a = bench.sign_in("a").await;
+    let ids = |rows: Vec<Waiting>| rows.into_iter().map(|r| r.id).collect::<Vec<_>>();
+    bench.append(&[&visit("one", ""), &visit("two", ""), &visit("three", "")], &[]).await;
+    let done =
+        Settlement { confirm: bench.oldest(&a).await.iter().map(item).collect(), ..Settlement::default() };
+    bench.buffer.settle(None, &done, NOW).await.unwrap();
+    bench.buffer.sign_out().await.unwrap();
+    // By a client that does not say whose they are: while nobody is signed in, and while somebody else is.
+    bench.append(&[&visit("one", r#","endedAt":9"#)], &[]).await;
+    let b = bench.sign_in("b").await;
+    bench.append(&[&visit("two", r#","endedAt":9"#), &visit("two", r#","endedAt":10"#)], &[]).await;
+    bench.append(&[r#"{"id":"three","url":"javascript:1","startedAt":5}"#], &[]).await;
+    bench.append(&[&visit("new", "")], &[]).await;
+    assert_eq!(ids(bench.oldest(&b).await), ["new"]);
+    assert_eq!(ids(bench.oldest(&a).await), ["one", "two"]);
+    let totals = bench.buffer.totals(Some(b.id), NOW).await.unwrap();
+    assert_eq!((totals.failed, totals.others.len(), totals.others[0].failed), (1, 1, 1));
+    bench.append_as(Some(&b.r#ref), &[&visit("three", r#","endedAt":9"#)], &[]).await;
+    assert_eq!(ids(bench.oldest(&b).await), ["new", "three"]);
+}
+
+#[tokio::test]
 async fn an_aggregate_finds_its_visit_also_after_that_was_delivered() {
     let bench = Bench::new().await;
     let account = bench.sign_in("1").await;

@@ -123,7 +123,7 @@ fn what_to_do(error: &BufferError) -> &'static str {
         BufferError::SchemaNewer => {
             "update this program: a newer HeyHo Companion has used the file, which is as it was"
         }
-        BufferError::Busy => {
+        BufferError::Busy | BufferError::Changed => {
             "wait a minute and look again; if it stays so, end programs that have the file open, backups for instance"
         }
         BufferError::DiskFull => "free some space on its disk; what is here is safe",

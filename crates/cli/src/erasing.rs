@@ -5,6 +5,7 @@ use crate::Context;
 use crate::args::Sure;
 use crate::link::Link;
 use crate::sync::{current_status, open};
+use heyho_local::presence;
 use heyho_local::vocabulary::{Count, Fault, FaultCode, Forgotten, Request, ask};
 use heyho_records::words::count;
 use std::io::IsTerminal;
@@ -21,6 +22,12 @@ pub async fn forget(context: &Context, domain: String, backend: bool, sure: Sure
     );
     context.out.sure(sure.yes, &lost)?;
     let link = Link::join(context, false).await?;
+    if link.is_agent() && presence::running(&context.paths.hosts()) > 0 {
+        let within = presence::FOUND_WITHIN.as_secs();
+        eprintln!(
+            "No agent was running: the browsers that are open are told first, within {within} seconds."
+        );
+    }
     let forgotten = ask::<Forgotten>(link.companion.as_ref(), Request::Forget { domain, backend }).await;
     link.end().await;
     let forgotten = forgotten?;

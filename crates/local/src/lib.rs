@@ -5,6 +5,7 @@
 //! - [`paths`]: where the files lie, and with which permissions;
 //! - [`config`]: `config.toml`, read and checked;
 //! - [`lock`]: who is the agent;
+//! - [`presence`]: which hosts are running;
 //! - [`vocabulary`]: what is asked of the agent, and what it answers;
 //! - [`socket`]: that vocabulary over the local socket.
 //!
@@ -15,5 +16,6 @@ pub mod clock;
 pub mod config;
 pub mod lock;
 pub mod paths;
+pub mod presence;
 pub mod socket;
 pub mod vocabulary;

@@ -62,6 +62,11 @@ impl Paths {
         self.runtime.join("agent.sock")
     }
 
+    /// Where hosts say that they run.
+    pub fn hosts(&self) -> PathBuf {
+        self.runtime.join("hosts")
+    }
+
     pub fn logs(&self) -> PathBuf {
         self.state.clone()
     }

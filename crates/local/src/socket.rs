@@ -3,11 +3,13 @@
 //! Only this user can reach it: it lies in a directory of mode 0700 (a named pipe of this user on Windows).
 //! The server is whoever holds `agent.lock`, so a socket file found when binding is stale and is replaced.
 //! Requests of one connection are answered as they finish, matched by id: a `sync` that waits does not hold
-//! up a `status`. Events go to whoever has attached or subscribed; the status to whoever has subscribed. A line
-//! over [`MAX_LINE`] ends the connection.
+//! up a `status`. Events go to whoever has attached or subscribed; the status to whoever has subscribed. What is
+//! attached belongs to its connection. A line over [`MAX_LINE`] ends the connection.
 
 use crate::paths::private_dir;
-use crate::vocabulary::{Answering, Companion, Event, Fault, FaultCode, Message, Numbered, Request};
+use crate::vocabulary::{
+    Answering, Attached, Companion, Event, Fault, FaultCode, Message, Numbered, Request,
+};
 use futures_util::{SinkExt, StreamExt};
 use heyho_records::status::Status;
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
@@ -88,7 +90,7 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
         }
     });
     let mut tasks = tokio::task::JoinSet::new();
-    let mut attached = Vec::new();
+    let mut attached: Vec<Attached> = Vec::new();
     let mut hears_events = false;
     // Whoever pushes holds a sender of the writer, so the end of the reader has to reach them otherwise.
     let (here, gone) = watch::channel(());
@@ -113,8 +115,17 @@ async fn connection(stream: Stream, companion: Arc<dyn Companion>) {
                 tasks.spawn(push_events(out.clone(), events, gone.clone()));
             }
         }
-        if let Request::Attach { source } = &numbered.request {
-            attached.extend(companion.attach(source));
+        match &numbered.request {
+            Request::Attach { source } => {
+                let one = companion.attach(source);
+                let sites = one.as_ref().map(|one| one.forgetting()).unwrap_or_default();
+                for domain in sites {
+                    send(&out, &Message::Event(Event::Forget { domain })).await;
+                }
+                attached.extend(one);
+            }
+            Request::Told { domain } => attached.iter().for_each(|one| one.told(domain)),
+            _ => {}
         }
         let (out, companion, gone) = (out.clone(), companion.clone(), gone.clone());
         tasks.spawn(async move {

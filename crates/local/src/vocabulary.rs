@@ -55,14 +55,21 @@ pub trait Companion: Send + Sync {
     fn events(&self) -> Option<broadcast::Receiver<Event>> {
         None
     }
-    /// A browser is connected for as long as what is returned is kept. Only the agent itself counts them.
+    /// A browser is connected for as long as what is answered is kept. Only the agent itself counts them.
     fn attach(&self, _source: &str) -> Option<Attached> {
         None
     }
 }
 
-/// Dropped when the connection ends.
-pub type Attached = Box<dyn std::any::Any + Send + Sync>;
+/// A browser that is connected: kept with its host's connection, and dropped with it.
+pub trait Attachment: Send + Sync {
+    /// Sites that are being forgotten at this moment: who has come meanwhile is told as those that were there.
+    fn forgetting(&self) -> Vec<String>;
+    /// Its host has heard that the site is to be forgotten ([`Request::Told`]).
+    fn told(&self, site: &str);
+}
+
+pub type Attached = Box<dyn Attachment>;
 
 /// Asks, and reads the answer as `T`.
 pub async fn ask<T: DeserializeOwned>(companion: &dyn Companion, request: Request) -> Result<T, Fault> {

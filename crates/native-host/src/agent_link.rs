@@ -4,6 +4,7 @@
 use crate::answers;
 use heyho_buffer::Late;
 use heyho_local::clock::Clock;
+use heyho_local::presence::LOOK_FOR_AGENT;
 use heyho_local::socket::Client;
 use heyho_local::vocabulary::{Companion, Event, Fault, FaultCode, Request, ask};
 use heyho_records::native::Answer;
@@ -16,9 +17,6 @@ use tokio::time::timeout;
 
 /// An agent that does not answer within this is treated as absent.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How soon an agent that has just started learns which browsers are connected.
-const LOOK_FOR_AGENT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct AgentLink {

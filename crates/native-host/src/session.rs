@@ -13,6 +13,7 @@ use heyho_buffer::{Appended, Arrival, Buffer, BufferError, Source};
 use heyho_local::clock::Clock;
 use heyho_local::lock::{AgentLock, LockError};
 use heyho_local::paths::Paths;
+use heyho_local::presence::Presence;
 use heyho_local::vocabulary::{FaultCode, Request as AgentRequest};
 use heyho_records::fault::planted;
 use heyho_records::native::{
@@ -54,6 +55,8 @@ pub struct Session {
     written: watch::Receiver<u64>,
     /// End with the session: some hold the way out open.
     tasks: JoinSet<()>,
+    /// An agent that starts knows by it that there is somebody to wait for.
+    presence: Option<Presence>,
     pusher: Option<AbortHandle>,
     /// Keeps the agent told of the browser.
     staying: Option<AbortHandle>,
@@ -91,6 +94,7 @@ impl Session {
             said: AtomicU64::new(0),
             written,
             tasks: JoinSet::new(),
+            presence: None,
             pusher: None,
             staying: None,
         }
@@ -303,6 +307,11 @@ impl Session {
             return;
         }
         self.client = named(client);
+        if self.presence.is_none() {
+            let announced = Presence::announce(&self.paths.hosts());
+            self.presence =
+                announced.inspect_err(|e| tracing::warn!("nobody is told that this host runs: {e}")).ok();
+        }
         let (agent, source) = (self.agent.clone(), self.source().name);
         let staying = self.tasks.spawn(async move {
             agent.introduce(source).await;

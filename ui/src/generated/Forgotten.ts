@@ -21,6 +21,14 @@ changed: number,
  */
 backend: number | null, 
 /**
+ * Browsers that were not connected: what they hold of the site comes with them.
+ */
+closed: Array<string>, 
+/**
+ * Browsers that were connected and did not answer.
+ */
+silent: Array<string>, 
+/**
  * All of it in a sentence or two.
  */
 text: string, };

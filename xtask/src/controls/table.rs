@@ -554,6 +554,13 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-agent",
+        fault: "answers-are-counted",
+        wrong: "a host that says twice that it forgets a site stands for another",
+        tests: &["--lib", "each_host_answers_for_itself"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-agent",
         fault: "loses-renewal",
         wrong: "a renewal whose answer is lost is not asked for again",
         tests: &["--lib", "whose_answer_is_lost"],

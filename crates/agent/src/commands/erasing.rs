@@ -2,25 +2,66 @@
 //!
 //! A site is forgotten in this order, so that dying anywhere leaves nothing that comes back: hosts and extensions are
 //! told first (what is on its way and in their outboxes would arrive again) and hosts say that they have heard, then
-//! the buffer, the agent's memory, and the backend where it is asked for. Of an account, and of everything, what a
-//! browser has not handed over yet is not reached: it arrives when it does, which whoever asks is told.
+//! the buffer, the agent's memory, and the backend where it is asked for. An agent that has just started first lets the
+//! hosts find it that were there before; for one that comes while the buffer forgets it forgets once more. Of an
+//! account, and of everything, what a browser has not handed over yet is not reached: it arrives when it does, which
+//! whoever asks is told.
 
 use super::{Service, buffer};
+use crate::forgetting::Reach;
 use crate::tokenholder::{Access, Tokenholder};
 use heyho_buffer::Erased;
+use heyho_local::presence::{self, FOUND_WITHIN};
 use heyho_local::vocabulary::{Count, Fault, FaultCode, Forgotten};
 use heyho_records::glance::host_name;
 use heyho_records::words::count;
 use heyho_sync::erase::Erasure;
 use heyho_sync::policy;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::{timeout, timeout_at};
+
+/// A host that is storing records hears after its commit.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+/// In each of them another host has come; one that comes and goes without end is not waited for.
+const MOST_ROUNDS: usize = 3;
+/// How often it is looked which hosts run.
+const COUNT_EVERY: Duration = Duration::from_millis(500);
+
+/// The names of browsers that were not reached.
+#[derive(Debug, Default)]
+struct Missed {
+    closed: BTreeSet<String>,
+    /// Connected, and gave no answer.
+    silent: BTreeSet<String>,
+}
 
 impl Service {
     pub(super) async fn forget(&self, domain: &str, backend: bool) -> Result<Forgotten, Fault> {
         let site = site(domain)?;
-        let all_heard = self.live.tell_to_forget(&site).await;
-        self.live.erasing();
-        let erased = self.buffer.forget(&site).await.map_err(buffer)?;
+        self.hosts_have_found_us().await;
+        let forgetting = self.live.begin_to_forget(&site);
+        forgetting.heard(TOLD_WITHIN).await;
+        let mut erased = Erased::default();
+        for _ in 0..MOST_ROUNDS {
+            let told = forgetting.told();
+            self.live.erasing();
+            let round = self.buffer.forget(&site).await.map_err(buffer)?;
+            erased = Erased {
+                waiting: erased.waiting + round.waiting,
+                failed: erased.failed + round.failed,
+                changed: erased.changed + round.changed,
+                copies: erased.copies + round.copies,
+                log_emptied: round.log_emptied,
+            };
+            if forgetting.told() == told {
+                break;
+            }
+            forgetting.heard(TOLD_WITHIN).await;
+        }
         self.live.forget_delivered(&site);
+        let missed = self.missed(&forgetting.reach()).await;
+        drop(forgetting);
         self.live.touch();
         let there = if backend { self.forget_at_backend(&site).await } else { Err(String::new()) };
         Ok(Forgotten {
@@ -28,23 +69,45 @@ impl Service {
             failed: erased.failed,
             changed: erased.changed,
             backend: there.as_ref().ok().copied(),
-            text: told(&site, &erased, there, all_heard, &self.closed_browsers().await),
+            text: told(&site, &erased, there, &missed),
+            closed: missed.closed.into_iter().collect(),
+            silent: missed.silent.into_iter().collect(),
         })
     }
 
-    /// Browsers that have handed records over and could not be told: what they still hold comes with them.
-    async fn closed_browsers(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .status()
-            .await
-            .browsers
-            .into_iter()
-            .filter(|one| !one.connected)
-            .map(|one| one.name)
-            .collect();
-        names.sort();
-        names.dedup();
-        names
+    /// Each host that runs is attached, or has had the time for it.
+    async fn hosts_have_found_us(&self) {
+        let all = async {
+            // Counted anew now and then: one that ends without having come is not waited for.
+            loop {
+                let running = presence::running(&self.paths.hosts());
+                if timeout(COUNT_EVERY, self.live.hosts().gathered(running)).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout_at(self.started + FOUND_WITHIN, all).await;
+    }
+
+    /// Browsers that have handed records over and were not reached: what they still hold comes with them.
+    async fn missed(&self, reach: &Reach) -> Missed {
+        let interval = self.config().sync.interval;
+        let Ok(known) = self.buffer.status(interval, self.clock.now_ms()).await else {
+            return Missed::default();
+        };
+        let mut missed = Missed::default();
+        for (browser, source) in known.status.browsers.into_iter().zip(&known.sources) {
+            if reach.silent.contains(source) {
+                missed.silent.insert(browser.name);
+            } else if !reach.reached.contains(source) {
+                missed.closed.insert(browser.name);
+            }
+        }
+        // One that has handed nothing over yet has no name here.
+        if missed.silent.is_empty() && !reach.silent.is_empty() {
+            missed.silent.insert("a browser".to_owned());
+        }
+        missed
     }
 
     /// How many were deleted there, or in a sentence why none were.
@@ -110,13 +173,7 @@ fn site(domain: &str) -> Result<String, Fault> {
         .ok_or_else(|| Fault::new(FaultCode::Usage, format!("{domain:?} is no domain; such as example.com")))
 }
 
-fn told(
-    site: &str,
-    erased: &Erased,
-    backend: Result<u64, String>,
-    all_heard: bool,
-    closed: &[String],
-) -> String {
+fn told(site: &str, erased: &Erased, backend: Result<u64, String>, missed: &Missed) -> String {
     let mut text = match erased.records() {
         0 => format!("Nothing about {site} was kept here."),
         n => format!("{} about {site} deleted here.", count(n, "record")),
@@ -141,14 +198,18 @@ fn told(
         Err(why) if why.is_empty() => {}
         Err(why) => text.push_str(&format!(" {why}")),
     }
-    if !all_heard {
-        text.push_str(" A browser that is connected did not answer: forget the site again.");
+    let names = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if !missed.silent.is_empty() {
+        text.push_str(&format!(
+            " Connected, but without an answer: {}. Forget the site again; where that does not help, start it anew.",
+            names(&missed.silent)
+        ));
     }
-    if !closed.is_empty() {
+    if !missed.closed.is_empty() {
         text.push_str(&format!(
             " Not reached: {}. What a closed browser still holds of {site} comes when it is started; forget the \
              site again then.",
-            closed.join(", ")
+            names(&missed.closed)
         ));
     }
     text

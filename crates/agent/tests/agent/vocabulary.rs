@@ -2,14 +2,16 @@
 
 use crate::backend::{Mood, backend};
 use crate::world::{Running, World};
+use heyho_local::socket::Client;
 use heyho_local::vocabulary::{
-    BackendTest, Count, Delivered, Event, Fault, FaultCode, Forgotten, Request, Selection, Settings,
-    Timeline, WaitingPage, ask,
+    BackendTest, Companion, Count, Delivered, Event, Fault, FaultCode, Forgotten, Request, Selection,
+    Settings, Timeline, WaitingPage, ask,
 };
 use heyho_records::status::State;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
+use tokio::sync::broadcast;
 
 async fn of<T: DeserializeOwned>(running: &Running, request: Request) -> Result<T, Fault> {
     ask(running.companion.as_ref(), request).await
@@ -54,6 +56,53 @@ async fn what_was_delivered_is_shown_and_forgotten_with_its_site() {
         assert_eq!(told, site, "extensions hear of it");
     }
     assert_eq!(of::<Forgotten>(&running, forget("a/b")).await.unwrap_err().code, FaultCode::Usage);
+    running.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_comes_while_a_site_is_forgotten_is_told_and_nobody_answers_for_another() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    world.append(&["v1"]).await;
+    let running = world.start().await;
+    let host = async |source: &str| {
+        let host = Client::connect(&world.paths().socket()).await.unwrap();
+        let events = host.events().unwrap();
+        host.call(Request::Attach { source: source.to_owned() }).await.unwrap();
+        (host, events)
+    };
+    let forgetting = || {
+        let companion = running.companion.clone();
+        tokio::spawn(async move { ask::<Forgotten>(companion.as_ref(), forget("a")).await.unwrap() })
+    };
+    let told = async |events: &mut broadcast::Receiver<Event>| {
+        let event = tokio::time::timeout(Duration::from_secs(4), events.recv()).await;
+        assert!(matches!(event, Ok(Ok(Event::Forget { domain })) if domain == "a"));
+    };
+    let heard = Request::Told { domain: "a".to_owned() };
+    let (one, mut of_one) = host("ext#q").await;
+    let forgotten = forgetting();
+    told(&mut of_one).await;
+    // The one that is known by a name comes now; the other answers for itself, twice.
+    let (other, mut of_other) = host("ext#p").await;
+    told(&mut of_other).await;
+    for _ in 0..2 {
+        one.call(heard.clone()).await.unwrap();
+    }
+    let forgotten = forgotten.await.unwrap();
+    assert_eq!(
+        (forgotten.waiting, forgotten.silent, forgotten.closed),
+        (1, vec!["Chromium".to_owned()], vec![])
+    );
+    assert!(forgotten.text.contains("Connected, but without an answer: Chromium."), "{}", forgotten.text);
+
+    let forgotten = forgetting();
+    for (host, events) in [(&one, &mut of_one), (&other, &mut of_other)] {
+        told(events).await;
+        host.call(heard.clone()).await.unwrap();
+    }
+    let forgotten = forgotten.await.unwrap();
+    assert_eq!(forgotten.text, "Nothing about a was kept here.");
     running.agent.shutdown().await;
 }
 

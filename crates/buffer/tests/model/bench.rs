@@ -250,7 +250,7 @@ impl Bench {
                     settlement.confirm.push(*item);
                     if let Some(row) = row {
                         let row = self.model.rows.remove(row);
-                        let remembered = (row.text, row.revision, self.model.now);
+                        let remembered = (row.text, row.revision, self.model.now, row.owner);
                         self.model.delivered.insert(delivered_key(&row.identity), remembered);
                     }
                 }
@@ -279,7 +279,7 @@ impl Bench {
         };
         let now = self.model.now;
         self.buffer.settle(Some(batch.batch), &settlement, now).await.unwrap();
-        self.model.delivered.retain(|_, (_, _, at)| *at >= now - DELIVERED_FOR_MS);
+        self.model.delivered.retain(|_, (_, _, at, _)| *at >= now - DELIVERED_FOR_MS);
     }
 
     pub async fn failed_query(&self, nth: Option<usize>) -> FailedQuery {

@@ -39,10 +39,13 @@ pub struct Row {
     pub held_until: i64,
 }
 
+/// Of what was delivered: text, revision, when, and for whom.
+type Remembered = (String, i64, i64, Owner);
+
 #[derive(Debug, Default)]
 pub struct Model {
     pub rows: Vec<Row>,
-    pub delivered: BTreeMap<(u8, u8, String), (String, i64, i64)>,
+    pub delivered: BTreeMap<(u8, u8, String), Remembered>,
     /// By user: (place, revision, kind).
     pub batches: BTreeMap<usize, Vec<(u64, i64)>>,
     pub keys: u64,
@@ -98,6 +101,13 @@ impl Model {
             for version in frame {
                 let identity = (source, version.kind, version.id());
                 let text = version.text();
+                let here = self.find(&identity).is_some() || fresh.iter().any(|row| row.identity == identity);
+                let before = self.delivered.get(&delivered_key(&identity)).filter(|_| !here);
+                // Still of whom it was delivered for, where the frame does not say.
+                let owner = match (before, under) {
+                    (Some((.., owner)), Under::Nobody) => *owner,
+                    _ => owner,
+                };
                 if version.bad {
                     if self.reject(identity, text, owner, &fresh) {
                         answer.rejected += 1;
@@ -145,7 +155,7 @@ impl Model {
                     }
                     None => match self.delivered.get(&delivered_key(&identity)) {
                         Some((content, ..)) if *content == text => answer.unchanged += 1,
-                        Some((_, revision, _)) => {
+                        Some((_, revision, ..)) => {
                             answer.stored += 1;
                             fresh.push(row(owner, revision + 1));
                         }
@@ -338,10 +348,10 @@ impl Model {
                 }
                 (State::Waiting, None) => match gone {
                     Some((content, ..)) if *content == line.text => None,
-                    Some((_, revision, _)) => Some(fresh(revision + 1)),
+                    Some((_, revision, ..)) => Some(fresh(revision + 1)),
                     None => Some(fresh(1)),
                 },
-                (_, None) if gone.is_none() => Some(Row { state: State::Failed, ..fresh(1) }),
+                (_, None) if gone.is_none() => Some(fresh(1)),
                 _ => None,
             };
             match new {

@@ -91,6 +91,12 @@ pub struct Forgotten {
     /// Deleted at the backend; null: it was not asked, or did not do it.
     #[cfg_attr(feature = "ts", ts(type = "number | null"))]
     pub backend: Option<u64>,
+    /// Browsers that were not connected: what they hold of the site comes with them.
+    #[serde(default)]
+    pub closed: Vec<String>,
+    /// Browsers that were connected and did not answer.
+    #[serde(default)]
+    pub silent: Vec<String>,
     /// All of it in a sentence or two.
     pub text: String,
 }

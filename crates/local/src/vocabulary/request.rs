@@ -176,8 +176,8 @@ pub enum Request {
         #[serde(default)]
         backend: bool,
     },
-    /// A host that was told to forget a site: from now on it stores nothing that was captured of it before. Answer:
-    /// null.
+    /// A host that was told to forget a site: from now on it stores nothing that was captured of it before. Counts for
+    /// what was attached on the same connection. Answer: null.
     #[serde(rename = "told")]
     Told { domain: String },
     /// Everything that is kept for an account, by its ref or e-mail address. Answer: [`super::Count`].

@@ -123,6 +123,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     discardTitle: "Vor dem Senden löschen?",
     discardText: "Dieser Eintrag ist nicht übertragen. Löschen löscht die einzige Kopie; sie lässt sich nicht zurückholen.",
     copies: "Alte Kopien des ganzen Speichers, die daneben liegen, werden mit gelöscht.",
+    inBrowsers: "Was ein Browser noch nicht übergeben hat, ist davon nicht betroffen: es kommt, sobald er es übergibt.",
     discarded: (n) => f.plural(n, { one: "# Eintrag gelöscht", other: "# Einträge gelöscht" }),
   },
 

@@ -124,6 +124,7 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     forgetTitle: (site) => `${site} vergessen?`,
     forgetText: "Ihre Einträge auf diesem Rechner werden gelöscht, wartende und fehlgeschlagene, auch die in den verbundenen Browsern. Sie lassen sich nicht zurückholen.",
     forgetClosed: (names) => `Gerade nicht verbunden: ${names}. Was dort noch von dieser Website liegt, kommt beim nächsten Start an; vergessen Sie sie dann noch einmal.`,
+    forgetSilent: (names) => `Verbunden, aber ohne Antwort: ${names}. Vergessen Sie die Website noch einmal; hilft das nicht, starten Sie den Browser neu.`,
     forgetBackend: "Auch am Server löschen",
     forgotten: (n, changed, backend) =>
       [

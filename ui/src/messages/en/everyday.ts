@@ -122,6 +122,7 @@ export const everyday = (f: Format) => ({
     discardTitle: "Delete before it is sent?",
     discardText: "This record was not delivered. Deleting it deletes the only copy; it cannot be brought back.",
     copies: "Old copies of the whole store that lie beside it are deleted too.",
+    inBrowsers: "What a browser has not handed over yet is not reached: it comes when it does.",
     discarded: (n: number) => f.plural(n, { one: "# record deleted", other: "# records deleted" }),
   },
 

@@ -123,6 +123,7 @@ export const setup = (f: Format) => ({
     forgetTitle: (site: string) => `Forget ${site}?`,
     forgetText: "Its records on this computer are deleted, waiting and failed ones, and those in the connected browsers. They cannot be brought back.",
     forgetClosed: (names: string) => `Not connected now: ${names}. What is still held there of this site comes when it is started; forget the site again then.`,
+    forgetSilent: (names: string) => `Connected, but without an answer: ${names}. Forget the site again; where that does not help, start the browser anew.`,
     forgetBackend: "Delete it at the backend too",
     forgotten: (n: number, changed: number, backend: number | null) =>
       [
