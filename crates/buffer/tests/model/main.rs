@@ -36,8 +36,10 @@ fn the_buffer_does_what_the_model_says() {
         assert!(buffer.checkpoint().await.unwrap());
         buffer.close().await;
     });
-    // Each a share, from a seed of its own.
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(cases.max(1));
+    // Each a share, from a seed of its own. Twice as many as there are processors: each waits half of the time for the
+    // thread that SQLite is on.
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let threads = (2 * processors).min(cases.max(1));
     let steps: u64 = std::thread::scope(|scope| {
         let shares: Vec<_> = (0..threads)
             .map(|share| {
