@@ -123,6 +123,9 @@ struct Maker {
 
 struct Linux {
     folder: &'static str,
+    /// Where its own folder is since the browser follows XDG, below the configuration folder. It looks for manifests
+    /// where it did before (tried with Firefox 153).
+    moved: Option<&'static str>,
     hosts: &'static str,
     programs: &'static [&'static str],
     system: Option<&'static str>,
@@ -138,6 +141,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Chromium,
         linux: Some(Linux {
             folder: "google-chrome",
+            moved: None,
             hosts: "google-chrome/NativeMessagingHosts",
             programs: &["google-chrome", "google-chrome-stable"],
             system: Some("etc/opt/chrome/native-messaging-hosts"),
@@ -154,6 +158,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Chromium,
         linux: Some(Linux {
             folder: "chromium",
+            moved: None,
             hosts: "chromium/NativeMessagingHosts",
             programs: &["chromium", "chromium-browser"],
             system: Some("etc/chromium/native-messaging-hosts"),
@@ -170,6 +175,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Chromium,
         linux: Some(Linux {
             folder: "microsoft-edge",
+            moved: None,
             hosts: "microsoft-edge/NativeMessagingHosts",
             programs: &["microsoft-edge", "microsoft-edge-stable"],
             system: Some("etc/opt/edge/native-messaging-hosts"),
@@ -186,6 +192,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Chromium,
         linux: Some(Linux {
             folder: "BraveSoftware/Brave-Browser",
+            moved: None,
             hosts: "BraveSoftware/Brave-Browser/NativeMessagingHosts",
             programs: &["brave-browser", "brave-browser-stable"],
             system: None,
@@ -202,6 +209,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Chromium,
         linux: Some(Linux {
             folder: "vivaldi",
+            moved: None,
             hosts: "vivaldi/NativeMessagingHosts",
             programs: &["vivaldi", "vivaldi-stable"],
             system: None,
@@ -219,6 +227,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Chromium,
         linux: Some(Linux {
             folder: "opera",
+            moved: None,
             hosts: "google-chrome/NativeMessagingHosts",
             programs: &["opera"],
             system: Some("etc/opt/chrome/native-messaging-hosts"),
@@ -235,6 +244,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Firefox,
         linux: Some(Linux {
             folder: ".mozilla",
+            moved: Some("mozilla/firefox"),
             hosts: ".mozilla/native-messaging-hosts",
             programs: &["firefox", "firefox-esr"],
             system: Some("usr/lib/mozilla/native-messaging-hosts"),
@@ -251,6 +261,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Firefox,
         linux: Some(Linux {
             folder: ".librewolf",
+            moved: Some("librewolf"),
             hosts: ".librewolf/native-messaging-hosts",
             programs: &["librewolf"],
             system: None,
@@ -268,6 +279,7 @@ const MAKERS: &[Maker] = &[
         family: Family::Firefox,
         linux: Some(Linux {
             folder: ".zen",
+            moved: Some("zen"),
             hosts: ".mozilla/native-messaging-hosts",
             programs: &["zen", "zen-browser"],
             system: Some("usr/lib/mozilla/native-messaging-hosts"),
@@ -358,7 +370,12 @@ fn linux(maker: &Maker, roots: &Roots, host: &Path, ids: &Extensions) -> Vec<Reg
         .iter()
         .flat_map(|program| PROGRAMS.iter().map(move |folder| roots.root.join(folder).join(program)));
     let mut all = vec![Registration {
-        presence: std::iter::once(of_user(linux.folder)).chain(programs).collect(),
+        presence: [Some(linux.folder), linux.moved]
+            .into_iter()
+            .flatten()
+            .map(of_user)
+            .chain(programs)
+            .collect(),
         manifest: Some(of_user(linux.hosts).join(file())),
         system_manifest: linux.system.map(|folder| roots.root.join(folder).join(file())),
         ..maker.registration(Form::Package, host, ids)

@@ -231,6 +231,22 @@ fn a_browser_that_was_never_started_is_there_all_the_same() {
     );
 }
 
+/// As Firefox 153 has it, installed anew from its maker's archive.
+#[test]
+fn a_browser_whose_folder_has_moved_is_there_and_has_its_manifest_where_it_looks() {
+    let made = Made::new();
+    made.folder(".config/mozilla/firefox").folder(".config/librewolf").folder(".config/zen");
+    let before = made.tree();
+    for (browser, hosts) in [("firefox", ".mozilla"), ("librewolf", ".librewolf"), ("zen", ".mozilla")] {
+        assert_eq!(made.stands(browser), Standing::NotRegistered, "{browser}");
+        register(&made.all(), Some(browser)).unwrap();
+        assert_eq!(made.stands(browser), Standing::Registered, "{browser}");
+        assert!(made.tree().contains(&format!("{hosts}/native-messaging-hosts/{MANIFEST}")));
+        unregister(&made.all(), Some(browser), &OptOut { all: true, ..OptOut::default() }).unwrap();
+        assert_eq!(made.tree(), before, "{browser}");
+    }
+}
+
 #[test]
 fn unregistering_leaves_nothing_behind() {
     let made = Made::new();
