@@ -119,6 +119,14 @@ impl Database {
         }
     }
 
+    /// As it is said to who runs it: without a password.
+    pub fn name(&self) -> String {
+        match self {
+            Database::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Database::Postgres(_) => "the PostgreSQL database".to_owned(),
+        }
+    }
+
     /// `heyho-backend/heyho.db` in the user's data directory.
     pub fn default_place() -> anyhow::Result<Database> {
         let dirs = directories::BaseDirs::new()

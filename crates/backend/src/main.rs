@@ -165,11 +165,17 @@ fn run(task: Task) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match task {
         Task::Serve { listen, config } => runtime.block_on(serve(&listen, config)),
-        Task::AddUser { email, config } => runtime.block_on(operator::add_user(&config, &email, password()?)),
+        Task::AddUser { email, config } => {
+            done(runtime.block_on(operator::add_user(&config, &email, password()?)))
+        }
         Task::ResetPassword { email, config } => {
-            runtime.block_on(operator::reset_password(&config, &email, password()?))
+            done(runtime.block_on(operator::reset_password(&config, &email, password()?)))
         }
     }
+}
+
+fn done(said: anyhow::Result<String>) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{}", said?).context("the result cannot be written")
 }
 
 /// From standard input: arguments are visible to everyone.

@@ -121,6 +121,8 @@ async fn a_sync_that_is_waited_for_is_paused_interrupted_and_goes_on() -> Result
     let world = World::new()?;
     let _parts = headless(&world).await?;
     heyho(&world, &["pause"]).await?.expect(0)?;
+    // So many batches that the drain outlasts whoever comes in between, however slow the machine.
+    heyho(&world, &["config", "set", "sync.batch_page_visits", "2"]).await?.expect(0)?;
     let mut host = greeted_host(&world).await?;
     for first in (0..RECORDS).step_by(FRAME) {
         hand_over(&mut host, &visits(first..first + FRAME)).await?;
@@ -156,6 +158,7 @@ async fn a_sync_that_is_waited_for_is_paused_interrupted_and_goes_on() -> Result
     // Whoever no longer wants to wait does not end what the agent does.
     sync.signal(Signal::INT)?;
     ensure!(process::code(sync.ended().await?) == 130, "{}", sync.printed());
+    heyho(&world, &["config", "set", "sync.batch_page_visits", "1000"]).await?.expect(0)?;
     heyho(&world, &["sync", "--wait"]).await?.expect(0)?;
     let mut rows = Rows::open(&world).await?;
     ensure!(rows.visit_ids().await? == ids(0..RECORDS));

@@ -20,8 +20,8 @@ fn run(database: &str, arguments: [&str; 2], password: &str) -> (Option<i32>, St
         .unwrap();
     child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
     let ended = child.wait_with_output().unwrap();
-    assert!(ended.stdout.is_empty());
-    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    let said = if ended.status.success() { ended.stdout } else { ended.stderr };
+    (ended.status.code(), String::from_utf8(said).unwrap())
 }
 
 async fn login(client: &Client, password: &str) -> (u16, String) {
@@ -42,6 +42,8 @@ async fn an_operator_makes_an_account_and_gives_it_a_new_password(database: &str
 
     let (status, said) = run(database, ["add-user", "Ada@Example.org"], "correct horse");
     assert_eq!(status, Some(0), "{said}");
+    assert!(said.starts_with("ada@example.org has an account now, in "), "{said}");
+    assert!(!said.contains("postgres://"), "which may hold a password: {said}");
     let (status, access) = login(&client, "correct horse").await;
     assert_eq!(status, 200);
     let (status, said) = run(database, ["add-user", "ada@example.org"], "correct horse");
@@ -73,6 +75,10 @@ async fn beside_sqlite() {
     an_operator_makes_an_account_and_gives_it_a_new_password(&url).await;
     let made = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
     assert!(!made.map(|name| name.into_string().unwrap()).any(|name| name == "jwt-secret"), "it needs none");
+    // A slip in the name makes no other database.
+    let (status, said) = run(&format!("{url}s"), ["add-user", "bob@example.org"], "correct horse");
+    assert!(status == Some(1) && said.contains("heyho.dbs") && said.contains("--database"), "{said}");
+    assert!(!folder.path().join("heyho.dbs").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
