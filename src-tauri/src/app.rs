@@ -9,7 +9,7 @@ use crate::controller::{Agent, Controller};
 use crate::desktop::{Desktop, send};
 use crate::look::Look;
 use crate::memory::Memory;
-use crate::own::{LastExport, Retry};
+use crate::own::{Ending, LastExport, Retry};
 use crate::shell::{After, Event, Shell};
 use crate::{again, no_start, panel, parts};
 use heyho_agent::{StartOptions, start_and_stay};
@@ -55,6 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     app.manage(paths);
     app.manage(memory.clone());
     app.manage(LastExport::default());
+    app.manage(Ending::default());
     app.manage(Agent(started.companion.clone()));
     app.manage(Retry(started.again.clone()));
     app.manage(orders.clone());

@@ -1,6 +1,6 @@
-//! What the window may ask of the agent. Each command forwards one request of the vocabulary and decides nothing;
-//! what it may ask of the shell is in `own`. The list of both is also in build.rs, and what a window may call of it
-//! in src-tauri/capabilities.
+//! What the window may ask of the agent. Each command forwards one request of the vocabulary and decides nothing; what
+//! it may ask of the shell is in `own`. No answer says where something lies, or holds a secret. The list of both is also
+//! in build.rs, and what a window may call of it in src-tauri/capabilities.
 
 use crate::controller::Agent;
 use heyho_local::vocabulary::{
@@ -148,17 +148,17 @@ pub async fn timeline(agent: State<'_, Agent>) -> Answer<Timeline> {
 
 #[tauri::command]
 pub async fn settings(agent: State<'_, Agent>) -> Answer<Settings> {
-    ask(&*agent.0, Request::ConfigGet).await
+    ask(&*agent.0, Request::ConfigGet).await.map(shown)
 }
 
 #[tauri::command]
 pub async fn set_setting(agent: State<'_, Agent>, key: String, value: Value) -> Answer<Settings> {
-    ask(&*agent.0, Request::ConfigSet { key, value }).await
+    ask(&*agent.0, Request::ConfigSet { key, value }).await.map(shown)
 }
 
 #[tauri::command]
 pub async fn set_rules(agent: State<'_, Agent>, rules: Vec<Rule>) -> Answer<Settings> {
-    ask(&*agent.0, Request::RulesSet { rules }).await
+    ask(&*agent.0, Request::RulesSet { rules }).await.map(shown)
 }
 
 #[tauri::command]
@@ -190,6 +190,14 @@ pub async fn diagnostics(agent: State<'_, Agent>) -> Answer<String> {
 #[tauri::command]
 pub async fn recovery_seen(agent: State<'_, Agent>) -> Answer<()> {
     tell(&agent, Request::RecoverySeen).await
+}
+
+/// Settings the window has no place for: where a file lies, and an address that may hold a password.
+const NOT_SHOWN: [&str; 2] = ["backend.ca_file", "backend.proxy"];
+
+fn shown(mut settings: Settings) -> Settings {
+    settings.settings.retain(|setting| !NOT_SHOWN.contains(&setting.key.as_str()));
+    settings
 }
 
 /// Whatever is answered to an order is of no interest here; the next status says what came of it.
@@ -259,6 +267,22 @@ mod tests {
         let called = calls(include_str!("../../ui/src/lib/companion.ts"));
         assert_eq!(called, taken);
         assert_eq!(taken["export_records"], ["account", "failed"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn no_setting_that_names_a_place_or_holds_a_secret_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        let text = format!(
+            "[backend]\nca_file = \"{}/ca.pem\"\nproxy = \"http://ada:geheim@localhost:1\"\n",
+            dir.path().display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let whole = heyho_local::config::settings(&file);
+        let shown = super::shown(whole.clone());
+        assert_eq!(shown.settings.len() + super::NOT_SHOWN.len(), whole.settings.len());
+        let shown = serde_json::to_string(&shown).unwrap();
+        assert!(!shown.contains("geheim") && !shown.contains(dir.path().to_str().unwrap()), "{shown}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - Where there is no tray (no library, no session bus), that is logged once and everything else goes on.
 
 use crate::look::Look;
+use crate::own::Ending;
 use crate::panel::Strokes;
 use crate::shell::{After, Event, Notification, Shell};
 use crate::tray::{Action, Icon, Item, Tray};
@@ -258,6 +259,10 @@ impl Shell for Desktop {
     }
 
     fn tell_ending(&self, after: After) {
+        // First: a page that comes just now asks for it.
+        if let Some(ending) = self.app.try_state::<Ending>() {
+            ending.note(after);
+        }
         self.tell(ENDING, after);
     }
 

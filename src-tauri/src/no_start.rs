@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::desktop::Desktop;
 use crate::look::Look;
 use crate::memory::Memory;
-use crate::own::LastExport;
+use crate::own::{Ending, LastExport};
 use crate::shell::{Event, Shell};
 use crate::{CONFIGURATION, again, parts};
 use heyho_local::config::{self, ConfigError, LogLevel};
@@ -28,6 +28,7 @@ pub fn run(args: Args, paths: &Paths, error: ConfigError) -> anyhow::Result<Exit
     app.manage(paths.clone());
     app.manage(Memory::read(&paths.state));
     app.manage(LastExport::default());
+    app.manage(Ending::default());
     app.manage(orders.clone());
     let code = app.run_return(move |app, event| match event {
         RunEvent::Ready => {

@@ -4,11 +4,11 @@
 
 use crate::controller::Agent;
 use crate::memory::Memory;
-use crate::shell::Event;
+use crate::shell::{After, Event};
 use heyho_local::clock;
-use heyho_local::config::Config;
+use heyho_local::config::{Config, ConfigError};
 use heyho_local::paths::{Paths, private_dir};
-use heyho_local::vocabulary::{Count, Fault, FaultCode, Request, ask};
+use heyho_local::vocabulary::{Count, Fault, FaultCode, Request, SettingProblem, ask};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,12 +28,33 @@ pub struct About {
     backend: Option<String>,
     /// Nobody has said yes to the first question yet.
     first_run: bool,
-    /// Why the companion could not start: a sentence about `config.toml`.
-    problem: Option<String>,
+    /// Why the companion could not start: what `config.toml` says wrong.
+    problem: Option<SettingProblem>,
+    /// The app is ending, and what comes then: for a page that was not there when it was told.
+    ending: Option<After>,
+}
+
+/// What the page was told of the end.
+#[derive(Debug, Default)]
+pub struct Ending(Mutex<Option<After>>);
+
+impl Ending {
+    pub fn note(&self, after: After) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(after);
+    }
+
+    fn noted(&self) -> Option<After> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[tauri::command]
-pub async fn about(app: AppHandle, paths: State<'_, Paths>, memory: State<'_, Memory>) -> Answer<About> {
+pub async fn about(
+    app: AppHandle,
+    paths: State<'_, Paths>,
+    memory: State<'_, Memory>,
+    ending: State<'_, Ending>,
+) -> Answer<About> {
     let config = Config::load(&paths.config_file());
     // Beside a running agent, a file that went bad later is named by the settings.
     let starts = app.try_state::<Agent>().is_some();
@@ -41,7 +62,8 @@ pub async fn about(app: AppHandle, paths: State<'_, Paths>, memory: State<'_, Me
         version: env!("CARGO_PKG_VERSION"),
         backend: config.as_ref().ok().map(|config| config.backend.url.to_string()),
         first_run: !memory.welcomed(),
-        problem: config.err().filter(|_| !starts).map(|error| error.to_string()),
+        problem: config.err().filter(|_| !starts).map(ConfigError::problem),
+        ending: ending.noted(),
     })
 }
 
@@ -142,8 +164,7 @@ pub async fn restart(app: AppHandle, paths: State<'_, Paths>) -> Answer<()> {
         retry.0.notify_one();
         return Ok(());
     }
-    Config::load(&paths.config_file())
-        .map_err(|error| Fault::new(FaultCode::Configuration, error.to_string()))?;
+    Config::load(&paths.config_file())?;
     app.exit(crate::again::AGAIN);
     Ok(())
 }
@@ -169,8 +190,10 @@ fn free_name(folder: &Path, stem: &str) -> PathBuf {
     std::iter::once(first.clone()).chain(others).find(|path| !path.exists()).unwrap_or(first)
 }
 
+/// What a system answers may name a place: that is for the log.
 fn failed(what: &str, error: impl std::fmt::Display) -> Fault {
-    Fault::new(FaultCode::Failed, format!("{what}: {error}"))
+    tracing::warn!("{what}: {error}");
+    Fault::new(FaultCode::Failed, format!("{what}: the log says why"))
 }
 
 #[cfg(test)]
@@ -185,5 +208,11 @@ mod tests {
         let second = free_name(scratch.path(), "heyho-records");
         assert_ne!(first, second);
         assert!(second.to_string_lossy().ends_with("-2.ndjson"), "{second:?}");
+    }
+
+    #[test]
+    fn what_a_system_answers_is_for_the_log() {
+        let fault = failed("the folder cannot be opened", "/home/ada/x: permission denied");
+        assert_eq!(fault.text, "the folder cannot be opened: the log says why");
     }
 }

@@ -65,6 +65,7 @@ pub async fn no_start(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     look.enlarge(&window).await?;
     window.has("no-start", true).await?;
     visitor.look("no-start", "", &window).await?;
+    window.names_no_folder().await?;
     lock.unlock()?;
     // It is tried again by itself, and may have been by now.
     window.value("document.querySelector('[data-testid=restart]')?.click()").await?;
@@ -78,6 +79,7 @@ pub async fn no_start(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     look.enlarge(&window).await?;
     window.has("problem-text", true).await?;
     visitor.look("bad-setting", "", &window).await?;
+    window.names_no_folder().await?;
     window.click("restart").await?;
     window.has("no-start", true).await?;
     std::fs::write(&path, good)?;

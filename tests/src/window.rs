@@ -125,6 +125,34 @@ impl Window {
         Ok(self.driver.client.execute(&format!("return {expression};"), Vec::new()).await?)
     }
 
+    /// Whatever the page may ask for, in whatever state, and what stands in it: nothing says where things lie on this
+    /// computer.
+    pub async fn names_no_folder(&self) -> Result<()> {
+        const ASKED: &str = "
+            const done = arguments[0], list = {after: 0, limit: 50};
+            const asked = {
+                about: {}, status: {}, browsers: {}, settings: {}, delivered: {}, timeline: {}, diagnostics: {},
+                history: {limit: 50}, start_at_login: {on: null}, restart: {},
+                failed_list: {...list, reason: null}, waiting_list: {...list, search: null}, failed_show: {number: 99},
+                set_setting: {key: 'sync.interval', value: 'soon'}, set_rules: {rules: [
+                    {id: '', match: 'host', pattern: 'a', action: 'drop'}]},
+                test_backend: {url: 'http://127.0.0.1:1'}, discard_account: {account: 'nobody'},
+                register_browser: {browser: 'none'}, export_records: {failed: false, account: null},
+            };
+            const ask = ([name, given]) => window.__TAURI_INTERNALS__.invoke(name, given).then(
+                (answer) => name + ': ' + JSON.stringify(answer),
+                (fault) => name + ' is refused: ' + JSON.stringify(fault));
+            Promise.all(Object.entries(asked).map(ask)).then((said) => done([
+                ...said, location.href, document.documentElement.outerHTML]));";
+        let said = self.driver.client.execute_async(ASKED, Vec::new()).await?;
+        let said: Vec<String> = serde_json::from_value(said)?;
+        ensure!(said.len() > 15 && said[0].starts_with("about: {"), "{said:?}");
+        let folder = self.world.display().to_string();
+        let names: Vec<&String> = said.iter().filter(|text| text.contains(&folder)).collect();
+        ensure!(names.is_empty(), "{folder} is named: {names:#?}");
+        Ok(())
+    }
+
     /// Keys for whatever has the focus. It may be drawn anew between the question and the keys: they have reached
     /// nothing then, and go to what has the focus now.
     pub async fn keys(&self, keys: &str) -> Result<()> {

@@ -77,7 +77,7 @@ export class FakeCompanion implements Companion {
     return this.failed.filter((r) => r.reason.code === which.reason);
   }
 
-  about = () => this.#answer("about", [], () => ({ version: "0.1.0", backend: "http://127.0.0.1:3001", firstRun: false, problem: null, ...this.shell }));
+  about = () => this.#answer("about", [], () => ({ version: "0.1.0", backend: "http://127.0.0.1:3001", firstRun: false, problem: null, ending: null, ...this.shell }));
   status = () => this.#answer("status", [], () => this.current);
   sync = () => this.#answer("sync", [], () => null);
   stop = () => this.#answer("stop", [], () => null);

@@ -60,6 +60,14 @@ test("each word of the agent has its German sentence", () => {
   expect([...words].filter((word) => !(word in reasons))).toEqual([]);
 });
 
+test("each cause that prevents a start has its German sentence", () => {
+  const reasons = catalogues.de(new Format("de")).reasons;
+  const causes = [...rust("agent").matchAll(/StartError::[^=]*? => "(\w+)",/g)].map(([, cause]) => cause as string);
+  expect(causes.length).toBeGreaterThan(8);
+  const fallback = reasons["no_start"]!({});
+  expect(causes.filter((cause) => reasons["no_start"]!({ cause }) === fallback)).toEqual([]);
+});
+
 test("in a German window nothing is said in English", () => {
   const f = new Format("de");
   const { reasons } = catalogues.de(f);

@@ -153,6 +153,7 @@ export function failedRecords(now: Date, n: number): FailedRecord[] {
     attempts: 1 + (i % 5),
     kept: n < 10 && i >= 3,
     account: "mia@example.org",
+    own: true,
   }));
 }
 
@@ -195,6 +196,7 @@ export function waitingRecords(now: Date, n: number): WaitingRecord[] {
       url: `https://${host}/`,
       bytes: 640 + i * 7,
       capturedAt: new Date(now.getTime() - (n - i) * MINUTE).toISOString(),
+      own: false,
     };
   });
 }

@@ -382,6 +382,23 @@ test("a store that cannot be used keeps it from starting: why, and try again, un
   expect(w.text("status-sentence")).toBe("Up to date");
 });
 
+test("what keeps it from starting is said in the reader's language, and that it ends", async () => {
+  const prevented: Status = { ...all["buffer_problem"]!, reason: "newer", reasonCode: "no_start", reasonArgs: { cause: "newer" } };
+  const w = await open(prevented, undefined, german);
+  expect(w.text("problem")).toContain("Den Speicher hat eine neuere Version");
+  await w.press("quit");
+  expect(w.text("ending")).toContain("Endet nach");
+  expect((w.find("restart") as HTMLButtonElement).disabled).toBe(true);
+});
+
+test("a page that comes while it ends says so", async () => {
+  const companion = new FakeCompanion(all["up_to_date"]!);
+  companion.shell = { ending: "again" };
+  const w = await open(all["up_to_date"]!, companion);
+  expect(w.text("status-sentence")).toBe("Starting again after the batch in flight");
+  expect(w.find("sync-now")).toBeNull();
+});
+
 test("while it ends, whoever asked for that, the window says so and offers nothing", async () => {
   const w = await open(all["up_to_date"]!);
   w.companion.ends?.("nothing");
@@ -406,30 +423,36 @@ test("what is here of others and of nobody is said under the head, also where al
 test("each waiting record says whose it is, and the list is there where only others' wait", async () => {
   const status = { ...all["up_to_date"]!, unclaimed: 1, otherAccounts: all["other_account"]!.otherAccounts };
   const companion = new FakeCompanion(status);
-  const [own, others, nobodys] = waitingRecords(now, 3);
+  const [own, others, elsewhere, nobodys] = waitingRecords(now, 4);
   companion.waiting = [
-    { ...own!, account: "mia@example.org" },
+    { ...own!, account: "mia@example.org", own: true },
     { ...others!, account: "ben@example.org" },
+    // The same address at another backend is another account.
+    { ...elsewhere!, account: "mia@example.org" },
     nobodys!,
   ];
   const w = await open(status, companion);
   await w.press("waiting-show");
   const rows = Array.from(w.container.querySelectorAll("[data-testid=waiting-row]"));
   const whose = rows.map((row) => row.querySelector("[data-testid=waiting-whose]")?.textContent ?? null);
-  expect(whose).toEqual([null, "For ben@example.org", "Captured without an account"]);
+  expect(whose).toEqual([null, "For ben@example.org", "For mia@example.org at another backend", "Captured without an account"]);
   rows[1]?.querySelector<HTMLElement>("[data-testid=waiting-discard]")?.click();
   await settle();
   expect(w.text("discard-whose")).toBe("For ben@example.org");
 });
 
 test("who discards failed records is told whose else are among them", async () => {
-  const records = failedRecords(now, 3).map((record, i) => ({ ...record, account: i === 1 ? "ben@example.org" : "mia@example.org" }));
+  const accounts = ["mia@example.org", "ben@example.org", "mia@example.org"];
+  const records = failedRecords(now, 3).map((record, i) => ({ ...record, account: accounts[i]!, own: i === 0 }));
   const w = await open(all["needs_attention"]!, new FakeCompanion(all["needs_attention"]!, records));
   await w.press("tab-failed");
-  expect(Array.from(w.container.querySelectorAll("[data-testid=failed-whose]"), (e) => e.textContent)).toEqual(["For ben@example.org"]);
+  expect(Array.from(w.container.querySelectorAll("[data-testid=failed-whose]"), (e) => e.textContent)).toEqual([
+    "For ben@example.org",
+    "For mia@example.org at another backend",
+  ]);
   await w.press("failed-more");
   await w.press("failed-discard-all");
-  expect(w.text("discard-also-of")).toBe("Also those of ben@example.org.");
+  expect(w.text("discard-also-of")).toBe("Also those of ben@example.org, mia@example.org at another backend.");
 });
 
 test("signing in at another backend asks first where records wait for the one before", async () => {
@@ -460,13 +483,17 @@ test("signing in where the records wait for is not asked about, however the addr
 
 test("settings that keep it from starting are named", async () => {
   const companion = new FakeCompanion(null);
-  companion.shell = { problem: "config.toml: [sync] interval is \"often\"; accepted is 1m to 24h" };
+  const text = "config.toml: sync.interval = \"often\" is not accepted: 1m to 24h";
+  companion.shell = { problem: { key: "sync.interval", value: "often", accepted: "1m to 24h", text } };
   companion.refusals.set("status", { code: "failed", text: "there is no agent to ask" });
   const w = await open(null, companion);
   expect(w.container.textContent).not.toContain("did not work");
   expect(w.text("problem-text")).toContain("often");
   await w.press("restart");
   expect(w.asked("restart")).toEqual([[]]);
+  cleanup();
+  companion.refusals.set("status", { code: "failed", text: "there is no agent to ask" });
+  expect((await open(null, companion, german)).text("problem")).toContain("sync.interval: „often“ wird nicht angenommen");
 });
 
 test("settings are changed one at a time, and show what holds", async () => {

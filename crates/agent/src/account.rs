@@ -204,6 +204,8 @@ pub fn fault(error: &AuthError) -> Fault {
     let code = match error {
         AuthError::WrongCredentials => FaultCode::WrongCredentials,
         AuthError::EmailTaken => FaultCode::EmailTaken,
+        AuthError::RegistrationClosed => FaultCode::RegistrationClosed,
+        AuthError::Forbidden(_) => FaultCode::Failed,
         AuthError::Unverified => FaultCode::Unverified,
         AuthError::SessionOver | AuthError::NotRenewable => FaultCode::SignInNeeded,
         AuthError::WrongCode => FaultCode::BadData,

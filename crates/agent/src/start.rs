@@ -4,11 +4,11 @@ use crate::account::Keeper;
 use crate::commands::{Service, kept_pause};
 use crate::engine::{Command, Engine, Parts};
 use crate::live::Live;
+use crate::prevented::StartError;
 use crate::publish::publish;
 use crate::surroundings::{Around, look_around};
 use crate::tokens::{FileStore, Inherits, KeyringStore, TokenStore};
 use crate::upkeep::{Chore, QUARTER, Upkeep, keep_up, look_out, recovered};
-use anyhow::Context;
 use heyho_buffer::{Buffer, BufferError, Recovery};
 use heyho_local::clock::{self, Clock};
 use heyho_local::config::{Config, TokenStore as Wanted};
@@ -93,28 +93,26 @@ impl Agent {
 }
 
 /// Becomes the agent where nobody is, and a client of it otherwise.
-pub async fn start_or_join(options: StartOptions) -> anyhow::Result<Started> {
+pub async fn start_or_join(options: StartOptions) -> Result<Started, StartError> {
     let deadline = tokio::time::Instant::now() + SOCKET_PATIENCE;
     loop {
         match AgentLock::take(&options.paths.agent_lock()) {
             Ok(lock) => return start(lock, options, TICK).await,
             Err(LockError::Taken) => {}
-            Err(LockError::Io(e)) => return Err(e).context("agent.lock cannot be used"),
+            Err(LockError::Io(e)) => return Err(StartError::Lock(e)),
         }
         match Client::connect(&options.paths.socket()).await {
             Ok(client) => return Ok(Started { companion: Arc::new(client), agent: None }),
-            Err(e) if tokio::time::Instant::now() >= deadline => {
-                return Err(e).context("another companion is running and does not answer on its socket");
-            }
+            Err(e) if tokio::time::Instant::now() >= deadline => return Err(StartError::Silent(e)),
             // It is starting or ending: one of the two will work in a moment.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> anyhow::Result<Started> {
+async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> Result<Started, StartError> {
     let StartOptions { paths, config, clock, open, surroundings, first_run } = options;
-    private_dir(&paths.data).context("the data directory cannot be made")?;
+    private_dir(&paths.data).map_err(|error| StartError::Folder { path: paths.data.clone(), error })?;
     let (buffer, recovery) = opened(&paths, clock.as_ref()).await?;
     let buffer = buffer.with_cap(config.buffer_max_bytes);
     let device_id = device_id(&buffer).await?;
@@ -154,7 +152,8 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
     let keeping = Upkeep { buffer: buffer.clone(), live: live.clone(), clock: clock.clone() };
     tasks.spawn(keep_up(keeping, wanted, QUARTER));
     tasks.spawn(look_out(buffer.clone(), live.clone()));
-    let listener = socket::bind(&paths.socket())?;
+    let listener =
+        socket::bind(&paths.socket()).map_err(|error| StartError::Socket { path: paths.socket(), error })?;
     let service: Arc<dyn Companion> = Arc::new(Service {
         buffer: buffer.clone(),
         keeper: keeper.clone(),
@@ -218,7 +217,7 @@ pub fn store(wanted: Wanted, paths: &Paths) -> Arc<dyn TokenStore> {
 }
 
 /// Made once for this installation.
-async fn device_id(buffer: &Buffer) -> anyhow::Result<String> {
+async fn device_id(buffer: &Buffer) -> Result<String, BufferError> {
     if let Some(id) = buffer.meta(DEVICE_ID).await? {
         return Ok(id);
     }

@@ -7,8 +7,8 @@
 //!
 //! **A start may take minutes** (a schema is brought up to date, a damaged file read out) **or not work at all** (a newer
 //! schema, a folder that cannot be written). It goes on behind the program: requests made meanwhile are answered once
-//! it is over. One that does not work is said by a status with the reason code [`NO_START`], and tried again by itself,
-//! at ever longer intervals, or at once with [`Stayed::again`].
+//! it is over, be it the first start or a later one. One that does not work is said by a status with the reason code
+//! [`crate::NO_START`], and tried again by itself, at ever longer intervals, or at once with [`Stayed::again`].
 
 use crate::start::{Agent, StartOptions, Started, start_or_join};
 use heyho_local::config::{self, Config};
@@ -18,8 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-/// The reason code of a status that says why there is no agent.
-pub const NO_START: &str = "no_start";
 /// Before another try, where neither becoming the agent nor joining one worked; twice as long after each.
 const AGAIN: Duration = Duration::from_secs(2);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
@@ -51,12 +49,20 @@ impl Stayed {
     }
 }
 
-/// The agent, or why there is none.
-type AtHand = Result<Arc<dyn Companion>, String>;
+/// Who answers.
+#[derive(Clone)]
+enum AtHand {
+    /// Somebody will, or it is known why not, when the start that is under way is over.
+    Starting,
+    Here(Arc<dyn Companion>),
+    /// The last start did not work, and why.
+    Prevented(String),
+    /// Nobody any more.
+    Ending,
+}
 
 struct Current {
-    /// None: the first start is not over.
-    inner: watch::Sender<Option<AtHand>>,
+    at_hand: watch::Sender<AtHand>,
     status: watch::Receiver<Option<Status>>,
     events: broadcast::Sender<Event>,
 }
@@ -64,15 +70,17 @@ struct Current {
 impl Companion for Current {
     fn call(&self, request: Request) -> Answering<'_> {
         Box::pin(async move {
-            let mut inner = self.inner.subscribe();
-            let at_hand = match inner.wait_for(Option::is_some).await {
+            let mut at_hand = self.at_hand.subscribe();
+            let at_hand = match at_hand.wait_for(|at_hand| !matches!(at_hand, AtHand::Starting)).await {
                 Ok(at_hand) => (*at_hand).clone(),
-                Err(_) => None,
+                Err(_) => AtHand::Ending,
             };
             match at_hand {
-                Some(Ok(companion)) => companion.call(request).await,
-                Some(Err(why)) => Err(Fault::new(FaultCode::AgentNotRunning, why)),
-                None => Err(Fault::new(FaultCode::AgentNotRunning, "the companion is ending")),
+                AtHand::Here(companion) => companion.call(request).await,
+                AtHand::Prevented(why) => Err(Fault::new(FaultCode::AgentNotRunning, why)),
+                AtHand::Ending | AtHand::Starting => {
+                    Err(Fault::new(FaultCode::AgentNotRunning, "the companion is ending"))
+                }
             }
         })
     }
@@ -99,7 +107,7 @@ pub fn go_on_staying(options: StartOptions, started: Started) -> Stayed {
 fn stay_from(options: StartOptions, started: Option<Started>) -> Stayed {
     let (to, status) = watch::channel(None);
     let events = broadcast::channel(EVENTS).0;
-    let current = Arc::new(Current { inner: watch::Sender::new(None), status, events });
+    let current = Arc::new(Current { at_hand: watch::Sender::new(AtHand::Starting), status, events });
     let again = Arc::new(Notify::new());
     let (end, asked_to_end) = oneshot::channel();
     tokio::spawn(stay(options, started, current.clone(), to, again.clone(), asked_to_end));
@@ -123,20 +131,27 @@ async fn stay(
             Some(started) => started,
             None => tokio::select! {
                 started = start_at_last(&options, &current, &to, &again) => started,
-                done = &mut asked_to_end => return finish(None, done.ok()).await,
+                done = &mut asked_to_end => {
+                    // Whoever waits for an answer is told.
+                    current.at_hand.send_replace(AtHand::Ending);
+                    return finish(None, done.ok()).await;
+                }
             },
         };
         let Started { companion, agent } = started;
-        current.inner.send_replace(Some(Ok(companion.clone())));
+        current.at_hand.send_replace(AtHand::Here(companion.clone()));
         let ended = tokio::select! {
             () = follow(companion.as_ref(), agent.is_some(), &to) => None,
             () = pass_on(companion.as_ref(), &current.events) => None,
             done = &mut asked_to_end => Some(done.ok()),
         };
-        to.send_replace(None);
         if let Some(done) = ended {
+            to.send_replace(None);
             return finish(agent, done).await;
         }
+        // What is asked from now on is for the next one.
+        current.at_hand.send_replace(AtHand::Starting);
+        to.send_replace(None);
         if let Some(agent) = agent {
             agent.shutdown().await;
         }
@@ -165,11 +180,9 @@ async fn start_at_last(
         match start_or_join(options.clone()).await {
             Ok(started) => return started,
             Err(error) => {
-                let why = format!("{error:#}");
-                tracing::error!("the companion cannot start: {why}");
-                let (reason, reason_code) = (Some(why.clone()), Some(NO_START.to_owned()));
-                to.send_replace(Some(Status { reason, reason_code, ..Status::broken(&why, false) }));
-                current.inner.send_replace(Some(Err(why)));
+                tracing::error!("the companion cannot start: {error}");
+                to.send_replace(Some(error.status()));
+                current.at_hand.send_replace(AtHand::Prevented(error.plain()));
             }
         }
         tokio::select! {

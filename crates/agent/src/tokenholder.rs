@@ -191,6 +191,10 @@ impl Renewal {
         let session = match self.driver.login(&kept.email, &kept.password).await {
             Ok(session) => session,
             Err(AuthError::NotNow(why, floor)) => return self.not_renewed(Refresh::NotNow(why, floor)),
+            // That says nothing about the password.
+            Err(AuthError::Forbidden(_)) => {
+                return self.not_renewed(Refresh::NotNow(Why::Forbidden, None));
+            }
             Err(error) => {
                 tracing::info!("the kept password does not sign in any more: {error}");
                 return self.forget_login().await;

@@ -63,6 +63,14 @@ pub(crate) async fn session(connection: &mut SqliteConnection) -> Result<Session
     Ok(session)
 }
 
+/// Of a row `r` of `record`: whether it is of the account that is signed in.
+macro_rules! own {
+    () => {
+        "ifnull(r.account = (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'signed_in'), 0)"
+    };
+}
+pub(crate) use own;
+
 /// In the place of a ref: nobody claims it without being asked, whoever is asked may.
 pub(crate) const WHEN_ASKED: &str = "imported";
 

@@ -79,6 +79,7 @@ impl Reader<'_> {
                     Some(ExportAccount { backend, user: row.try_get(5)?, email: row.try_get(6)? })
                 }
             };
+            let state: i64 = row.try_get(8)?;
             let reason = row.try_get::<Option<Vec<u8>>, _>(9)?.map(|json| {
                 let json = String::from_utf8_lossy(&json);
                 let mut value: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
@@ -86,6 +87,10 @@ impl Reader<'_> {
                     (value.as_object_mut(), serde_json::from_str::<Reason>(&json))
                 {
                     map.insert("text".to_owned(), reason.text().into());
+                    // Whether it asks for attention is the user's word on the reason, and comes back with it.
+                    if state == state::FAILED_KEPT {
+                        map.insert("kept".to_owned(), true.into());
+                    }
                 }
                 value
             });
@@ -95,7 +100,7 @@ impl Reader<'_> {
                 source: row.try_get(3)?,
                 account,
                 revision: row.try_get(7)?,
-                state: if row.try_get::<i64, _>(8)? == state::WAITING { "waiting" } else { "failed" },
+                state: if state == state::WAITING { "waiting" } else { "failed" },
                 reason,
                 captured_at: timestamp(row.try_get(10)?).to_string(),
                 record: raw(text),

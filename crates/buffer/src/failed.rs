@@ -1,5 +1,6 @@
 //! The records that were set aside: looked at, retried, discarded, kept quietly.
 
+use crate::accounts::own;
 use crate::erase::{self, Erased};
 use crate::error::{BufferError, Result};
 use crate::known::REJECTED_AT_CAPTURE;
@@ -24,6 +25,8 @@ pub struct Failed {
     pub attempts: u32,
     pub kept: bool,
     pub email: Option<String>,
+    /// Of the account that is signed in: an e-mail address may be known at two backends.
+    pub own: bool,
 }
 
 /// Which ones.
@@ -55,9 +58,13 @@ impl FailedQuery {
 
 /// `CROSS`: by the reasons, which are in the order of the numbers, or of one code in that order. The other way round
 /// all that failed would be sorted for each page.
-const FAILED: &str = "SELECT r.seq, r.kind, CAST(r.id AS BLOB), CAST(r.text AS BLOB), CAST(f.reason AS BLOB), f.first_at, f.last_at, f.attempts, \
-     r.state, a.email FROM failure f CROSS JOIN record r ON r.seq = f.seq \
-     LEFT JOIN account a ON a.account = r.account WHERE f.queue = 1 AND r.state > 1";
+const FAILED: &str = concat!(
+    "SELECT r.seq, r.kind, CAST(r.id AS BLOB), CAST(r.text AS BLOB), CAST(f.reason AS BLOB), f.first_at, f.last_at, \
+     f.attempts, r.state, a.email, ",
+    own!(),
+    " FROM failure f CROSS JOIN record r ON r.seq = f.seq LEFT JOIN account a ON a.account = r.account \
+     WHERE f.queue = 1 AND r.state > 1",
+);
 
 impl Buffer {
     /// A page of them, in the order of their numbers.
@@ -208,5 +215,6 @@ fn read_failed(row: &SqliteRow) -> Result<Failed> {
         attempts: row.try_get(7)?,
         kept: row.try_get::<i64, _>(8)? == state::FAILED_KEPT,
         email: row.try_get(9)?,
+        own: row.try_get::<i64, _>(10)? != 0,
     })
 }

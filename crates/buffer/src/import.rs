@@ -103,6 +103,12 @@ impl ImportLine {
         serde_json::from_value(reason)
             .unwrap_or(Reason::RejectedAtCapture { rule: Code::InvalidJson, message })
     }
+
+    /// It failed, and the user wanted to hear no more of it.
+    fn kept(&self) -> bool {
+        let kept = self.line.reason.as_ref().and_then(|reason| reason.get("kept"));
+        kept.and_then(serde_json::Value::as_bool) == Some(true)
+    }
 }
 
 impl Buffer {
@@ -225,7 +231,7 @@ async fn insert_failed(
         text: record.map_or(&line.text, |record| &record.text),
         digest: record.map_or(&by_text[..], |record| &record.digest[..]),
         record,
-        state: state::FAILED,
+        state: if line.kept() { state::FAILED_KEPT } else { state::FAILED },
         held_until: 0,
         captured_at: line.captured_at,
     };

@@ -46,7 +46,7 @@ impl Buffer {
         let paused = self.meta(PAUSED_UNTIL).await?;
         let facts = Facts {
             buffer_problem: problem.is_some(),
-            paused: paused.is_some_and(|until| until.parse().map_or(true, |at: i64| at > now)),
+            paused: paused.as_ref().is_some_and(|until| until.parse().map_or(true, |at: i64| at > now)),
             signed_in: account.is_some(),
             failed_unkept: totals.failed > totals.failed_kept,
             waiting: totals.waiting() > 0,
@@ -103,7 +103,7 @@ impl Buffer {
                 })
                 .collect(),
             browsers: browsers.collect(),
-            paused_until: None,
+            paused_until: paused.and_then(|until| until.parse().ok()).filter(|at| *at > now).map(timestamp),
             metrics: None,
             short_session: false,
         };

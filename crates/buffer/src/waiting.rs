@@ -3,6 +3,7 @@
 //! A page is read by number, so its cost does not grow with the backlog. A search looks at so many records and
 //! then says where to go on: nobody waits for a search through a million.
 
+use crate::accounts::own;
 use crate::erase;
 use crate::error::Result;
 use crate::open::Buffer;
@@ -30,6 +31,8 @@ pub struct WaitingRow {
     pub held_until: Option<i64>,
     /// Whose it is; none: nobody's yet.
     pub email: Option<String>,
+    /// Of the account that is signed in: an e-mail address may be known at two backends.
+    pub own: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,12 +65,13 @@ impl Buffer {
         let (mut after, mut looked_at) = (after, 0);
         while looked_at < SEARCHED {
             let want = if words.is_empty() { limit - page.rows.len() } else { PAGE };
-            let rows = sqlx::query(
+            let rows = sqlx::query(concat!(
                 "SELECT r.seq, r.kind, CAST(r.id AS BLOB), s.name, CAST(r.text AS BLOB), r.bytes, r.captured_at, \
-                 r.held_until, a.email FROM record r JOIN source s USING (source) \
-                 LEFT JOIN account a ON a.account = r.account \
+                 r.held_until, a.email, ",
+                own!(),
+                " FROM record r JOIN source s USING (source) LEFT JOIN account a ON a.account = r.account \
                  WHERE r.state = 1 AND r.seq > ? ORDER BY r.seq LIMIT ?",
-            )
+            ))
             .bind(after)
             .bind(want as i64)
             .fetch_all(&self.pool)
@@ -89,6 +93,7 @@ impl Buffer {
                     captured_at: row.try_get(6)?,
                     held_until: Some(row.try_get(7)?).filter(|until| *until > now),
                     email: row.try_get(8)?,
+                    own: row.try_get::<i64, _>(9)? != 0,
                 });
                 if page.rows.len() == limit {
                     page.next = Some(after);

@@ -41,8 +41,11 @@ async fn filled(dir: &Path) -> Buffer {
 async fn an_export_taken_in_elsewhere_exports_as_the_same_lines_and_a_second_time_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let from = filled(dir.path()).await;
+    let quiet = from.failed(0, 1, None).await.unwrap()[0].seq;
+    assert_eq!(from.keep_failed(&FailedQuery::Numbers(vec![quiet])).await.unwrap(), 1);
     let exported = lines(&from).await;
     assert_eq!(exported.len(), 8);
+    assert_eq!(exported.iter().filter(|line| line.contains(r#""kept":true"#)).count(), 1);
     let to = Buffer::open(&dir.path().join("to/buffer.db")).await.unwrap();
     // Who is signed in there gets nothing of it.
     let other = to.sign_in(&who("2"), NOW).await.unwrap().0;

@@ -35,6 +35,7 @@ async fn what_waits_is_listed_page_by_page_and_searched_by_title_and_address() {
     assert_eq!((first.rows.len(), first.total), (20, 32));
     assert_eq!(first.rows[0].id, "before");
     assert_eq!(first.rows[1].email.as_deref(), Some("1@x"), "claimed by the first to sign in");
+    assert!(first.rows.iter().all(|row| row.own));
     assert_eq!(first.rows[1].glance.host.as_deref(), Some("a.example"));
     let rest = buffer.waiting_page(first.next.unwrap(), 20, None, NOW).await.unwrap();
     assert_eq!((rest.rows.len(), rest.next), (12, None));
@@ -149,4 +150,25 @@ async fn after_a_discarded_account_what_was_captured_after_its_sign_out_can_stil
     assert_eq!(buffer.accounts().await.unwrap()[0], two);
     assert_eq!(buffer.accounts().await.unwrap().len(), 1);
     assert_eq!(buffer.claim(two.id).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn one_address_at_two_backends_is_two_accounts_and_a_row_says_which() {
+    let (_dir, buffer) = bench().await;
+    buffer.sign_in(&who("1"), NOW).await.unwrap();
+    append(&buffer, &[visit("here", ""), r#"{"id":"bad"}"#.to_owned()]).await.unwrap();
+    buffer.sign_out().await.unwrap();
+    let of = async || {
+        let waiting = buffer.waiting_page(0, 20, None, NOW).await.unwrap().rows.into_iter();
+        let failed = buffer.failed(0, 20, None).await.unwrap().into_iter();
+        let owned: Vec<(Option<String>, bool)> = waiting.map(|row| (row.email, row.own)).collect();
+        (owned, failed.map(|row| (row.email, row.own)).collect::<Vec<_>>())
+    };
+    let row = |own| (Some("1@x".to_owned()), own);
+    assert_eq!(of().await, (vec![row(false)], vec![row(false)]), "nobody is signed in");
+    buffer.sign_in(&SignedIn { backend: "http://c".into(), ..who("1") }, NOW).await.unwrap();
+    append(&buffer, &[visit("there", "")]).await.unwrap();
+    assert_eq!(of().await, (vec![row(false), row(true)], vec![row(false)]));
+    buffer.sign_in(&who("1"), NOW).await.unwrap();
+    assert_eq!(of().await, (vec![row(true), row(false)], vec![row(true)]));
 }

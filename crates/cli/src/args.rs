@@ -34,11 +34,15 @@ pub enum Command {
     /// Make records yours that were captured while nobody was signed in.
     Claim,
     /// Look at records that wait to be sent.
-    #[command(subcommand)]
-    Waiting(Waiting),
+    Waiting {
+        #[command(subcommand)]
+        what: Option<Waiting>,
+    },
     /// Look at records that could not be delivered, and deal with them.
-    #[command(subcommand)]
-    Failed(Failed),
+    Failed {
+        #[command(subcommand)]
+        what: Option<Failed>,
+    },
     /// Write everything that is kept here to a file, one JSON record a line.
     Export {
         #[command(flatten)]
@@ -78,11 +82,15 @@ pub enum Command {
     /// Send again after a pause.
     Resume,
     /// Which browsers are connected, and how to connect them.
-    #[command(subcommand)]
-    Browsers(Browsers),
+    Browsers {
+        #[command(subcommand)]
+        what: Option<Browsers>,
+    },
     /// Look at the settings and change them.
-    #[command(subcommand)]
-    Config(Config),
+    Config {
+        #[command(subcommand)]
+        what: Option<Config>,
+    },
     /// Look for what is wrong, and say what to do about it.
     Doctor,
     /// Print what a report about a fault needs: no addresses, no e-mail, no passwords.
@@ -139,6 +147,7 @@ pub struct Sure {
     pub yes: bool,
 }
 
+/// Without a word more: the list.
 #[derive(Debug, Subcommand)]
 pub enum Waiting {
     /// List them, the oldest first.

@@ -71,6 +71,7 @@ fn table(rows: &[BrowserRow]) -> String {
             lines.push(format!("{:<24} heyho browsers register {}", "", row.browser));
         }
         lines.extend(row.command.iter().map(|command| format!("{:<24} {command}", "")));
+        lines.extend(row.changed.iter().map(|file| format!("{:<24} {}", "", file.display())));
     }
     lines.join("\n")
 }

@@ -3,8 +3,10 @@
 use crate::Context;
 use crate::args::Config as Command;
 use crate::link::running;
+use crate::sync::current_status;
 use heyho_local::config::{self, ConfigError};
 use heyho_local::vocabulary::{Fault, FaultCode, Request, Setting, Settings, ask};
+use heyho_records::words::waiting;
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -16,7 +18,10 @@ pub async fn config(context: &Context, command: Command) -> Result<ExitCode, Fau
         }
         Command::Get { key: None } => {
             let settings = config::settings(&path);
-            context.out.say(&settings, all)?;
+            // Of a file that cannot be read nothing is known: its defaults would look like what it says.
+            if settings.problem.as_ref().is_none_or(|problem| problem.key.is_some()) || context.out.json {
+                context.out.say(&settings, all)?;
+            }
             return problem(&settings);
         }
         Command::Get { key: Some(key) } => {
@@ -37,25 +42,35 @@ async fn set(context: &Context, key: &str, value: Value) -> Result<(), Fault> {
         Some(client) => ask::<Settings>(client, Request::ConfigSet { key: key.to_owned(), value }).await?,
         None => {
             let path = context.paths.config_file();
-            config::set(&path, key, &value).map_err(|error| {
-                let code = match error {
-                    ConfigError::UnknownKey { .. } => FaultCode::Usage,
-                    ConfigError::Unwritable { .. } => FaultCode::Failed,
-                    _ => FaultCode::Configuration,
-                };
-                Fault::new(code, error.to_string())
-            })?;
+            config::set(&path, key, &value)?;
             config::settings(&path)
         }
     };
     let setting = find(&settings, key)?;
+    let moved = if key == "backend.url" { moved(context, setting).await } else { None };
     context.out.say(setting, |setting| {
         let now = shown(&setting.value);
-        match (agent.is_some(), setting.restart) {
+        let said = match (agent.is_some(), setting.restart) {
             (true, true) => format!("{key} is {now} after the next start of the companion."),
             _ => format!("{key} is {now}."),
-        }
+        };
+        moved.map_or(said.clone(), |moved| format!("{said}\n{moved}"))
     })
+}
+
+/// An account is one backend's: at another one its session counts for nothing, and its records are not sent.
+async fn moved(context: &Context, url: &Setting) -> Option<String> {
+    let status = current_status(context).await.ok()?;
+    let account = status.account.filter(|account| Some(account.backend.as_str()) != url.value.as_str())?;
+    let n = status.backlog.records();
+    let stay = match n {
+        0 => String::new(),
+        n => format!(" {} for that account stay here.", waiting(n)),
+    };
+    Some(format!(
+        "{} is signed in at {} only. For this one: heyho login --email ….{stay}",
+        account.email, account.backend
+    ))
 }
 
 fn find<'a>(settings: &'a Settings, key: &str) -> Result<&'a Setting, Fault> {
@@ -73,8 +88,13 @@ fn shown(value: &Value) -> String {
 }
 
 fn all(settings: &Settings) -> String {
+    let mistaken = settings.problem.as_ref().and_then(|problem| problem.key.as_deref());
     let lines = settings.settings.iter().map(|setting| {
-        let mark = if setting.set { "" } else { "  (default)" };
+        let mark = match setting.set {
+            true if mistaken == Some(setting.key.as_str()) => "  (default: what is set is not accepted)",
+            true => "",
+            false => "  (default)",
+        };
         format!("{:<28}{}{mark}", setting.key, shown(&setting.value))
     });
     let rules = settings.rules.iter().map(|rule| {

@@ -6,6 +6,7 @@ use crate::browsers::{all, is_well, rows};
 use crate::link::{Link, running};
 use heyho_agent::{check_backend, check_tokens, recovered};
 use heyho_buffer::{Buffer, BufferError, LOG_ALARM};
+use heyho_local::browsers::BrowserState;
 use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::config;
 use heyho_local::socket::Client;
@@ -215,6 +216,12 @@ async fn tokens(context: &Context, agent: Option<&Client>) -> Vec<Finding> {
 
 async fn browsers(context: &Context) -> Vec<Finding> {
     const PART: &str = "browsers";
+    // By the defaults a browser that is well would look wrong.
+    let about_browsers = |key: &String| key.starts_with("extensions.") || key.starts_with("browsers.");
+    if context.mistake.as_ref().is_some_and(|mistake| mistake.key.as_ref().is_none_or(about_browsers)) {
+        let text = "not looked at: what the settings say of browsers cannot be read";
+        return vec![Finding::bad(PART, text, "mend the settings first")];
+    }
     let all = match all(context) {
         Ok(all) => all,
         Err(fault) => return vec![Finding::bad(PART, fault.text, "install heyho-host beside heyho")],
@@ -226,13 +233,20 @@ async fn browsers(context: &Context) -> Vec<Finding> {
     }
     let findings = rows.into_iter().map(|row| {
         let text = format!("{}: {}", row.name, row.sentence);
+        if row.state == BrowserState::OptedOut {
+            return Finding::good(PART, text);
+        }
         match (is_well(&row), row.command, row.can_register) {
             (true, ..) => Finding::good(PART, text),
             (false, Some(command), _) => Finding::bad(PART, text, command),
             (false, None, true) => {
                 Finding::bad(PART, text, format!("heyho browsers register {}", row.browser))
             }
-            (false, None, false) => Finding { good: false, ..Finding::good(PART, text) },
+            (false, None, false) => Finding {
+                good: false,
+                advice: row.changed.map(|file| file.display().to_string()),
+                ..Finding::good(PART, text)
+            },
         }
     });
     findings.collect()

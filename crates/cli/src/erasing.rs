@@ -16,7 +16,7 @@ const NOT_REACHED: &str = "What a browser has not handed over yet comes when it 
 
 pub async fn forget(context: &Context, domain: String, backend: bool, sure: Sure) -> Result<ExitCode, Fault> {
     let lost = format!(
-        "All records of {domain} and its subdomains are deleted, waiting and failed ones{}. To keep everything \
+        "All records of {domain} and its subdomains will be deleted, waiting and failed ones{}. To keep everything \
          first: heyho export FILE.",
         if backend { ", here and at the backend" } else { "" }
     );
@@ -50,7 +50,7 @@ pub async fn discard(context: &Context, account: &str, sure: Sure) -> Result<Exi
                 - status.other_accounts.iter().map(|o| o.failed).sum::<u64>().min(status.failed);
         }
         let lost = format!(
-            "Of {account}, {} and {} are deleted. They are the only copies; to keep one first: heyho export \
+            "Of {account}, {} and {} will be deleted. They are the only copies; to keep one first: heyho export \
              FILE --account {account}",
             count(waiting, "waiting record"),
             count(failed, "failed record")
@@ -77,7 +77,7 @@ pub async fn erase(context: &Context, sure: Sure) -> Result<ExitCode, Fault> {
     let others: u64 = status.other_accounts.iter().map(|o| o.waiting).sum();
     let waiting = status.backlog.records() + status.unclaimed + others;
     let lost = format!(
-        "Every record that is kept here is deleted: {} and {}, of everybody. They are the only copies; to keep \
+        "Every record that is kept here will be deleted: {} and {}, of everybody. They are the only copies; to keep \
          one first: heyho export FILE.",
         count(waiting, "waiting record"),
         count(status.failed, "failed record")

@@ -1,21 +1,24 @@
 //! `failed`: what could not be delivered. Works on the buffer itself, with or without an agent.
 
 use crate::Context;
-use crate::args::{Failed, Sure, Which};
+use crate::args::{self, Sure, Which};
 use crate::link::{nudge, request_sync};
 use crate::sync::{failed as fault_of, open};
-use crate::waiting::cut;
+use crate::waiting::{cut, whose};
 use heyho_agent::shown;
-use heyho_buffer::{Buffer, FailedQuery};
+use heyho_buffer::{Buffer, Failed, FailedQuery};
 use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::vocabulary::{FailedRecord, Fault, FaultCode};
-use heyho_records::words::{self, count};
+use heyho_records::reason::Reason;
+use heyho_records::words::{self, count, number as number_of};
 use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 const PAGE: u32 = 1_000;
 
-pub async fn failed(context: &Context, command: Failed) -> Result<ExitCode, Fault> {
+pub async fn failed(context: &Context, command: args::Failed) -> Result<ExitCode, Fault> {
+    use args::Failed;
     match command {
         Failed::List { reason } => list(context, reason.as_deref()).await,
         Failed::Show { id } => show(context, &id).await,
@@ -49,11 +52,12 @@ fn lines(record: &FailedRecord, now: Timestamp) -> String {
     let quiet = if record.kept { ", kept quietly" } else { "" };
     let address = record.url.as_deref().map_or(String::new(), |url| format!("\n        {url}"));
     format!(
-        "{:>6}  {:<12}  {}{address}\n        {} ({}, {}{quiet})",
+        "{:>6}  {:<12}  {}{address}\n        {} ({}, {}, {}{quiet})",
         record.number,
         record.kind.name(),
         cut(what),
         record.text,
+        whose(record.account.as_deref(), record.own),
         words::ago(record.last_at, now),
         count(record.attempts.into(), "attempt"),
     )
@@ -65,9 +69,8 @@ async fn show(context: &Context, id: &str) -> Result<ExitCode, Fault> {
     let found = buffer.failed_one(number).await.map_err(fault_of)?;
     let record = found.map(|failed| shown(failed, true)).ok_or_else(|| none(id))?;
     context.out.say(&record, |record| {
-        let account = record.account.as_deref().map_or("nobody's yet".to_owned(), |of| format!("of {of}"));
         format!(
-            "{}\n        first {}, {account}, id {}\n{}",
+            "{}\n        first {}, id {}\n{}",
             lines(record, SystemClock.now()),
             record.first_at,
             record.id,
@@ -133,23 +136,16 @@ async fn change(context: &Context, which: Which, change: Change) -> Result<ExitC
             FailedQuery::Numbers(numbers)
         }
     };
-    if let Change::Discard(sure) = change {
-        let known = buffer.failed_by_reason().await.map_err(fault_of)?;
-        let meant = match &query {
-            FailedQuery::All => known.iter().map(|(_, n)| n).sum(),
-            FailedQuery::Reason(code) => known.iter().filter(|(c, _)| c == code).map(|(_, n)| n).sum(),
-            FailedQuery::Numbers(numbers) => numbers.len() as u64,
-        };
-        let lost = format!(
-            "{} deleted; there is no other copy. To keep one first: heyho failed export FILE.",
-            count(meant, "failed record")
-        );
-        context.out.sure(sure.yes, &lost)?;
+    let meant = meant(&buffer, &query).await?;
+    if let Change::Discard(sure) = change
+        && !meant.is_empty()
+    {
+        context.out.sure(sure.yes, &lost(&meant))?;
     }
-    let (done, said) = match change {
-        Change::Retry => (buffer.retry_failed(&query).await, "sent again with the next sync"),
-        Change::Discard(_) => (buffer.discard_failed(&query).await, "deleted"),
-        Change::Keep => (buffer.keep_failed(&query).await, "kept quietly"),
+    let done = match change {
+        Change::Retry => buffer.retry_failed(&query).await,
+        Change::Discard(_) => buffer.discard_failed(&query).await,
+        Change::Keep => buffer.keep_failed(&query).await,
     };
     let done = done.map_err(fault_of)?;
     match change {
@@ -157,36 +153,105 @@ async fn change(context: &Context, which: Which, change: Change) -> Result<ExitC
         Change::Retry => request_sync(context).await,
         Change::Discard(_) | Change::Keep => nudge(context).await,
     }
-    context
-        .out
-        .say(&serde_json::json!({ "count": done }), |_| format!("{}: {said}.", count(done, "record")))?;
+    context.out.say(&serde_json::json!({ "count": done }), |_| match change {
+        Change::Retry => retried(&meant),
+        Change::Discard(_) => format!("{}: deleted.", count(done, "record")),
+        Change::Keep => format!("{}: kept quietly.", count(done, "record")),
+    })?;
     match query {
-        FailedQuery::Numbers(numbers) if done < numbers.len() as u64 => {
-            left_over(&buffer, &numbers, numbers.len() as u64 - done).await
-        }
+        FailedQuery::Numbers(numbers) => left_over(&numbers, &meant, change),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// Numbers nothing was done about: they are no failed records, or stay what they are.
-async fn left_over(buffer: &Buffer, numbers: &[i64], left: u64) -> Result<ExitCode, Fault> {
-    let mut unknown = Vec::new();
-    for number in numbers {
-        // What was discarded is gone as well, but then nothing is left over of it.
-        if buffer.failed_one(*number).await.map_err(fault_of)?.is_none() {
-            unknown.push(number.to_string());
+/// What is known of the records that are meant, before anything is done to them.
+async fn meant(buffer: &Buffer, query: &FailedQuery) -> Result<Vec<Failed>, Fault> {
+    let mut meant = Vec::new();
+    match query {
+        FailedQuery::Numbers(numbers) => {
+            for number in numbers.iter().collect::<BTreeSet<_>>() {
+                meant.extend(buffer.failed_one(*number).await.map_err(fault_of)?.map(without_text));
+            }
+        }
+        FailedQuery::All | FailedQuery::Reason(_) => {
+            let reason = if let FailedQuery::Reason(code) = query { Some(code.as_str()) } else { None };
+            let mut after = 0;
+            loop {
+                let page = buffer.failed(after, PAGE, reason).await.map_err(fault_of)?;
+                let Some(last) = page.last() else { break };
+                after = last.seq;
+                meant.extend(page.into_iter().map(without_text));
+            }
         }
     }
-    let still_failed = numbers.len() - unknown.len();
-    let text = match still_failed as u64 {
-        n if n >= left => format!(
-            "{} cannot be sent again, or was kept quietly before: see heyho failed show",
-            count(left, "record")
-        ),
-        _ => {
-            let are = if left == 1 { "is no failed record" } else { "are no failed records" };
-            format!("{left} of these numbers {are}")
+    Ok(meant)
+}
+
+/// There may be many.
+fn without_text(failed: Failed) -> Failed {
+    Failed { text: String::new(), ..failed }
+}
+
+/// How many there are of each account that is not signed in, and of nobody (`None`).
+fn others<'a>(meant: impl Iterator<Item = &'a Failed>) -> BTreeMap<Option<&'a str>, u64> {
+    let mut others = BTreeMap::new();
+    for failed in meant.filter(|failed| !failed.own) {
+        *others.entry(failed.email.as_deref()).or_default() += 1;
+    }
+    others
+}
+
+fn lost(meant: &[Failed]) -> String {
+    let of = others(meant.iter()).into_iter().filter_map(|(account, n)| Some((account?, n)));
+    let of: String = of.map(|(account, n)| format!(", {} of {account}", number_of(n))).collect();
+    format!(
+        "{}{of} will be deleted; there is no other copy. To keep one first: heyho failed export FILE.",
+        count(meant.len() as u64, "failed record")
+    )
+}
+
+/// What becomes of each: a record goes with its own account only.
+fn retried(meant: &[Failed]) -> String {
+    let goes = || meant.iter().filter(|failed| can_go(failed));
+    let others = others(goes());
+    let own = goes().count() as u64 - others.values().sum::<u64>();
+    let mut said = Vec::new();
+    let stay = (meant.len() - goes().count()) as u64;
+    if own > 0 || (others.is_empty() && stay == 0) {
+        said.push(format!("{}: sent again with the next sync.", count(own, "record")));
+    }
+    said.extend(others.into_iter().map(|(account, n)| match account {
+        Some(account) => {
+            format!("{} of {account}: sent when that account is signed in.", count(n, "record"))
         }
-    };
-    Err(Fault::new(FaultCode::NotFound, text))
+        None => format!("{} of nobody yet: sent once claimed.", count(n, "record")),
+    }));
+    if stay > 0 {
+        said.push(format!("{} cannot be sent again: not acceptable as captured.", count(stay, "record")));
+    }
+    said.join("\n")
+}
+
+fn can_go(failed: &Failed) -> bool {
+    !matches!(failed.reason, Reason::RejectedAtCapture { .. })
+}
+
+/// Numbers nothing was done about: they are no failed records, or stay what they are, and why.
+fn left_over(numbers: &[i64], meant: &[Failed], change: Change) -> Result<ExitCode, Fault> {
+    let mut left: Vec<String> = meant
+        .iter()
+        .filter_map(|failed| match change {
+            Change::Retry if !can_go(failed) => {
+                Some(format!("{} cannot be sent again. {}", failed.seq, failed.reason.text()))
+            }
+            Change::Keep if failed.kept => Some(format!("{} was kept quietly before", failed.seq)),
+            _ => None,
+        })
+        .collect();
+    let unknown = numbers.iter().filter(|number| meant.iter().all(|failed| failed.seq != **number));
+    left.extend(unknown.map(|number| format!("{number} is no failed record")));
+    match left.is_empty() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(Fault::new(FaultCode::NotFound, left.join("; "))),
+    }
 }

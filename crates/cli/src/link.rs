@@ -50,7 +50,7 @@ pub async fn start(context: &Context, first_run: bool) -> Result<(StartOptions, 
     };
     let started = start_or_join(options.clone())
         .await
-        .map_err(|e| Fault::new(FaultCode::Failed, format!("the companion cannot start: {e:#}")))?;
+        .map_err(|e| Fault::new(FaultCode::Failed, format!("the companion cannot start: {e}")))?;
     Ok((options, started))
 }
 

@@ -20,9 +20,9 @@ mod waiting;
 
 use args::{Arguments, Command};
 use clap::Parser;
-use heyho_local::config::{Config, Reading};
+use heyho_local::config::{Config, ConfigError, Reading};
 use heyho_local::paths::Paths;
-use heyho_local::vocabulary::{Fault, FaultCode};
+use heyho_local::vocabulary::{Fault, FaultCode, SettingProblem};
 use output::Output;
 use std::process::ExitCode;
 
@@ -31,6 +31,8 @@ use std::process::ExitCode;
 pub struct Context {
     pub paths: Paths,
     pub config: Config,
+    /// Why not all of it is what the file says.
+    pub mistake: Option<SettingProblem>,
     pub out: Output,
 }
 
@@ -74,11 +76,12 @@ fn run(arguments: Arguments) -> Result<ExitCode, Fault> {
     }
     let paths = Paths::of_user().map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
     let Reading { config, problem, unknown, .. } = heyho_local::config::read(&paths.config_file());
-    let problem = problem.map(|e| Fault::new(FaultCode::Configuration, e.to_string()));
-    match (&arguments.command, &problem) {
+    let said = problem.as_ref().map(|e| Fault::new(FaultCode::Configuration, e.to_string()));
+    let mistake = problem.map(ConfigError::problem);
+    match (&arguments.command, &said) {
         // The settings can be looked at and mended also while they are not accepted, and what is kept here can
         // be looked at: nothing of that acts on a setting.
-        (Command::Config(_) | Command::Doctor | Command::Status, _) => {}
+        (Command::Config { .. } | Command::Doctor | Command::Status, _) => {}
         (_, Some(fault)) => return Err(fault.clone()),
         _ => {}
     }
@@ -86,7 +89,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Fault> {
     for key in &unknown {
         tracing::warn!("{}: {key} is not known", paths.config_file().display());
     }
-    let context = Context { paths, config, out };
+    let context = Context { paths, config, mistake, out };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -95,7 +98,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Fault> {
     let is_status = matches!(arguments.command, Command::Status);
     let ended = runtime.block_on(execute(context, arguments.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match problem {
+    match said {
         // Said beside what could be said, not in its place.
         Some(fault) if is_status && ended.is_ok() => Err(fault),
         _ => ended,
@@ -109,8 +112,12 @@ async fn execute(context: Context, command: Command) -> Result<ExitCode, Fault> 
         Command::Login(login) => session::login(&context, login).await,
         Command::Logout => session::logout(&context).await,
         Command::Claim => session::claim(&context).await,
-        Command::Waiting(which) => waiting::waiting(&context, which).await,
-        Command::Failed(which) => failed::failed(&context, which).await,
+        Command::Waiting { what } => {
+            waiting::waiting(&context, what.unwrap_or(args::Waiting::List { search: None })).await
+        }
+        Command::Failed { what } => {
+            failed::failed(&context, what.unwrap_or(args::Failed::List { reason: None })).await
+        }
         Command::Export { to, account } => keeping::export(&context, &to, account.as_deref(), false).await,
         Command::Import { file } => keeping::import(&context, &file).await,
         Command::Discard { account, sure } => erasing::discard(&context, &account, sure).await,
@@ -118,8 +125,12 @@ async fn execute(context: Context, command: Command) -> Result<ExitCode, Fault> 
         Command::Erase(sure) => erasing::erase(&context, sure).await,
         Command::Pause { duration } => sync::pause(&context, duration.as_deref()).await,
         Command::Resume => sync::resume(&context).await,
-        Command::Browsers(what) => browsers::browsers(&context, &what).await,
-        Command::Config(what) => config::config(&context, what).await,
+        Command::Browsers { what } => {
+            browsers::browsers(&context, &what.unwrap_or(args::Browsers::List)).await
+        }
+        Command::Config { what } => {
+            config::config(&context, what.unwrap_or(args::Config::Get { key: None })).await
+        }
         Command::Doctor => doctor::doctor(&context).await,
         Command::Diagnostics => doctor::diagnostics(&context).await,
         Command::Agent => sync::agent(&context).await,

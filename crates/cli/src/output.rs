@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
 /// Whatever is deleted for good would still be in copies of the whole store (docs/buffer.md): they go too.
-const COPIES: &str = "Old copies of the whole store that lie beside it are deleted too.";
+const COPIES: &str = "Old copies of the whole store that lie beside it will be deleted too.";
 
 #[derive(Debug, Clone, Copy)]
 pub struct Output {

@@ -39,9 +39,18 @@ pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
             0 => String::new(),
             kept => format!(", {} of them kept quietly", number(kept)),
         };
-        row("Failed", format!("{}{kept}: heyho failed list", count(status.failed, "record")));
+        let others = match status.other_accounts.iter().map(|other| other.failed).sum() {
+            0 => String::new(),
+            others => format!(", {} of other accounts", number(others)),
+        };
+        row("Failed", format!("{}{kept}{others}: heyho failed list", count(status.failed, "record")));
     }
-    row("Confirmed", status.last_confirmed_at.map_or("never yet".to_owned(), |at| ago(at, now)));
+    let never = match status.state {
+        // The backend answers, and had nothing to confirm.
+        State::UpToDate => "nothing sent yet",
+        _ => "never yet",
+    };
+    row("Confirmed", status.last_confirmed_at.map_or(never.to_owned(), |at| ago(at, now)));
     if let Some(last) = &status.last_sync {
         // Said above already.
         let said = |why: &str| {

@@ -5,11 +5,11 @@ use crate::link::Link;
 use crate::{Context, sync};
 use heyho_local::vocabulary::{Count, Fault, FaultCode, Login as LoginRequest, Request, SignedIn, ask};
 use heyho_records::words::count;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 pub async fn login(context: &Context, login: Login) -> Result<ExitCode, Fault> {
-    let password = password(login.password_stdin)?;
+    let password = password(login.password_stdin, login.register)?;
     let link = Link::join(context, false).await?;
     if let Some(code) = login.code {
         let (email, backend) = (login.email.clone(), login.backend.clone());
@@ -75,8 +75,9 @@ fn text(signed_in: &SignedIn) -> String {
     text
 }
 
-/// Never from the command line itself: other users can read that.
-fn password(from_stdin: bool) -> Result<String, Fault> {
+/// Never from the command line itself: other users can read that. A `new` one is asked for twice: a slip in it would
+/// lock its owner out.
+fn password(from_stdin: bool, new: bool) -> Result<String, Fault> {
     let unreadable =
         |e: std::io::Error| Fault::new(FaultCode::Usage, format!("the password cannot be read: {e}"));
     if !from_stdin && !std::io::stdin().is_terminal() {
@@ -90,13 +91,36 @@ fn password(from_stdin: bool) -> Result<String, Fault> {
         std::io::stdin().read_line(&mut line).map_err(unreadable)?;
         line
     } else {
-        rpassword::prompt_password("Password: ").map_err(unreadable)?
+        let line = unshown("Password: ").map_err(unreadable)?;
+        if new && unshown("The same again: ").map_err(unreadable)? != line {
+            return Err(Fault::new(FaultCode::Usage, "the two differ: no account was made"));
+        }
+        line
     };
     let password = line.trim_end_matches(['\r', '\n']).to_owned();
     if password.is_empty() {
         return Err(Fault::new(FaultCode::Usage, "the password is empty"));
     }
     Ok(password)
+}
+
+/// One line of the terminal that is not shown. The question comes after echo is off: who types, or pastes, the moment
+/// it stands there would see the first of it otherwise.
+fn unshown(question: &str) -> std::io::Result<String> {
+    #[cfg(unix)]
+    {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &silent)?;
+        let line = write!(&terminal, "{question}").and_then(|()| rpassword::read_password());
+        tcsetattr(&terminal, OptionalActions::Now, &before)?;
+        line
+    }
+    #[cfg(not(unix))]
+    rpassword::prompt_password(question)
 }
 
 pub async fn logout(context: &Context) -> Result<ExitCode, Fault> {

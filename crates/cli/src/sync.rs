@@ -7,7 +7,7 @@ use heyho_buffer::Buffer;
 use heyho_local::clock::{self, Clock};
 use heyho_local::config;
 use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, RunSummary, ask};
-use heyho_records::status::Status;
+use heyho_records::status::{Said, State, Status};
 use heyho_records::words::number;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
@@ -39,7 +39,36 @@ pub async fn current_status(context: &Context) -> Result<Status, Fault> {
         Err(fault) => Err(fault),
     };
     // Also a store that cannot be used has a status.
-    Ok(status.unwrap_or_else(|fault| Status::broken(&fault.text, false)))
+    let status = status.unwrap_or_else(|fault| Status::broken(&fault.text, false));
+    Ok(if is_elsewhere(context, &status) { signed_out_by_settings(status) } else { status })
+}
+
+/// The settings name another backend than the account's, as far as they can be read.
+fn is_elsewhere(context: &Context, status: &Status) -> bool {
+    context.mistake.is_none()
+        && status
+            .account
+            .as_ref()
+            .is_some_and(|account| account.backend != context.config.backend.url.as_str())
+}
+
+/// As the agent will say it when it runs.
+fn signed_out_by_settings(mut status: Status) -> Status {
+    let first = status.reason.take().map(|text| Said {
+        code: status.reason_code.take().unwrap_or_default(),
+        args: std::mem::take(&mut status.reason_args),
+        text,
+    });
+    let other = Said::new(
+        "other_backend",
+        "The settings name another backend: sign in there. Records are kept safely here.",
+    );
+    let also = std::mem::take(&mut status.also);
+    status.say(std::iter::once(other).chain(first).chain(also));
+    if status.state != State::BufferProblem {
+        status.state = State::SessionExpired;
+    }
+    status
 }
 
 pub async fn open(context: &Context) -> Result<Buffer, Fault> {

@@ -5,10 +5,12 @@ use crate::args::Waiting;
 use crate::link::nudge;
 use crate::sync::{failed as fault_of, open};
 use heyho_agent::waiting_record;
+use heyho_buffer::Buffer;
 use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::vocabulary::{Fault, FaultCode, WaitingRecord};
 use heyho_records::words::{self, count};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 const PAGE: u32 = 1_000;
@@ -36,11 +38,14 @@ pub async fn waiting(context: &Context, command: Waiting) -> Result<ExitCode, Fa
             list.end(&nothing)?;
         }
         Waiting::Discard { numbers, sure } => {
-            let lost = format!(
-                "{} deleted before being sent; there is no other copy.",
-                count(numbers.len() as u64, "record")
-            );
-            context.out.sure(sure.yes, &lost)?;
+            let meant = meant(&buffer, &numbers).await?;
+            if meant > 0 {
+                let lost = format!(
+                    "{} will be deleted before being sent; there is no other copy.",
+                    count(meant, "record")
+                );
+                context.out.sure(sure.yes, &lost)?;
+            }
             let done = buffer.discard_waiting(&numbers).await.map_err(fault_of)?;
             nudge(context).await;
             context.out.say(&serde_json::json!({ "count": done }), |_| {
@@ -57,10 +62,21 @@ pub async fn waiting(context: &Context, command: Waiting) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many of these numbers wait.
+async fn meant(buffer: &Buffer, numbers: &[i64]) -> Result<u64, Fault> {
+    let mut meant = 0;
+    for number in numbers.iter().collect::<BTreeSet<_>>() {
+        let before = number.saturating_sub(1);
+        let page = buffer.waiting_page(before, 1, None, SystemClock.now_ms()).await.map_err(fault_of)?;
+        meant += u64::from(page.rows.first().is_some_and(|row| row.number == *number));
+    }
+    Ok(meant)
+}
+
 fn line(record: &WaitingRecord, now: Timestamp) -> String {
     let what = record.title.as_deref().or(record.host.as_deref()).unwrap_or(&record.id);
     let mut facts = vec![
-        record.account.clone().unwrap_or_else(|| "nobody's yet".to_owned()),
+        whose(record.account.as_deref(), record.own),
         words::size(record.bytes),
         words::ago(record.captured_at, now),
     ];
@@ -73,6 +89,15 @@ fn line(record: &WaitingRecord, now: Timestamp) -> String {
         cut(what),
         facts.join(", ")
     )
+}
+
+/// The same address may be known at two backends.
+pub fn whose(account: Option<&str>, own: bool) -> String {
+    match (account, own) {
+        (None, _) => "nobody's yet".to_owned(),
+        (Some(account), true) => account.to_owned(),
+        (Some(account), false) => format!("{account}, not signed in"),
+    }
 }
 
 /// Titles are as long as pages want them.

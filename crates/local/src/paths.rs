@@ -72,6 +72,12 @@ impl Paths {
     }
 }
 
+/// A sentence for whoever is not told where things lie (the window): the file by its name alone.
+pub fn by_name(text: &str, path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    text.replace(&*path.display().to_string(), &name)
+}
+
 /// Makes a directory, and its parents, for this user alone.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)?;
@@ -156,6 +162,13 @@ mod tests {
         assert_eq!(paths.config_file(), Path::new("/x/config/config.toml"));
         assert_eq!(paths.socket(), Path::new("/x/run/agent.sock"));
         assert_eq!(paths.logs(), Path::new("/x/state"));
+    }
+
+    #[test]
+    fn a_file_is_named_without_its_folder() {
+        let path = Path::new("/home/ada/.config/config.toml");
+        assert_eq!(by_name("/home/ada/.config/config.toml: no", path), "config.toml: no");
+        assert_eq!(by_name("config.toml: no", Path::new("config.toml")), "config.toml: no");
     }
 
     #[cfg(unix)]

@@ -38,11 +38,7 @@ pub fn bind(path: &Path) -> io::Result<Listener> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    ListenerOptions::new().name(name(path)?).create_tokio().map_err(|e| too_long(path, e))
-}
-
-fn too_long(path: &Path, e: io::Error) -> io::Error {
-    io::Error::new(e.kind(), format!("the local socket {} cannot be made: {e}", path.display()))
+    ListenerOptions::new().name(name(path)?).create_tokio()
 }
 
 #[cfg(unix)]

@@ -85,6 +85,11 @@ pub enum AuthError {
     WrongCredentials,
     #[error("There is an account with this e-mail address already: log in instead.")]
     EmailTaken,
+    #[error("This backend makes no new accounts by itself: ask whoever runs it for one.")]
+    RegistrationClosed,
+    /// 403 to a sign-in, and what the backend says of it.
+    #[error("The backend does not allow it (403){}", .0.as_ref().map_or(".".to_owned(), |said| format!(": {said}")))]
+    Forbidden(Option<String>),
     #[error("The e-mail address is not verified yet: follow the message that was sent to it.")]
     Unverified,
     #[error("This backend wants a first and a last name to register.")]
@@ -221,7 +226,9 @@ pub(crate) fn accepted(reply: Reply) -> Result<Answer, AuthError> {
             Some("INVALID_CREDENTIALS") => Some(AuthError::WrongCredentials),
             Some("EMAIL_TAKEN") => Some(AuthError::EmailTaken),
             Some("EMAIL_NOT_VERIFIED") => Some(AuthError::Unverified),
+            Some("REGISTRATION_CLOSED") => Some(AuthError::RegistrationClosed),
             Some("VALIDATION_ERROR") => Some(invalid(&body)),
+            Some(_) if answer.status == 403 => Some(forbidden(&body)),
             Some(_) => None,
             None => by_status(answer.status, &body),
         };
@@ -250,9 +257,15 @@ fn by_status(status: u16, body: &Body) -> Option<AuthError> {
         403 if object.message().is_some_and(|it| it.to_ascii_lowercase().contains("verif")) => {
             Some(AuthError::Unverified)
         }
+        403 => Some(forbidden(body)),
         400 | 409 | 422 => Some(invalid(body)),
         _ => None,
     }
+}
+
+fn forbidden(body: &Body) -> AuthError {
+    let Body::Object(object) = body else { return AuthError::Forbidden(None) };
+    AuthError::Forbidden(object.message())
 }
 
 fn field_error(object: &body::Object) -> (Option<String>, Option<String>) {

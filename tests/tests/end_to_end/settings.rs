@@ -75,6 +75,11 @@ async fn settings_hold_at_once_and_without_a_restart() -> Result<()> {
     window.click("tab-overview").await?;
     window.click("tab-settings").await?;
     window.says("problem-text", |text| text.contains("max_bytes") && text.contains("plenty")).await?;
+    // Nor does an export that cannot be written say where that is.
+    let downloads = world.home().join("Downloads");
+    std::fs::write(&downloads, "a file in the way")?;
+    window.names_no_folder().await?;
+    std::fs::remove_file(&downloads)?;
     std::fs::write(&path, good)?;
 
     // Another backend: what it leaves behind is said, and from then on that one is asked.

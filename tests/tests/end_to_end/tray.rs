@@ -6,7 +6,8 @@ use e2e::backend::Backend;
 use e2e::companion::{self, Tokens};
 use e2e::notices::Notices;
 use e2e::tray::Tray;
-use e2e::{SOON, World, desktop, eventually, process, x11};
+use e2e::{SOON, World, desktop, eventually, process, window, x11};
+use std::path::{Path, PathBuf};
 
 #[tokio::test]
 async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<()> {
@@ -16,6 +17,7 @@ async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<(
     let backend = Backend::start(&world).await?;
     companion::configure(&world, &backend.url(), Tokens::File)?;
     let tray = Tray::start(&world).await?;
+    let logs = long_log(&world)?;
     let mut app = companion::start_app(&world).await?;
 
     let lines: Vec<String> = tray.entries().await?.into_iter().map(|e| e.label).collect();
@@ -34,7 +36,39 @@ async fn the_trays_menu_says_what_the_status_is_and_its_lines_work() -> Result<(
     first_line(&tray, "the menu says that all is delivered", |line| line.starts_with("Up to date")).await?;
     tray.choose("Quit").await?;
     ensure!(app.ended().await?.success());
+    is_rotated(&logs)?;
     world.done();
+    Ok(())
+}
+
+const NEARLY_FULL: u64 = 999_990;
+
+/// One log more than is kept, and the current one with hardly any room.
+fn long_log(world: &World) -> Result<PathBuf> {
+    let logs = window::state_dir(world);
+    std::fs::create_dir_all(&logs)?;
+    for day in 1..=6 {
+        std::fs::write(logs.join(format!("companion_2026-01-0{day}_00-00-00.log")), "old")?;
+    }
+    std::fs::write(logs.join("companion.log"), "x".repeat(NEARLY_FULL as usize))?;
+    Ok(logs)
+}
+
+/// It was set aside while the app ran, and the oldest are gone: five stay, and the current one.
+fn is_rotated(logs: &Path) -> Result<()> {
+    let mut aside = Vec::new();
+    for entry in std::fs::read_dir(logs)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("companion_") {
+            aside.push((name, entry.metadata()?.len()));
+        }
+    }
+    aside.sort();
+    ensure!(aside.len() == 5 && aside[0].0.contains("2026-01-03"), "{aside:?}");
+    ensure!(aside[4].1 == NEARLY_FULL, "{aside:?}");
+    let current = std::fs::metadata(logs.join("companion.log"))?.len();
+    ensure!((1..NEARLY_FULL).contains(&current), "{current} bytes");
     Ok(())
 }
 

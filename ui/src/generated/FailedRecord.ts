@@ -23,6 +23,10 @@ url: string | null, reason: Reason,
  */
 text: string, firstAt: string, lastAt: string, attempts: number, kept: boolean, account: string | null, 
 /**
+ * Of the account that is signed in: the same e-mail address may be known at two backends.
+ */
+own: boolean, 
+/**
  * The record's JSON text; only from `failed.show`.
  */
 record?: string, };

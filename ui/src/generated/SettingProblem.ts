@@ -9,6 +9,6 @@ export type SettingProblem = {
  */
 key: string | null, value: string | null, accepted: string | null, 
 /**
- * All of it, as the terminal says it.
+ * All of it. The file is named, not where it lies.
  */
 text: string, };

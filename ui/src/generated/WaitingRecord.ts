@@ -24,4 +24,8 @@ heldUntil?: string,
 /**
  * Whose it is; absent: nobody's yet.
  */
-account?: string, };
+account?: string, 
+/**
+ * Of the account that is signed in: the same e-mail address may be known at two backends.
+ */
+own: boolean, };

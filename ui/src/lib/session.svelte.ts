@@ -55,6 +55,7 @@ export class Session {
       this.about = await this.companion.about();
       // There is no agent to ask then, and that is said in its own words.
       if (this.about.problem !== null) this.fault = null;
+      this.ending ??= this.about.ending;
       this.#greet();
     } catch (thrown) {
       this.fault ??= asFault(thrown);

@@ -23,7 +23,10 @@ if (target) {
   companion.sent = deliveredRecords(now);
   companion.points = timeline(now);
   companion.rules = [{ id: "1", match: "host", pattern: "*.bank.example", action: "drop" }];
-  companion.shell = { firstRun: scene === "first", ...(scene === "no_start" && { problem: 'config.toml: sync.interval = "often" is not accepted; a length of time from 1m to 24h, such as 5m' }) };
+  const accepted = "a length of time from 1m to 24h, such as 5m";
+  const text = `config.toml: sync.interval = "often" is not accepted; ${accepted}`;
+  const problem = { key: "sync.interval", value: "often", accepted, text };
+  companion.shell = { firstRun: scene === "first", ...(scene === "no_start" && { problem }) };
   const session = new Session(companion);
   session.tab = (query.get("tab") ?? "overview") as Tab;
   mount(App, { target, props: { session, m: messages } });

@@ -3,6 +3,7 @@
 use super::{Service, buffer};
 use crate::export;
 use heyho_buffer::{Failed, FailedQuery, WaitingRow};
+use heyho_local::paths::by_name;
 use heyho_local::vocabulary::{
     Count, FailedPage, FailedRecord, Fault, FaultCode, ReasonCount, Selection, WaitingPage, WaitingRecord,
 };
@@ -97,7 +98,9 @@ impl Service {
             let text = format!("{} is not an absolute path", path.display());
             return Err(Fault::new(FaultCode::Usage, text));
         }
-        let count = export::to_file(&self.buffer, path, &export::What { failed, account }, force).await?;
+        let written = export::to_file(&self.buffer, path, &export::What { failed, account }, force).await;
+        // It is the window that exports by way of the agent, and where the file goes is the shell's business.
+        let count = written.map_err(|fault| Fault { text: by_name(&fault.text, path), ..fault })?;
         Ok(Count { count })
     }
 }
@@ -123,6 +126,7 @@ pub fn waiting_record(row: WaitingRow) -> WaitingRecord {
         captured_at: timestamp(row.captured_at),
         held_until: row.held_until.map(timestamp),
         account: row.email,
+        own: row.own,
     }
 }
 
@@ -144,6 +148,7 @@ pub fn shown(failed: Failed, whole: bool) -> FailedRecord {
         attempts: failed.attempts,
         kept: failed.kept,
         account: failed.email,
+        own: failed.own,
         record: whole.then_some(failed.text),
     }
 }

@@ -5,10 +5,11 @@ use crate::account::{ask_backend, enter, fault};
 use crate::engine::{Command, Signed};
 use crate::live::SessionState;
 use heyho_local::config::{self, Config};
+use heyho_local::paths::by_name;
 use heyho_local::vocabulary::{BackendTest, Count, Event, Fault, FaultCode, Login, SignedIn};
 use heyho_records::status::Account;
 use heyho_sync::base_url::BaseUrl;
-use heyho_sync::driver::{Driver, DriverConfig, ProxySetting};
+use heyho_sync::driver::{Driver, DriverConfig, DriverError, ProxySetting};
 use heyho_sync::policy::LOGOUT_PATIENCE;
 use heyho_sync::secret::Secret;
 use serde_json::Value;
@@ -22,8 +23,7 @@ impl Service {
         // The settings first: an account of a backend that the settings do not name would never be used.
         let backend_changed = config.backend.url != self.config().backend.url;
         if backend_changed {
-            config::set(&self.paths.config_file(), "backend.url", &config.backend.url.as_str().into())
-                .map_err(|e| Fault::new(FaultCode::Configuration, e.to_string()))?;
+            config::set(&self.paths.config_file(), "backend.url", &config.backend.url.as_str().into())?;
             self.config.send_replace(config.clone());
             self.live.push(Event::Settings);
         }
@@ -156,7 +156,14 @@ impl Service {
 
 /// A driver for the configured backend.
 pub fn driver(config: &Config, device_id: &str) -> Result<Driver, Fault> {
-    let bad = |e: &dyn std::fmt::Display| Fault::new(FaultCode::Configuration, e.to_string());
+    let bad = |error: DriverError| {
+        // Said in the window too, which is told no path: the setting has the whole of it.
+        let text = match &config.backend.ca_file {
+            Some(file) => by_name(&error.to_string(), file),
+            None => error.to_string(),
+        };
+        Fault::new(FaultCode::Configuration, text)
+    };
     Driver::new(&DriverConfig {
         base_url: config.backend.url.clone(),
         ca_file: config.backend.ca_file.clone(),
@@ -164,5 +171,5 @@ pub fn driver(config: &Config, device_id: &str) -> Result<Driver, Fault> {
         device_id: device_id.to_owned(),
         user_agent: concat!("heyho-companion/", env!("CARGO_PKG_VERSION")).to_owned(),
     })
-    .map_err(|e| bad(&e))
+    .map_err(bad)
 }

@@ -2,8 +2,8 @@
 
 use super::Service;
 use crate::engine::Command;
-use heyho_local::config::{self, ConfigError, Reading, TokenStore};
-use heyho_local::vocabulary::{Event, Fault, FaultCode, Settings};
+use heyho_local::config::{self, Reading, TokenStore};
+use heyho_local::vocabulary::{Event, Fault, Settings};
 use heyho_records::rules::Rule;
 use serde_json::Value;
 
@@ -14,14 +14,14 @@ impl Service {
 
     pub(super) async fn config_set(&self, key: &str, value: &Value) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let reading = config::set(&self.paths.config_file(), key, value).map_err(|e| fault(&e))?;
+        let reading = config::set(&self.paths.config_file(), key, value)?;
         self.put_in_force(reading).await?;
         Ok(self.config_get())
     }
 
     pub(super) async fn rules_set(&self, rules: &[Rule]) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let reading = config::set_rules(&self.paths.config_file(), rules).map_err(|e| fault(&e))?;
+        let reading = config::set_rules(&self.paths.config_file(), rules)?;
         self.put_in_force(reading).await?;
         Ok(self.config_get())
     }
@@ -45,14 +45,4 @@ impl Service {
         self.live.push(Event::Settings);
         Ok(())
     }
-}
-
-/// A key that is unknown was typed; a value that is not accepted is a mistake in the settings.
-fn fault(error: &ConfigError) -> Fault {
-    let code = match error {
-        ConfigError::UnknownKey { .. } => FaultCode::Usage,
-        ConfigError::Unwritable { .. } => FaultCode::Failed,
-        _ => FaultCode::Configuration,
-    };
-    Fault::new(code, error.to_string())
 }

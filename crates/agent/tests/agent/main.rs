@@ -12,6 +12,7 @@ mod backend;
 mod basics;
 mod dying;
 mod half_forgotten;
+mod places;
 mod schedule;
 mod session;
 mod switching;

@@ -2,7 +2,7 @@
 //! can know.
 
 use crate::same;
-use crate::world::{World, failed, line};
+use crate::world::{World, failed, failed_of, line};
 
 fn world() -> World {
     let world = World::with("[tokens]\nstore = 'file'\n");
@@ -83,6 +83,53 @@ fn an_account_is_discarded_whole_and_the_others_stay() {
         world.said(&["waiting", "list"]),
     ];
     same!(said.join("\n"));
+}
+
+#[test]
+fn whose_what_failed_is_is_said_and_what_becomes_of_it() {
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    let of = |id: &str, account: &str| failed_of(id, "news.example", Some(("http://b", account)));
+    let rejected = failed("r", "news.example").replace(
+        r#""code":"rejected_by_backend","field":"url","message":"not liked","status":400"#,
+        r#""code":"rejected_at_capture","rule":"missing_url","message":"it has no address""#,
+    );
+    world.import(&[of("a1", "a@x"), of("b1", "b@x"), of("b2", "b@x"), failed("n", "news.example"), rejected]);
+    let said: Vec<String> = [
+        &["status"][..],
+        &["failed"],
+        &["failed", "retry", "r", "99"],
+        &["failed", "keep", "b2"],
+        &["failed", "keep", "b2"],
+        &["failed", "retry", "--all"],
+        &["failed", "discard", "--all"],
+        &["waiting"],
+    ]
+    .into_iter()
+    .map(|arguments| world.said(arguments))
+    .collect();
+    same!(said.join("\n"));
+}
+
+#[test]
+fn a_pause_has_its_end_also_without_an_agent() {
+    let world = world();
+    world.json(&["pause", "1h"]);
+    assert!(world.json(&["status"])["pausedUntil"].is_string());
+    world.json(&["pause"]);
+    assert!(world.json(&["status"])["pausedUntil"].is_null());
+}
+
+#[test]
+fn what_is_kept_quietly_stays_so_through_an_export() {
+    let world = world();
+    world.json(&["failed", "keep", "f1"]);
+    let out = world.path("out.ndjson");
+    let out = out.to_str().unwrap();
+    world.json(&["export", out]);
+    world.json(&["erase", "--yes"]);
+    world.json(&["import", out]);
+    let status = world.json(&["status"]);
+    assert_eq!((&status["failed"], &status["failedKept"]), (&2.into(), &1.into()));
 }
 
 #[test]

@@ -67,8 +67,7 @@ fn browsers_are_listed_registered_and_taken_away() {
     all.push(said(&world, &["browsers", "register"]));
     assert!(manifest.is_file());
     for wrong in [
-        &["browsers"][..],
-        &["browsers", "connect"],
+        &["browsers", "connect"][..],
         &["browsers", "list", "vivaldi"],
         &["browsers", "register", "netscape"],
         &["browsers", "unregister", "netscape"],

@@ -44,6 +44,42 @@ fn a_mistake_in_the_file_is_said_beside_the_rest_and_mended() {
     same!(said.join("\n"));
 }
 
+#[test]
+fn a_file_that_cannot_be_read_shows_no_defaults_and_accuses_no_browser() {
+    let world = World::with("[sync]\ninterval = \"2m\"\n[sync\n");
+    let got = world.said(&["config", "get"]);
+    assert!(got.contains("line 3") && got.ends_with("= 78\n") && !got.contains("(default)"), "{got}");
+    let browsers = |world: &World| {
+        let output = world.heyho(&["--json", "doctor"]);
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let of = found.as_array().unwrap().iter().filter(|finding| finding["part"] == "browsers");
+        of.map(|finding| finding["text"].as_str().unwrap().to_owned()).collect::<String>()
+    };
+    assert!(browsers(&world).contains("not looked at"));
+    world.configure("[sync]\ninterval = \"often\"\n");
+    let got = world.said(&["config", "get"]);
+    assert!(got.contains("(default: what is set is not accepted)"), "{got}");
+    assert!(!browsers(&world).contains("not looked at"));
+}
+
+/// Its session counts for nothing there, which nobody should have to find out.
+#[test]
+fn another_backend_is_said_to_be_one_without_a_session() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    assert!(world.sign_in(&backend).status.success());
+    let said = world.said(&["config", "set", "backend.url", "http://127.0.0.1:9"]);
+    assert!(said.contains("is signed in at") && said.contains("heyho login"), "{said}");
+    let status = world.json(&["status"]);
+    assert_eq!(
+        (&status["state"], &status["reasonCode"]),
+        (&"session_expired".into(), &"other_backend".into())
+    );
+    let said = world.said(&["config", "set", "backend.url", &backend.url]);
+    assert!(!said.contains("is signed in at"), "{said}");
+    assert_ne!(world.json(&["status"])["state"], "session_expired");
+}
+
 /// Bounded: a change is acted on at once.
 const SOON: Duration = Duration::from_secs(20);
 

@@ -76,10 +76,14 @@ fn what_deletes_for_good_asks_and_only_a_yes_is_one() {
     ]);
     let waiting = world.json(&["waiting", "list"])[0]["number"].to_string();
     let questions: [(&[&str], &str, &str); 4] = [
-        (&["failed", "discard", "--all"], "1 failed record deleted", "1 record: deleted."),
-        (&["waiting", "discard", &waiting], "1 record deleted before being sent", "1 record deleted."),
+        (&["failed", "discard", "--all"], "1 failed record will be deleted", "1 record: deleted."),
+        (
+            &["waiting", "discard", &waiting],
+            "1 record will be deleted before being sent",
+            "1 record deleted.",
+        ),
         (&["forget", "bank.example"], "All records of bank.example", "deleted here"),
-        (&["erase"], "Every record that is kept here is deleted", "Nothing is kept here any more."),
+        (&["erase"], "Every record that is kept here will be deleted", "Nothing is kept here any more."),
     ];
     for (command, lost, done) in questions {
         for (answer, code, said) in
@@ -92,6 +96,10 @@ fn what_deletes_for_good_asks_and_only_a_yes_is_one() {
             assert!(shown.contains(said), "{command:?}, {answer:?}: {shown}");
         }
     }
+    // Nobody is asked about what is not there.
+    let mut none = Terminal::start(&world, &["waiting", "discard", "97", "98"]);
+    none.says("2 of these numbers are not waiting");
+    assert!(!none.ends().1.contains("Go on?"));
 }
 
 #[test]
@@ -100,7 +108,13 @@ fn a_password_is_asked_for_and_not_shown() {
     let world = World::with("[tokens]\nstore = 'file'\n");
     let login = ["login", "--email", EMAIL, "--register", "--backend", &backend.url];
     let mut terminal = Terminal::start(&world, &login);
-    terminal.says("assword").types(PASSWORD);
+    // A slip in it would lock its owner out.
+    terminal.says("Password: ").types(PASSWORD).says("The same again: ").types("something else");
+    let (status, shown) = terminal.ends();
+    assert_eq!(status, 64, "{shown}");
+    assert!(shown.contains("differ"), "{shown}");
+    let mut terminal = Terminal::start(&world, &login);
+    terminal.says("Password: ").types(PASSWORD).says("The same again: ").types(PASSWORD);
     let (status, shown) = terminal.ends();
     assert_eq!(status, 0, "{shown}");
     assert!(!shown.contains(PASSWORD), "{shown}");

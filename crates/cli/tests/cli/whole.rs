@@ -2,6 +2,7 @@
 
 use crate::same;
 use crate::world::{Backend, EMAIL, PASSWORD, World, failed, line};
+use heyho_backend::Registration;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -84,6 +85,15 @@ fn who_cannot_sign_in_is_told_why() {
         login(&["--backend", "http://example.com"], PASSWORD),
     ];
     same!(said.join("\n"));
+}
+
+#[test]
+fn where_registration_is_closed_that_is_said() {
+    let backend = Backend::start_with(|config| config.registration = Registration::Closed);
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    let login = ["login", "--email", EMAIL, "--password-stdin", "--register", "--backend", &backend.url];
+    let shown = world.shown(&["login", "…"], &world.heyho_reading(&login, PASSWORD));
+    assert!(shown.contains("makes no new accounts by itself") && shown.ends_with("= 77\n"), "{shown}");
 }
 
 #[test]

@@ -177,7 +177,11 @@ pub fn line(id: &str, host: &str, account: Option<(&str, &str)>) -> String {
 
 /// One that failed.
 pub fn failed(id: &str, host: &str) -> String {
-    line(id, host, None).replace(
+    failed_of(id, host, None)
+}
+
+pub fn failed_of(id: &str, host: &str, account: Option<(&str, &str)>) -> String {
+    line(id, host, account).replace(
         r#""state":"waiting","reason":null"#,
         r#""state":"failed","reason":{"code":"rejected_by_backend","field":"url","message":"not liked","status":400}"#,
     )

@@ -75,7 +75,7 @@ pub fn host() -> std::io::Result<PathBuf> {
     let here = std::env::current_exe()?.canonicalize()?;
     let host = here.with_file_name(format!("heyho-host{}", std::env::consts::EXE_SUFFIX));
     if !host.is_file() {
-        let text = format!("heyho-host is not beside this program ({})", host.display());
+        let text = "heyho-host is not beside this program";
         return Err(std::io::Error::new(std::io::ErrorKind::NotFound, text));
     }
     Ok(host)

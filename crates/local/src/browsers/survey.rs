@@ -9,6 +9,7 @@ use super::register::{Held, Standing, held, standing};
 use heyho_records::status::Browser;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// A browser that was in use and from which nothing has come for this long is worth a word.
 const QUIET: SignedDuration = SignedDuration::from_hours(3 * 24);
@@ -49,6 +50,9 @@ pub struct BrowserRow {
     pub sentence: String,
     /// A command for the user to run, where only that mends it.
     pub command: Option<String>,
+    /// Somebody's own file that stands in its place. For a terminal: the window is told no path.
+    #[serde(skip)]
+    pub changed: Option<PathBuf>,
     /// Whether `browsers.register` would mend it: the one button.
     pub can_register: bool,
     /// Since when it is quiet, in days.
@@ -132,6 +136,7 @@ fn row(
         state,
         sentence,
         command,
+        changed: registration.manifest.clone().filter(|_| state == BrowserState::Changed),
         can_register: matches!(
             state,
             BrowserState::NotRegistered | BrowserState::Elsewhere | BrowserState::OptedOut
@@ -197,13 +202,12 @@ fn words(
         ),
         (BrowserState::Connected, _) => "Connected.".to_owned(),
         (BrowserState::Changed, _) => {
-            let place = registration.manifest.as_ref().map(|path| path.display().to_string());
-            let place = place.unwrap_or_default();
-            format!(
-                "Its registration was changed by hand and is left alone: {place}. Delete that file to have it written anew."
-            )
+            "Its registration was changed by hand and is left alone. Delete its file to have it written anew."
+                .to_owned()
         }
-        (BrowserState::Elsewhere, _) => "Registered for another place. Connect it again.".to_owned(),
+        (BrowserState::Elsewhere, _) => {
+            "Registered for another place or another extension. Connect it again.".to_owned()
+        }
         (BrowserState::OptedOut, _) => "Not registered, as you wished.".to_owned(),
         (BrowserState::NotRegistered, _) => "It does not know the companion yet. Connect it.".to_owned(),
         (BrowserState::Quiet, _) => match quiet_days {
@@ -258,6 +262,7 @@ fn unknown(browser: &Browser, now: Timestamp) -> BrowserRow {
         state,
         sentence: sentence.to_owned(),
         command: None,
+        changed: None,
         can_register: false,
         quiet_days: None,
         profiles: vec![profile],

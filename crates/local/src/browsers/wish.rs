@@ -35,7 +35,7 @@ pub fn ask(
 fn remember(file: &Path, config: &Config, browser: Option<&str>, registered: bool) -> Result<Config, Fault> {
     let set = |key: &str, value: Value| match config::set(file, key, &value) {
         Ok(_) => Ok(config::read(file).config),
-        Err(error) => Err(Fault::new(FaultCode::Configuration, error.to_string())),
+        Err(error) => Err(Fault::from(error)),
     };
     let mut config = config.clone();
     let Some(browser) = browser.map(str::to_lowercase) else {

@@ -2,8 +2,8 @@
 
 use super::Config;
 use super::keys::{KEYS, Key};
-use crate::paths::write_private;
-use crate::vocabulary::{Setting, SettingProblem, Settings};
+use crate::paths::{by_name, write_private};
+use crate::vocabulary::{Fault, FaultCode, Setting, SettingProblem, Settings};
 use heyho_records::rules::{Action, Match, Rule};
 use serde_json::Value;
 use std::path::Path;
@@ -21,6 +21,40 @@ pub enum ConfigError {
     Unreadable { file: String, error: std::io::Error },
     #[error("{file} cannot be written: {error}")]
     Unwritable { file: String, error: std::io::Error },
+}
+
+impl ConfigError {
+    /// As it is said to whoever is not told where the file lies.
+    pub fn problem(self) -> SettingProblem {
+        let text = match &self {
+            ConfigError::UnknownKey { .. } => self.to_string(),
+            ConfigError::BadValue { file, .. }
+            | ConfigError::Syntax { file, .. }
+            | ConfigError::Unreadable { file, .. }
+            | ConfigError::Unwritable { file, .. } => by_name(&self.to_string(), Path::new(file)),
+        };
+        match self {
+            ConfigError::BadValue { key, value, accepted, .. } => {
+                SettingProblem { key: Some(key), value: Some(value), accepted: Some(accepted), text }
+            }
+            _ => SettingProblem { key: None, value: None, accepted: None, text },
+        }
+    }
+
+    /// A key that is unknown was typed; a value that is not accepted is a mistake in the settings.
+    pub fn code(&self) -> FaultCode {
+        match self {
+            ConfigError::UnknownKey { .. } => FaultCode::Usage,
+            ConfigError::Unwritable { .. } => FaultCode::Failed,
+            _ => FaultCode::Configuration,
+        }
+    }
+}
+
+impl From<ConfigError> for Fault {
+    fn from(error: ConfigError) -> Fault {
+        Fault::new(error.code(), error.problem().text)
+    }
 }
 
 /// What the file says, as far as it can be understood: where a value is not accepted, its default stands in.
@@ -70,15 +104,7 @@ pub fn settings(path: &Path) -> Settings {
         accepted: key.accepted.to_owned(),
         restart: key.restart,
     });
-    let problem = problem.map(|error| {
-        let text = error.to_string();
-        match error {
-            ConfigError::BadValue { key, value, accepted, .. } => {
-                SettingProblem { key: Some(key), value: Some(value), accepted: Some(accepted), text }
-            }
-            _ => SettingProblem { key: None, value: None, accepted: None, text },
-        }
-    });
+    let problem = problem.map(ConfigError::problem);
     Settings { settings: settings.collect(), rules: config.rules, problem, unknown }
 }
 

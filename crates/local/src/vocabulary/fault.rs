@@ -17,6 +17,8 @@ pub enum FaultCode {
     SignInNeeded,
     WrongCredentials,
     EmailTaken,
+    /// Whoever runs the backend makes its accounts.
+    RegistrationClosed,
     /// The account is there, but its e-mail address has to be confirmed first (`verify`).
     Unverified,
     Configuration,
@@ -36,6 +38,7 @@ impl FaultCode {
             FaultCode::SignInNeeded
             | FaultCode::WrongCredentials
             | FaultCode::EmailTaken
+            | FaultCode::RegistrationClosed
             | FaultCode::Unverified => 77,
             FaultCode::Configuration => 78,
         }

@@ -49,6 +49,9 @@ pub struct WaitingRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(optional))]
     pub account: Option<String>,
+    /// Of the account that is signed in: the same e-mail address may be known at two backends.
+    #[serde(default)]
+    pub own: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,6 +131,9 @@ pub struct FailedRecord {
     pub attempts: u32,
     pub kept: bool,
     pub account: Option<String>,
+    /// Of the account that is signed in: the same e-mail address may be known at two backends.
+    #[serde(default)]
+    pub own: bool,
     /// The record's JSON text; only from `failed.show`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(optional))]

@@ -42,7 +42,7 @@ pub struct SettingProblem {
     pub key: Option<String>,
     pub value: Option<String>,
     pub accepted: Option<String>,
-    /// All of it, as the terminal says it.
+    /// All of it. The file is named, not where it lies.
     pub text: String,
 }
 

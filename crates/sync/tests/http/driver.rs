@@ -269,6 +269,10 @@ async fn a_sign_in_that_fails_says_why() {
         (409, r#"{"success":false,"code":"EMAIL_TAKEN","error":"x"}"#, AuthError::EmailTaken),
         (422, r#"{"field-error":["email","has already been taken"],"error":"x"}"#, AuthError::EmailTaken),
         (403, r#"{"error":"Email not verified"}"#, AuthError::Unverified),
+        (403, r#"{"success":false,"code":"REGISTRATION_CLOSED","error":"x"}"#, AuthError::RegistrationClosed),
+        (403, r#"{"code":"LOCKED","error":"locked"}"#, AuthError::Forbidden(Some("locked".into()))),
+        (403, r#"{"error":"not from there"}"#, AuthError::Forbidden(Some("not from there".into()))),
+        (403, "{}", AuthError::Forbidden(None)),
         (
             400,
             r#"{"success":false,"code":"VALIDATION_ERROR","error":"too short","field":"password"}"#,

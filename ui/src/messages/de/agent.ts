@@ -24,6 +24,20 @@ const STOPPED: Record<string, string> = {
   buffer_problem: "Der Speicher auf diesem Rechner ist nicht benutzbar.",
 };
 
+/** Why the agent cannot start (crates/agent/src/prevented.rs). */
+const CAUSES: Record<string, string> = {
+  lock: "Die Datei agent.lock ist nicht benutzbar.",
+  silent: "Ein anderer Companion läuft und antwortet nicht.",
+  folder: "Der Ordner für die Daten kann nicht angelegt werden.",
+  socket: "Der lokale Socket kann nicht angelegt werden.",
+  busy: "Ein anderes Programm benutzt den Speicher gerade.",
+  disk_full: "Der Datenträger ist voll.",
+  disk_fails: "Der Datenträger antwortet mit Fehlern.",
+  newer: "Den Speicher hat eine neuere Version von HeyHo Companion benutzt: aktualisieren Sie dieses Programm.",
+  old_sqlite: "Dieses Programm enthält ein zu altes SQLite.",
+  store: "Der Speicher ist nicht benutzbar.",
+};
+
 const KEPT = "Ihre Einträge sind hier sicher.";
 const NOTHING = "Nichts gilt als übertragen.";
 
@@ -69,6 +83,7 @@ export const reasons = (f: Format): Sayings => ({
   buffer_unusable: () => `Der Speicher auf diesem Rechner ist nicht benutzbar. Was gesendet ist, ist nicht betroffen.`,
   disk_full: () => "Der Datenträger ist voll. Was hier ist, wird weiter gesendet; Neues wird nicht angenommen: schaffen Sie Platz.",
   buffer_full: () => "Der Speicher auf diesem Rechner ist voll. Neues wird nicht angenommen, bis Einträge übertragen sind.",
+  no_start: (a) => CAUSES[text(a, "cause")] ?? "Etwas auf diesem Rechner verhindert es.",
   not_running: () => "Der Companion läuft nicht.",
   not_running_waiting: () => "Der Companion läuft nicht. Was wartet, ist sicher und wird gesendet, wenn er startet.",
   buffer_damaged: () => "Der Speicher auf diesem Rechner ist beschädigt.",
@@ -81,7 +96,7 @@ export const browsers: Record<BrowserState, (days: number) => string> = {
   connected: () => "Verbunden.",
   blocked: () => "Seine Sandbox hält den Companion draußen.",
   changed: () => "Seine Verbindung wurde von Hand geändert und bleibt, wie sie ist.",
-  elsewhere: () => "Mit einem anderen Ort verbunden. Verbinden Sie ihn neu.",
+  elsewhere: () => "Mit einem anderen Ort oder einer anderen Erweiterung verbunden. Verbinden Sie ihn neu.",
   opted_out: () => "Nicht verbunden, wie gewünscht.",
   not_registered: () => "Er kennt den Companion noch nicht. Verbinden Sie ihn.",
   quiet: (days) => (days > 0 ? `Seit ${days} Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?` : "Seit Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?"),

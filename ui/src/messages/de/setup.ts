@@ -215,6 +215,7 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     wrong_credentials: "E-Mail oder Passwort ist falsch.",
     unverified: "Bestätigen Sie zuerst Ihre E-Mail-Adresse: geben Sie den Code ein, der an sie ging.",
     email_taken: "Zu dieser E-Mail gibt es schon ein Konto. Melden Sie sich damit an.",
+    registration_closed: "Dieser Server legt von selbst keine Konten an. Bitten Sie den Betreiber um eines.",
     configuration: "Vorher muss eine Einstellung geändert werden.",
     no_window: "Der laufende Companion hat kein Fenster.",
     agent_not_running: "Der Companion läuft nicht. Starten Sie ihn neu; Ihre Einträge sind hier sicher.",

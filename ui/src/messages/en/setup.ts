@@ -215,6 +215,7 @@ export const setup = (f: Format) => ({
     wrong_credentials: "E-mail or password is wrong.",
     unverified: "Confirm your e-mail address first: enter the code that was sent to it.",
     email_taken: "There is already an account with this e-mail. Sign in instead.",
+    registration_closed: "This backend makes no new accounts by itself. Ask whoever runs it for one.",
     configuration: "A setting needs a change before this works.",
     no_window: "The running companion has no window.",
     agent_not_running: "The companion is not running. Start it again; your records are safe here.",
