@@ -11,6 +11,7 @@ mod browsing;
 mod delivery;
 mod draining;
 mod first_run;
+mod forgetting;
 mod losing;
 mod outage;
 mod parts;
