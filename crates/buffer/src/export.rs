@@ -59,7 +59,7 @@ impl Reader<'_> {
              CAST(f.reason AS BLOB), r.captured_at, CAST(r.text AS BLOB) FROM record r JOIN source s USING (source) \
              LEFT JOIN account a ON a.account = r.account \
              LEFT JOIN failure f ON f.queue = 1 AND f.seq = r.seq AND r.state > 1 \
-             WHERE r.seq > ?1 AND (?2 IS NULL OR a.email = ?2) AND (NOT ?3 OR r.state > 1) \
+             WHERE r.kind IN (1, 2) AND r.seq > ?1 AND (?2 IS NULL OR a.email = ?2) AND (NOT ?3 OR r.state > 1) \
              ORDER BY r.seq LIMIT ?4",
         )
         .bind(self.after)

@@ -1,4 +1,5 @@
-//! The records that were set aside: looked at, retried, discarded, kept quietly.
+//! The records that were set aside: looked at, retried, discarded, kept quietly. Those of a kind or in a state that only
+//! a later version knows are none of them.
 
 use crate::accounts::own;
 use crate::erase::{self, Erased};
@@ -63,7 +64,7 @@ const FAILED: &str = concat!(
      f.attempts, r.state, a.email, ",
     own!(),
     " FROM failure f CROSS JOIN record r ON r.seq = f.seq LEFT JOIN account a ON a.account = r.account \
-     WHERE f.queue = 1 AND r.state > 1",
+     WHERE f.queue = 1 AND r.state > 1 AND r.state <= 3 AND r.kind IN (1, 2)",
 );
 
 impl Buffer {
@@ -88,7 +89,7 @@ impl Buffer {
     pub async fn failed_by_reason(&self) -> Result<Vec<(String, u64)>> {
         let rows = sqlx::query(
             "SELECT f.code, count(*) FROM failure f JOIN record r ON r.seq = f.seq \
-             WHERE f.queue = 1 AND r.state > 1 GROUP BY f.code ORDER BY f.code",
+             WHERE f.queue = 1 AND r.state > 1 AND r.state <= 3 AND r.kind IN (1, 2) GROUP BY f.code ORDER BY f.code",
         )
         .fetch_all(&self.pool)
         .await?;
@@ -101,7 +102,7 @@ impl Buffer {
         // What broke a rule of the companion itself would break it at the backend too, and what is kept of a
         // record that was too large is not the record.
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT seq FROM record WHERE state > 1 AND NOT EXISTS (SELECT 1 FROM failure f \
+            "SELECT seq FROM record WHERE state > 1 AND state <= 3 AND kind IN (1, 2) AND NOT EXISTS (SELECT 1 FROM failure f \
              WHERE f.queue = 1 AND f.seq = record.seq AND f.code = ",
         );
         query.push_bind(REJECTED_AT_CAPTURE).push(")");
@@ -140,7 +141,8 @@ impl Buffer {
     /// the log is owed; of all of them it is removed at once.
     pub async fn discard_failed(&self, which: &FailedQuery) -> Result<u64> {
         let mut tx = self.write().await?;
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1");
+        let mut query =
+            QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1 AND kind IN (1, 2)");
         which.push(&mut query);
         let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&mut *tx).await?;
         let failed = erase::rows(&mut tx, &numbers, &[state::FAILED, state::FAILED_KEPT]).await?;

@@ -83,6 +83,10 @@ impl Buffer {
         .fetch_all(&mut *tx)
         .await?;
         for row in &rows {
+            // A later version's records are its own affair.
+            if Kind::from_number(row.try_get(1)?).is_none() {
+                continue;
+            }
             let of: i64 = row.try_get(0)?;
             let n = row.try_get::<i64, _>(3)?.max(0) as u64;
             let counts = Counts { records: n, bytes: row.try_get::<i64, _>(4)?.max(0) as u64 };

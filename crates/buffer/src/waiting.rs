@@ -58,9 +58,10 @@ impl Buffer {
         let words: Vec<String> =
             search.unwrap_or_default().split_whitespace().map(str::to_lowercase).collect();
         let limit = limit.max(1) as usize;
-        let total: i64 = sqlx::query_scalar("SELECT ifnull(sum(n), 0) FROM counter WHERE state = 1")
-            .fetch_one(&self.pool)
-            .await?;
+        let total: i64 =
+            sqlx::query_scalar("SELECT ifnull(sum(n), 0) FROM counter WHERE state = 1 AND kind IN (1, 2)")
+                .fetch_one(&self.pool)
+                .await?;
         let mut page = WaitingPage { total: total.max(0) as u64, ..WaitingPage::default() };
         let (mut after, mut looked_at) = (after, 0);
         while looked_at < SEARCHED {
@@ -70,7 +71,7 @@ impl Buffer {
                  r.held_until, a.email, ",
                 own!(),
                 " FROM record r JOIN source s USING (source) LEFT JOIN account a ON a.account = r.account \
-                 WHERE r.state = 1 AND r.seq > ? ORDER BY r.seq LIMIT ?",
+                 WHERE r.state = 1 AND r.seq > ? AND r.kind IN (1, 2) ORDER BY r.seq LIMIT ?",
             ))
             .bind(after)
             .bind(want as i64)
@@ -129,7 +130,7 @@ impl Buffer {
         loop {
             let mut tx = self.write().await?;
             let numbers: Vec<i64> = sqlx::query_scalar(
-                "SELECT seq FROM record WHERE state = 1 AND seq <= ? ORDER BY seq LIMIT 1000",
+                "SELECT seq FROM record WHERE state = 1 AND kind IN (1, 2) AND seq <= ? ORDER BY seq LIMIT 1000",
             )
             .bind(last)
             .fetch_all(&mut *tx)

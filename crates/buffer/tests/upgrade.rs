@@ -326,10 +326,32 @@ async fn a_newer_file_that_says_so_is_written_by_this_host_and_this_agent() {
     agent.settle(None, &confirm(&rows), NOW).await.unwrap();
     let totals = agent.totals(Some(account.id), NOW).await.unwrap();
     assert_eq!((totals.waiting(), totals.failed), (0, 0));
-    let shade: String =
-        sqlx::query_scalar("SELECT shade FROM record WHERE id = 'open'").fetch_one(&mut newer).await.unwrap();
-    assert_eq!(shade, "new");
     assert_eq!(export(&agent).await.len(), 1, "it is in no export missing");
+    // The same of a kind; and whatever is done to all that failed or waits is not done to them.
+    append(&agent, &[visit("label", ""), visit("own", "")]).await.unwrap();
+    sqlx::query("UPDATE record SET kind = 3, bytes = bytes, shade = 'new' WHERE id = 'label'")
+        .execute(&mut newer)
+        .await
+        .unwrap();
+    let totals = agent.totals(Some(account.id), NOW).await.unwrap();
+    assert_eq!((totals.waiting(), totals.tab_aggregates.records), (1, 0));
+    let page = agent.waiting_page(0, 10, None, NOW).await.unwrap();
+    assert_eq!((page.rows.len(), page.total), (1, 1));
+    assert_eq!(export(&agent).await.len(), 2);
+    assert_eq!(agent.retry_failed(&FailedQuery::All).await.unwrap(), 0);
+    assert_eq!(agent.discard_failed(&FailedQuery::All).await.unwrap(), 0);
+    assert_eq!(agent.keep_failed(&FailedQuery::All).await.unwrap(), 0);
+    assert_eq!(agent.forget("nowhere.example").await.unwrap().records(), 0);
+    assert_eq!(agent.discard_all_waiting().await.unwrap(), 1);
+    let shades: Vec<(String, String)> =
+        sqlx::query_as("SELECT id, shade FROM record ORDER BY seq").fetch_all(&mut newer).await.unwrap();
+    let new = |id: &str| (id.to_owned(), "new".to_owned());
+    assert_eq!(shades, [new("open"), new("label")]);
+    let state: i64 =
+        sqlx::query_scalar("SELECT state FROM record WHERE id = 'open'").fetch_one(&mut newer).await.unwrap();
+    assert_eq!(state, 4);
+    // But what a user wants kept nowhere is, wherever it stands.
+    assert_eq!(agent.forget("a.example").await.unwrap().records(), 2);
     agent.tidy().await.unwrap();
     agent.check_whole().await.unwrap();
 }

@@ -138,3 +138,66 @@ async fn pass_on(mut events: broadcast::Receiver<Event>, link: Weak<AgentLink>, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heyho_local::clock;
+    use heyho_local::socket;
+    use heyho_local::vocabulary::Answering;
+    use serde_json::Value;
+    use tokio::sync::{Notify, watch};
+
+    /// An agent that tells which sites to forget, and never answers that it was heard.
+    struct Mute {
+        events: broadcast::Sender<Event>,
+        attached: Notify,
+        status: watch::Sender<Option<Status>>,
+    }
+
+    impl Companion for Mute {
+        fn call(&self, request: Request) -> Answering<'_> {
+            Box::pin(async move {
+                match request {
+                    Request::Told { .. } => std::future::pending().await,
+                    Request::Attach { .. } => self.attached.notify_one(),
+                    _ => {}
+                }
+                Ok(Value::Null)
+            })
+        }
+
+        fn events(&self) -> Option<broadcast::Receiver<Event>> {
+            Some(self.events.subscribe())
+        }
+
+        fn watch(&self) -> watch::Receiver<Option<Status>> {
+            self.status.subscribe()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_takes_no_answer_keeps_the_next_site_from_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("agent.sock");
+        let agent = Arc::new(Mute {
+            events: broadcast::channel(8).0,
+            attached: Notify::new(),
+            status: watch::Sender::new(None),
+        });
+        tokio::spawn(socket::serve(socket::bind(&place).unwrap(), agent.clone()));
+        let (out, mut said) = mpsc::unbounded_channel();
+        let mut link = AgentLink::new(place, &out, clock::system());
+        link.patience = Duration::from_millis(200);
+        let link = Arc::new(link);
+        link.introduce("ext#p".to_owned()).await;
+        agent.attached.notified().await;
+        for site in ["first.example", "next.example"] {
+            agent.events.send(Event::Forget { domain: site.to_owned() }).unwrap();
+        }
+        for site in ["first.example", "next.example"] {
+            let heard = tokio::time::timeout(Duration::from_secs(20), said.recv()).await.unwrap().unwrap();
+            assert!(String::from_utf8(heard).unwrap().contains(site), "{site}");
+        }
+    }
+}
