@@ -472,7 +472,8 @@ fn every_reason_has_its_own_word_and_a_sentence() {
         Why::Portal,
         Why::NotProof { answer: NotProof::Empty },
         Why::Moved { origin: None },
-        Why::RefusesEverything { status: 400 },
+        Why::RefusesEverything { status: 400, kind: None },
+        Why::RefusesEverything { status: 400, kind: Some(Kind::PageVisit) },
     ];
     for why in whys {
         let sentence = why.sentence();

@@ -57,6 +57,8 @@ pub struct Core {
     passed_over: Vec<PassedOver>,
     /// Server errors on one batch (its id), over all runs that tried it.
     faults: (String, usize),
+    /// [`Run::blamed`], as the last run left it.
+    blamed: [usize; 2],
     /// Runs in a row that ended without a healthy answer.
     away: u32,
     /// The route for them had a fault of its own when it was asked last.
@@ -90,6 +92,9 @@ struct Run {
     weather: bool,
     /// Records set aside because a known good one was accepted once more, and nothing new since.
     vouched: usize,
+    /// Records of each kind set aside because something else was accepted, and none of the kind since: a kind that
+    /// is refused alone is sick as a whole, however well the other one is. Held over all runs.
+    blamed: [usize; 2],
     /// Requests since something was confirmed, set aside or counted; and the last status that refused.
     fruitless: usize,
     refused_with: u16,
@@ -164,6 +169,7 @@ impl Core {
             few: None,
             passed_over: Vec::new(),
             faults: (String::new(), 0),
+            blamed: [0; 2],
             away: 0,
             capabilities_fault: false,
             floor_until: None,
@@ -228,6 +234,7 @@ impl Core {
             faults_refuse: false,
             weather: false,
             vouched: 0,
+            blamed: self.blamed,
             fruitless: 0,
             refused_with: 0,
             stop: false,

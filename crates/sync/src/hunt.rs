@@ -7,10 +7,12 @@
 //!   place, and after [`policy::REFUSED_PLACES`] without an acceptance the hunt is over and nobody is blamed.
 //! - A server error may be the weather: its record is tried again each time after others were accepted, and where
 //!   all of a group that failed are confirmed after all, it was the weather.
+//! - A kind of which many were set aside and none was accepted since (*worn*) is judged by its own kind alone.
 //! - A record whose kind's count stays short is counted only once another of its kind was confirmed after it.
 
 use crate::policy;
 use crate::task::{Pick, RowRef};
+use crate::why::Why;
 use heyho_records::Kind;
 use heyho_records::reason::Reason;
 use std::collections::{BTreeMap, VecDeque};
@@ -33,6 +35,8 @@ struct Undecided {
     cause: Cause,
     reason: Reason,
     attempts: u32,
+    /// Something was accepted after it, and that decided nothing: its own kind has to be.
+    stays: bool,
 }
 
 /// What an acceptance decided about the undecided ones.
@@ -53,8 +57,8 @@ pub struct Hunt {
     faults: BTreeMap<(Kind, i64), u32>,
     /// Groups that met a server error, less what of them was confirmed since. If a record is the cause, each keeps it.
     failing: Vec<Vec<(Kind, i64)>>,
-    /// Kinds of which single records stay short and none is confirmed: left alone in this run.
-    suspended: Vec<Kind>,
+    /// Kinds that are left alone in this run: single records stay short, or are refused, and none is confirmed.
+    suspended: Vec<(Kind, Why)>,
     /// The last refusal met records that were already under suspicion without any acceptance between.
     doubt: bool,
     /// Nothing waits beyond the suspects.
@@ -73,6 +77,10 @@ pub enum Next {
 }
 
 impl Next {
+    pub fn is_beyond(&self) -> bool {
+        matches!(self, Next::Beyond { .. })
+    }
+
     pub fn pick(&self) -> Pick {
         match self {
             Next::Group(rows) => Pick::Rows(rows.clone()),
@@ -115,9 +123,9 @@ impl Hunt {
                 return Next::Group(vec![row]);
             }
         }
-        // Two of a kind stayed short and none was confirmed: the third is from somewhere else, too.
-        let short = |kind: &Kind| self.short_of(*kind) + 1 >= policy::REFUSED_PLACES;
-        let doubtful: Vec<Kind> = Kind::ALL.into_iter().filter(short).collect();
+        // Two of a kind stayed undecided and none was confirmed: the third is from somewhere else, too.
+        let stuck = |kind: &Kind| self.stuck_of(*kind) + 1 >= policy::REFUSED_PLACES;
+        let doubtful: Vec<Kind> = Kind::ALL.into_iter().filter(stuck).collect();
         if let Some(row) = self.elsewhere(&doubtful, jitter) {
             return Next::Group(vec![row]);
         }
@@ -136,6 +144,12 @@ impl Hunt {
 
     fn short_of(&self, kind: Kind) -> usize {
         self.undecided.iter().filter(|it| it.cause == Cause::Short && it.row.kind == kind).count()
+    }
+
+    /// Undecided ones that only an acceptance of their own kind decides.
+    fn stuck_of(&self, kind: Kind) -> usize {
+        let stuck = |it: &&Undecided| it.row.kind == kind && (it.stays || it.cause == Cause::Short);
+        self.undecided.iter().filter(stuck).count()
     }
 
     fn suspects(&self) -> Vec<RowRef> {
@@ -171,20 +185,21 @@ impl Hunt {
             self.failing.push(vec![row.key()]);
         }
         self.undecided.retain(|it| it.row.key() != row.key());
-        self.undecided.push(Undecided { row, cause, reason, attempts: 0 });
+        self.undecided.push(Undecided { row, cause, reason, attempts: 0, stays: false });
         self.refused() >= policy::REFUSED_PLACES
     }
 
     /// A single record stayed short. `true`: so many of its kind do that it may be the backend.
     pub fn short_alone(&mut self, row: RowRef, attempts: u32) -> bool {
         let reason = Reason::NotConfirmed { attempts: attempts + 1 };
-        self.undecided.push(Undecided { row, cause: Cause::Short, reason, attempts });
+        self.undecided.push(Undecided { row, cause: Cause::Short, reason, attempts, stays: false });
         self.short_of(row.kind) >= policy::REFUSED_PLACES
     }
 
-    /// Nothing of this kind is accounted for: it is left alone in this run.
-    pub fn suspend(&mut self, kind: Kind) {
-        self.suspended.push(kind);
+    /// Nothing of this kind is accounted for, or accepted: it is left alone in this run.
+    pub fn suspend(&mut self, kind: Kind, why: Why) {
+        self.suspended.push((kind, why));
+        self.undecided.retain(|it| it.row.kind != kind || it.cause == Cause::Short);
         for group in &mut self.groups {
             group.retain(|it| it.kind != kind);
         }
@@ -211,13 +226,17 @@ impl Hunt {
         self.groups.push_back(vec![row]);
     }
 
-    /// Records were accepted: what was refused alone before that was refused for its own sake.
-    pub fn accepted(&mut self, confirmed: [bool; 2]) -> Decided {
+    /// Records were accepted: what was refused alone before that was refused for its own sake; of a kind that is worn
+    /// only where one of that kind was accepted.
+    pub fn accepted(&mut self, confirmed: [bool; 2], worn: [bool; 2]) -> Decided {
         let mut decided = Decided::default();
         self.doubt = false;
         for it in std::mem::take(&mut self.undecided) {
-            let of_kind = Kind::ALL.iter().zip(confirmed).any(|(kind, yes)| *kind == it.row.kind && yes);
+            let is =
+                |kinds: [bool; 2]| Kind::ALL.iter().zip(kinds).any(|(kind, yes)| *kind == it.row.kind && yes);
+            let of_kind = is(confirmed);
             match it.cause {
+                _ if !of_kind && is(worn) => self.undecided.push(Undecided { stays: true, ..it }),
                 Cause::Refused => decided.set_aside.push((it.row, it.reason)),
                 Cause::ServerError if self.faults_of(it.row) >= policy::SERVER_ERROR_ATTEMPTS => {
                     self.failing.retain(|group| !group.contains(&it.row.key()));
@@ -243,12 +262,13 @@ impl Hunt {
         short.filter(|kind| !self.is_suspended(*kind)).collect()
     }
 
-    pub fn suspended_kind(&self) -> Option<Kind> {
-        self.suspended.first().copied()
+    /// Why a kind is left alone.
+    pub fn suspended_for(&self) -> Option<&Why> {
+        self.suspended.first().map(|(_, why)| why)
     }
 
     pub fn is_suspended(&self, kind: Kind) -> bool {
-        self.suspended.contains(&kind)
+        self.suspended.iter().any(|(it, _)| *it == kind)
     }
 
     /// The status by which a record was refused that is still undecided, and its kind.

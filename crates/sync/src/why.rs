@@ -72,8 +72,11 @@ pub enum Why {
         status: u16,
     },
     /// Single records from different places were all refused.
+    /// With a kind: of that kind, while others are accepted.
     RefusesEverything {
         status: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<Kind>,
     },
     /// The backend takes records of this kind and never accounts for one.
     ConfirmsNone {
@@ -221,9 +224,14 @@ impl Why {
                     "The backend answered with status {status}, which no HeyHo backend uses here."
                 );
             }
-            Why::RefusesEverything { status } => {
+            Why::RefusesEverything { status, kind } => {
+                let what = match kind {
+                    None => "everything it is sent",
+                    Some(Kind::PageVisit) => "all page visits",
+                    Some(Kind::TabAggregate) => "all tab times",
+                };
                 return format!(
-                    "The backend refuses everything it is sent (status {status}). Nothing was set aside: the records are likely good."
+                    "The backend refuses {what} (status {status}). What waits is kept: it is likely good."
                 );
             }
             Why::ConfirmsNone { kind: Kind::PageVisit } => {

@@ -463,6 +463,20 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-sync",
+        fault: "vouches-for-ever",
+        wrong: "a backend that counts nothing new has all that waits set aside",
+        tests: &["--lib", "who_counts_what_it_has"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-sync",
+        fault: "one-kind-for-the-other",
+        wrong: "all records of a sick kind are set aside because the other kind is accepted",
+        tests: &["--lib", "a_kind_that_is_refused"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-sync",
         fault: "ignores-bytes",
         wrong: "a request is longer than its limit",
         tests: &["--lib", "plan::tests"],

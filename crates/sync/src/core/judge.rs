@@ -1,7 +1,6 @@
 //! What the core does about an answer to a batch.
 
 use super::later::Failed;
-use super::take::refuses;
 use super::{Again, Core, Doubt, Run, Then};
 use crate::answer::Reply;
 use crate::classify::{Accounted, Sent, Verdict, classify};
@@ -77,9 +76,9 @@ impl Core {
                 .filter(|item| item.row.kind == kind)
                 .collect();
             if run.short(&short) {
-                match run.known_good(kind) == Some(kind) {
+                match run.voucher(kind) == Some(kind) {
                     true => doubt = Some(Doubt::Short { kind }),
-                    false => run.hunt.suspend(kind),
+                    false => run.hunt.suspend(kind, Why::ConfirmsNone { kind }),
                 }
             }
         }
@@ -119,10 +118,7 @@ impl Core {
             }
             [row] => {
                 if run.hunt.refused_alone(*row, Cause::Refused, reason) {
-                    let then = match run.voucher(row.kind) {
-                        Some(kind) => Then::Vouch(Doubt::Refused { status, kind }),
-                        None => Then::Finish(refuses(status)),
-                    };
+                    let then = run.doubted(row.kind, status);
                     return self.settle(settlement, then);
                 }
             }
@@ -214,7 +210,10 @@ impl Run {
         if self.weather {
             self.faults_refuse = false;
         }
-        let decided = self.hunt.accepted(kinds);
+        for (blamed, kind) in self.blamed.iter_mut().zip(kinds) {
+            *blamed *= usize::from(!kind);
+        }
+        let decided = self.decided(kinds);
         settlement.set_aside.extend(decided.set_aside);
         settlement.count.extend(decided.count);
     }

@@ -2,7 +2,7 @@
 //! nothing. It waits, it looks whether a record is the cause, or it ends the run.
 
 use super::judge::{fault_reason, own};
-use super::{Again, Core, Doubt, PassedOver, Probe, Then, millis};
+use super::{Again, Core, PassedOver, Probe, Then, millis};
 use crate::answer::TransportError;
 use crate::hunt::Cause;
 use crate::policy;
@@ -122,13 +122,10 @@ impl Core {
             }
         };
         let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
-        let known_good = rows.first().and_then(|row| run.voucher(row.kind));
-        let then = match (too_many, known_good, &why) {
-            (false, ..) => Then::WaitAndTake(wait),
-            (true, Some(kind), Why::ServerError { status }) => {
-                Then::Vouch(Doubt::Refused { status: *status, kind })
-            }
-            (true, ..) => Then::Finish(why),
+        let then = match (rows.first().filter(|_| too_many), &why) {
+            (Some(row), Why::ServerError { status }) => run.doubted(row.kind, *status),
+            (Some(_), _) => Then::Finish(why),
+            (None, _) => Then::WaitAndTake(wait),
         };
         self.settle(Settlement::default(), then)
     }

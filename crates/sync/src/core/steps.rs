@@ -115,7 +115,9 @@ impl Core {
     }
 
     pub(super) fn finish(&mut self, why: Why, now: i64, jitter: f64) -> Task {
-        let totals = self.run.take().map(|run| run.totals).unwrap_or_default();
+        let run = self.run.take();
+        self.blamed = run.as_ref().map_or(self.blamed, |run| run.blamed);
+        let totals = run.map(|run| run.totals).unwrap_or_default();
         let after = |wait: Duration| Some(now.saturating_add(millis(wait)));
         self.next_at = match why.outlook() {
             // That says nothing of the backend.

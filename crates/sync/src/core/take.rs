@@ -16,7 +16,7 @@ impl Core {
         }
         if run.fruitless >= policy::REQUESTS_WITHOUT_RESULT && !planted("goes-in-circles") {
             let status = run.refused_with;
-            return self.finish(Why::RefusesEverything { status }, now, jitter);
+            return self.finish(Why::RefusesEverything { status, kind: None }, now, jitter);
         }
         run.batch = None;
         // Once nobody is suspect any longer, a server error is only that again.
@@ -41,8 +41,11 @@ impl Core {
         let least =
             |limits: [Option<usize>; 2], own: usize| limits.into_iter().flatten().fold(own, usize::min);
         let of_kind = |kind: Kind, own: usize| {
-            let suspended = self.run.as_ref().is_some_and(|run| run.hunt.is_suspended(kind));
-            if suspended { 0 } else { own }
+            // A kind that is likely sick as a whole shows nothing as the single record that is tried.
+            let shows_nothing = self.run.as_ref().is_some_and(|run| {
+                run.hunt.is_suspended(kind) || (run.probe.is_some() && next.is_beyond() && run.is_worn(kind))
+            });
+            if shows_nothing { 0 } else { own }
         };
         let visits = least([said.max_page_visits, None], self.policy.batch_page_visits);
         let aggregates = least([said.max_tab_aggregates, None], self.policy.batch_tab_aggregates);
@@ -51,7 +54,7 @@ impl Core {
             mode: said.mode,
             max_page_visits: of_kind(Kind::PageVisit, visits),
             max_tab_aggregates: of_kind(Kind::TabAggregate, aggregates),
-            max_records: if matches!(next, Next::Beyond { .. }) { 1 } else { records },
+            max_records: if next.is_beyond() { 1 } else { records },
             max_bytes: least([said.max_body_bytes, self.learnt_bytes], self.policy.batch_bytes),
             single_bytes: self.policy.batch_bytes,
             pick: next.pick(),
@@ -91,8 +94,12 @@ impl Core {
 
     /// Nothing waits beyond the failing batch: the single record is one of its own.
     fn probe_within(&mut self, probe: Probe, next: &Next, now: i64, jitter: f64) -> Task {
-        let place = (jitter.clamp(0.0, 0.999) * probe.rows.len() as f64) as usize;
-        match (next, probe.rows.get(place)) {
+        // Of a kind that is likely sick only if there is no other.
+        let sick = |row: &&RowRef| self.run.as_ref().is_some_and(|run| run.is_worn(row.kind));
+        let well: Vec<RowRef> = probe.rows.iter().filter(|row| !sick(row)).copied().collect();
+        let rows = if well.is_empty() { &probe.rows } else { &well };
+        let place = (jitter.clamp(0.0, 0.999) * rows.len() as f64) as usize;
+        match (next, rows.get(place)) {
             (Next::Beyond { .. }, Some(row)) if probe.rows.len() > 1 => self.ask_for(Next::Group(vec![*row])),
             _ => self.finish(probe.why, now, jitter),
         }
@@ -103,17 +110,19 @@ impl Core {
         let Some(run) = &mut self.run else { return self.finish(Why::Internal, now, jitter) };
         let accepted = run.confirmed.contains(&true);
         if let Some((status, kind)) = run.hunt.refused_with() {
-            return match run.voucher(kind) {
-                Some(kind) => self.vouch(Doubt::Refused { status, kind }),
-                None => self.finish(refuses(status), now, jitter),
+            return match run.doubted(kind, status) {
+                Then::Vouch(doubt) => self.vouch(doubt),
+                Then::Finish(why) => self.finish(why, now, jitter),
+                _ => self.take(now, jitter),
             };
         }
         let short = run.hunt.unconfirmed_kinds();
-        if let Some(kind) = short.iter().find(|kind| run.known_good(**kind) == Some(**kind)) {
+        if let Some(kind) = short.iter().find(|kind| run.voucher(**kind) == Some(**kind)) {
             return self.vouch(Doubt::Short { kind: *kind });
         }
-        if let Some(kind) = run.hunt.suspended_kind().or(short.first().copied()) {
-            return self.finish(Why::ConfirmsNone { kind }, now, jitter);
+        let unconfirmed = short.first().map(|kind| Why::ConfirmsNone { kind: *kind });
+        if let Some(why) = run.hunt.suspended_for().cloned().or(unconfirmed) {
+            return self.finish(why, now, jitter);
         }
         if let Some(passed_over) = self.passed_over.first() {
             return self.finish(passed_over.why.clone(), now, jitter);
@@ -128,5 +137,5 @@ impl Core {
 
 /// Records are refused, or fail, and nothing shows that it is their own fault.
 pub(super) fn refuses(status: u16) -> Why {
-    if status >= 500 { Why::ServerError { status } } else { Why::RefusesEverything { status } }
+    if status >= 500 { Why::ServerError { status } } else { Why::RefusesEverything { status, kind: None } }
 }

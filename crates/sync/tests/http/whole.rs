@@ -337,7 +337,7 @@ fn sentence(fault: &Fault) -> String {
         }
         302 | 307 | 511 => portal.to_owned(),
         400 | 413 | 422 => format!(
-            "The backend refuses everything it is sent (status {status}). Nothing was set aside: the records are likely good."
+            "The backend refuses everything it is sent (status {status}). What waits is kept: it is likely good."
         ),
         401 => "The session has ended: sign in again to go on sending.".to_owned(),
         403 => "The backend does not let this account send records (403).".to_owned(),

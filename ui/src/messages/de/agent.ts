@@ -38,6 +38,11 @@ const CAUSES: Record<string, string> = {
   store: "Der Speicher ist nicht benutzbar.",
 };
 
+const REFUSED: Record<string, string> = {
+  pageVisit: "alle Seitenbesuche",
+  tabAggregate: "alle Tab-Zusammenfassungen",
+};
+
 const KEPT = "Ihre Einträge sind hier sicher.";
 const NOTHING = "Nichts gilt als übertragen.";
 
@@ -68,7 +73,7 @@ export const reasons = (f: Format): Sayings => ({
       : `Der Server ist nach eigener Auskunft umgezogen nach ${text(a, "origin")}: prüfen Sie die Adresse des Servers.`,
   unexpected_status: (a) => `Der Server antwortete mit Status ${text(a, "status")}, den kein HeyHo-Server hier verwendet.`,
   refuses_everything: (a) =>
-    `Der Server lehnt alles ab, was er bekommt (Status ${text(a, "status")}). Nichts wurde beiseitegelegt: die Einträge sind wohl in Ordnung.`,
+    `Der Server lehnt ${REFUSED[text(a, "kind")] ?? "alles, was er bekommt,"} ab (Status ${text(a, "status")}). Was wartet, bleibt hier: es ist wohl in Ordnung.`,
   confirms_none: (a) =>
     `Der Server nimmt ${text(a, "kind") === "tabAggregate" ? "Tab-Zusammenfassungen" : "Seitenbesuche"} an und bestätigt keinen Eintrag davon. Sie bleiben hier.`,
   internal: () => "HeyHo Companion hat den Überblick über diesen Lauf verloren. Nichts wurde gelöscht.",

@@ -254,13 +254,75 @@ fn who_takes_what_it_has_and_nothing_new_costs_few_records_and_no_more() {
     };
     for _ in 0..20 {
         let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
-        assert_eq!(end.why, Why::RefusesEverything { status: 400 });
+        assert_eq!(end.why, Why::RefusesEverything { status: 400, kind: None });
     }
     assert!(
         queue.set_aside.len() <= policy::VOUCHED_MOST + policy::REFUSED_PLACES,
         "{:?}",
         queue.set_aside.keys()
     );
+}
+
+/// The same, said by its counts: what it has already is counted, what is new is not.
+#[test]
+fn who_counts_what_it_has_and_nothing_new_costs_few_records_and_no_more() {
+    let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(900), 0);
+    let mut held: BTreeSet<i64> = BTreeSet::new();
+    let mut requests = 0;
+    let mut backend = |batch: &Batch| {
+        requests += 1;
+        if held.is_empty() {
+            held.extend(batch.items.iter().map(|item| item.row.seq));
+        }
+        let new: BTreeSet<i64> =
+            batch.items.iter().map(|item| item.row.seq).filter(|seq| !held.contains(seq)).collect();
+        treat(Manner::Skips, &new, batch)
+    };
+    for _ in 0..20 {
+        let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
+        assert_eq!(end.why.code(), "confirms_none");
+    }
+    // Of each kind.
+    assert!(
+        queue.set_aside.len() <= 2 * (policy::VOUCHED_MOST + policy::REFUSED_PLACES),
+        "{:?}",
+        queue.set_aside
+    );
+    assert!(requests <= 1_500, "{requests} requests");
+}
+
+/// One kind is sick (a table that is broken, a validation that went wrong), and the other goes on, run after run. It is
+/// kept, and goes when the backend is mended.
+#[test]
+fn a_kind_that_is_refused_while_the_other_is_accepted_costs_few_records_and_no_more() {
+    for (manner, sick, code) in [
+        (Manner::Mute, Kind::TabAggregate, "refuses_everything"),
+        (Manner::Mute, Kind::PageVisit, "refuses_everything"),
+        (Manner::Fails, Kind::TabAggregate, "server_error"),
+        (Manner::Skips, Kind::TabAggregate, "confirms_none"),
+    ] {
+        let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(900), 0);
+        let of_kind = |batch: &Batch| -> BTreeSet<i64> {
+            batch.items.iter().filter(|it| it.row.kind == sick).map(|it| it.row.seq).collect()
+        };
+        let mut backend = |batch: &Batch| treat(manner, &of_kind(batch), batch);
+        for round in 0..20 {
+            let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
+            assert_eq!(end.why.code(), code, "{manner:?} {sick:?} {round}");
+            // Visits stand first in a request: where they are refused, nothing is accepted to begin with.
+            let others = queue.waiting.iter().filter(|it| it.row.kind != sick).count();
+            assert!(others == 0 || sick == Kind::PageVisit, "{manner:?} {sick:?}: {others} others wait");
+            assert!(round == 0 || end.totals.requests <= 60, "{}", end.totals.requests);
+            // Somebody browses.
+            queue.waiting.extend((0..10).map(|n| item(1_000 + round * 10 + n)));
+            now += 300_000;
+        }
+        let most = policy::VOUCHED_MOST + policy::REFUSED_PLACES;
+        assert!(queue.set_aside.len() <= most, "{manner:?} {sick:?}: {}", queue.set_aside.len());
+        let before = queue.set_aside.len();
+        let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SyncNow, &mut now);
+        assert_eq!((end.why, queue.waiting.len(), queue.set_aside.len()), (Why::Emptied, 0, before));
+    }
 }
 
 /// The visit that was confirmed is not at hand any longer (it went along since, or was forgotten).
