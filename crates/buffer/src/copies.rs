@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::open::Buffer;
 use crate::{held, lock, owed};
 use sqlx::SqliteConnection;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,24 +30,32 @@ impl Buffer {
         let mut deleted = 0;
         let beside = |name| self.path.with_file_name(name);
         for folder in [beside(SET_ASIDE), beside(BACKUPS), vacuum_folder(&self.path)] {
-            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            // What cannot be looked at may hold what is being erased.
+            let Some(entries) = if_there(std::fs::read_dir(&folder))? else { continue };
             for entry in entries {
                 let entry = entry?;
-                let metadata = entry.metadata()?;
+                // Who removes old ones, and who erases, may meet.
+                let Some(metadata) = if_there(entry.metadata())? else { continue };
                 if !old(metadata.modified()?) {
                     continue;
                 }
-                if metadata.is_dir() {
-                    std::fs::remove_dir_all(entry.path())?;
-                } else {
-                    std::fs::remove_file(entry.path())?;
-                }
-                deleted += 1;
+                let removed = match metadata.is_dir() {
+                    true => std::fs::remove_dir_all(entry.path()),
+                    false => std::fs::remove_file(entry.path()),
+                };
+                deleted += if_there(removed)?.map_or(0, |()| 1);
             }
             // Else a power cut brings them back, when what they hold is erased everywhere else.
             held::sync(&folder)?;
         }
         Ok(deleted)
+    }
+}
+
+fn if_there<T>(done: std::io::Result<T>) -> Result<Option<T>> {
+    match done {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        done => Ok(Some(done?)),
     }
 }
 

@@ -19,6 +19,10 @@ use heyho_records::fault::planted;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 const CHUNK: usize = 500;
+/// What is erased page by page: so many rows in one transaction, and no more once they have so many bytes. What is
+/// overwritten goes through the log, and all of that has to fit into what the ballast took (`growth`).
+pub(crate) const PAGE: i64 = 500;
+pub(crate) const PAGE_BYTES: i64 = 1 << 20;
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +51,10 @@ impl Buffer {
     /// Everything that is kept for whoever has this address, on whichever backend, or for the account of this
     /// ref.
     pub async fn discard_account(&self, email_or_ref: &str) -> Result<Erased> {
+        self.with_room(|| self.erase_account(email_or_ref)).await
+    }
+
+    async fn erase_account(&self, email_or_ref: &str) -> Result<Erased> {
         let mut tx = self.write().await?;
         let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM account WHERE email = ?1 OR ref = ?1")
             .bind(email_or_ref)
@@ -85,6 +93,10 @@ impl Buffer {
 
     /// All records, of everybody, and all that was known of them. The sign-in and the settings stay.
     pub async fn erase_everything(&self) -> Result<Erased> {
+        self.with_room(|| self.erase_all()).await
+    }
+
+    async fn erase_all(&self) -> Result<Erased> {
         let mut tx = self.write().await?;
         let mut erased = Erased::default();
         for (delete, deleted) in [
@@ -104,6 +116,8 @@ impl Buffer {
             "DELETE FROM source",
             // Of files that are deleted along with it
             "DELETE FROM meta WHERE key = 'recovery'",
+            // Named is the site, and nothing of it is left to be forgotten.
+            "DELETE FROM meta WHERE key GLOB 'forgetting:*'",
             "DELETE FROM account WHERE account NOT IN \
              (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))",
         ] {

@@ -140,6 +140,10 @@ impl Buffer {
     /// Gone for good, wherever else it is kept: the caller has asked the user. What is left of chosen ones in pages and in
     /// the log is owed; of all of them it is removed at once.
     pub async fn discard_failed(&self, which: &FailedQuery) -> Result<u64> {
+        self.with_room(|| self.erase_failed(which)).await
+    }
+
+    async fn erase_failed(&self, which: &FailedQuery) -> Result<u64> {
         let mut tx = self.write().await?;
         let mut query =
             QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1 AND kind IN (1, 2)");

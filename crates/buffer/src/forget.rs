@@ -7,8 +7,12 @@
 //!    that cut it short: a death, a full disk, another program that was writing.
 //!
 //! What arrives of the site meanwhile is forgotten along with it.
+//!
+//! Three rounds, because other records point to visits: all are looked at, and which visits will go is kept in mind; then
+//! whatever names the site or points to one of them loses that; then the visits go. So wherever it is cut short, those that
+//! somebody still points to are still there to be known.
 
-use crate::erase::{Erased, forget_traces};
+use crate::erase::{Erased, PAGE, PAGE_BYTES, forget_traces};
 use crate::error::Result;
 use crate::open::Buffer;
 use crate::rows::{checksum, kind, lossy};
@@ -21,15 +25,22 @@ use heyho_records::{Kind, Record};
 use serde_json::{Map, Value};
 use sqlx::{Row, SqliteConnection};
 
-const PAGE: i64 = 500;
 /// Begins a key in `meta`: the site that follows is being forgotten.
 const FORGETTING: &str = "forgetting:";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    Look,
+    Change,
+    Delete,
+}
 
 impl Buffer {
     /// A site and everything under it.
     pub async fn forget(&self, domain: &str) -> Result<Erased> {
         let _alone = self.forgetting.lock().await;
-        self.forget_alone(domain).await
+        let site = Site::of(domain);
+        self.forget_alone(&site, &format!("{FORGETTING}{}", site.domain)).await
     }
 
     /// What was begun and not finished. One that is under way comes to its end.
@@ -38,53 +49,62 @@ impl Buffer {
             return Ok(());
         }
         let _alone = self.forgetting.lock().await;
-        for site in self.half_forgotten().await? {
+        for note in self.half_forgotten().await? {
             tracing::warn!("a site was not forgotten to its end: it is now");
-            self.forget_alone(&site).await?;
+            let site = Site::of(note.strip_prefix(FORGETTING).unwrap_or(&note));
+            self.forget_alone(&site, &note).await?;
         }
         Ok(())
     }
 
+    /// Keys in `meta`.
     async fn half_forgotten(&self) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar("SELECT substr(key, ?) FROM meta WHERE key GLOB ? || '*'")
-            .bind(FORGETTING.len() as i64 + 1)
+        Ok(sqlx::query_scalar("SELECT key FROM meta WHERE key GLOB ? || '*'")
             .bind(FORGETTING)
             .fetch_all(&self.pool)
             .await?)
     }
 
-    async fn forget_alone(&self, domain: &str) -> Result<Erased> {
-        let site = Site::of(domain);
-        let (mut erased, mut dropped, mut after) = (Erased::default(), Dropped::default(), 0);
-        let noted = format!("{FORGETTING}{}", site.domain);
+    async fn forget_alone(&self, site: &Site, note: &str) -> Result<Erased> {
+        // Of both attempts.
+        let mut erased = Erased::default();
+        let mut done = self.forget_by_pages(site, note, &mut erased).await;
+        if self.made_room(&done) {
+            done = self.forget_by_pages(site, note, &mut erased).await;
+        }
+        done.map(|()| erased)
+    }
+
+    async fn forget_by_pages(&self, site: &Site, note: &str, erased: &mut Erased) -> Result<()> {
+        let mut dropped = Dropped::default();
         let mut tx = self.write().await?;
-        erased.copies = self.delete_all_copies()?;
+        erased.copies += self.delete_all_copies()?;
         if !planted("forgets-forgetting") {
             sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '')")
-                .bind(&noted)
+                .bind(note)
                 .execute(&mut *tx)
                 .await?;
         }
         // What is in it of the site is not sent any more, whatever comes of the rest.
         sqlx::query("DELETE FROM batch").execute(&mut *tx).await?;
         tx.commit().await?;
-        // Twice: a visit that points to an erased one may stand before it.
-        for _ in 0..2 {
+        for round in [Round::Look, Round::Change, Round::Delete] {
+            let mut after = 0;
             loop {
                 let mut tx = self.write().await?;
-                let Some(last) = forget_page(&mut tx, &site, after, &mut dropped, &mut erased).await? else {
-                    break;
-                };
-                after = last;
+                let mut with_page = *erased;
+                let page = forget_page(&mut tx, site, after, round, &mut dropped, &mut with_page).await?;
+                let Some(last) = page else { break };
                 tx.commit().await?;
+                (after, *erased) = (last, with_page);
             }
-            after = 0;
         }
         let mut tx = self.write().await?;
-        forget_anchors(&mut tx, &site).await?;
+        forget_anchors(&mut tx, site).await?;
         forget_traces(&mut tx).await?;
-        sqlx::query("DELETE FROM meta WHERE key = ?").bind(&noted).execute(&mut *tx).await?;
-        self.commit_erasure(tx, erased).await
+        sqlx::query("DELETE FROM meta WHERE key = ?").bind(note).execute(&mut *tx).await?;
+        *erased = self.commit_erasure(tx, *erased).await?;
+        Ok(())
     }
 }
 
@@ -101,18 +121,29 @@ async fn forget_page(
     tx: &mut SqliteConnection,
     site: &Site,
     after: i64,
+    round: Round,
     dropped: &mut Dropped,
     erased: &mut Erased,
 ) -> Result<Option<i64>> {
-    let rows = sqlx::query(
-        "SELECT r.seq, r.kind, CAST(r.text AS BLOB), r.state, CAST(f.reason AS BLOB) FROM record r \
-         LEFT JOIN failure f ON f.queue = 1 AND f.seq = r.seq WHERE r.seq > ? ORDER BY r.seq LIMIT ?",
+    let last: Option<i64> = sqlx::query_scalar(
+        "SELECT max(seq) FROM (SELECT seq, total(bytes) OVER \
+           (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+         FROM (SELECT seq, bytes FROM record WHERE seq > ? ORDER BY seq LIMIT ?)) WHERE before < ?",
     )
     .bind(after)
     .bind(PAGE)
+    .bind(PAGE_BYTES)
+    .fetch_one(&mut *tx)
+    .await?;
+    let Some(last) = last else { return Ok(None) };
+    let rows = sqlx::query(
+        "SELECT r.seq, r.kind, CAST(r.text AS BLOB), r.state, CAST(f.reason AS BLOB) FROM record r \
+         LEFT JOIN failure f ON f.queue = 1 AND f.seq = r.seq WHERE r.seq > ? AND r.seq <= ? ORDER BY r.seq",
+    )
+    .bind(after)
+    .bind(last)
     .fetch_all(&mut *tx)
     .await?;
-    let Some(last) = rows.last() else { return Ok(None) };
     for row in &rows {
         let (seq, number, text): (i64, i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         // A flipped bit may leave no text at all.
@@ -123,11 +154,15 @@ async fn forget_page(
             None if site.is_named_in(&text) => Fate::Gone,
             None => Fate::Kept,
         };
+        if round == Round::Look {
+            continue;
+        }
         if row.try_get::<Option<Vec<u8>>, _>(4)?.is_some() && !matches!(fate, Fate::Gone) {
             forget_in_reason(tx, site, seq, &lossy(row, 4)?).await?;
         }
         match fate {
             Fate::Kept => {}
+            Fate::Gone if round != Round::Delete => {}
             Fate::Gone => {
                 match row.try_get(3)? {
                     state::WAITING => erased.waiting += 1,
@@ -154,7 +189,7 @@ async fn forget_page(
             }
         }
     }
-    Ok(Some(last.try_get(0)?))
+    Ok(Some(last))
 }
 
 /// A backend quotes what it is about.

@@ -128,8 +128,9 @@ impl Buffer {
             pages += (before - after).max(0) as u64;
         }
         drop(connection);
-        self.finish_erasing().await?;
+        // First: whatever keeps traces from being removed must not keep arrivals from being taken.
         self.make_ballast()?;
+        self.finish_erasing().await?;
         let log_bytes = self.log_bytes();
         Ok(Tidied { pages, log_bytes, log_alarm: log_bytes > LOG_ALARM })
     }
@@ -197,6 +198,20 @@ impl Buffer {
     /// finds room for a new ballast. False: there was none to let go.
     pub fn release_ballast(&self) -> Result<bool> {
         release_ballast_of(&self.path)
+    }
+
+    /// Deleting needs room too. True: the disk was full and the ballast is let go, so it is worth another attempt.
+    pub(crate) fn made_room<T>(&self, done: &Result<T>) -> bool {
+        matches!(done, Err(BufferError::DiskFull)) && self.release_ballast().is_ok()
+    }
+
+    /// Whoever erases, for whatever reason: once more where that was for want of room.
+    pub(crate) async fn with_room<T, F: Future<Output = Result<T>>>(
+        &self,
+        erase: impl Fn() -> F,
+    ) -> Result<T> {
+        let done = erase().await;
+        if self.made_room(&done) { erase().await } else { done }
     }
 
     /// Room on its disk; none: it cannot be known.

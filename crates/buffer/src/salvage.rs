@@ -314,13 +314,14 @@ pub(crate) struct Damaged {
 
 /// Reads every record: as long as a quick check. Those that are among the failed for that already are not found again.
 /// Bytes, not strings: a flipped bit makes a string that cannot
-/// be read at all.
+/// be read at all. What state a later version's is in, and why, is not known here.
 pub(crate) async fn find_damaged(connection: &mut SqliteConnection) -> Result<Vec<Damaged>> {
     let (mut after, mut found) = (0i64, Vec::new());
     loop {
         let rows = sqlx::query(
-            "SELECT r.seq, CAST(r.text AS BLOB), r.checksum, r.state > 1 AND f.seq IS NULL, \
-             CAST(r.id AS BLOB), CAST(r.tab AS BLOB), r.revision, r.state > 1 AND f.code IS 'damaged' \
+            "SELECT r.seq, CAST(r.text AS BLOB), r.checksum, r.state IN (2, 3) AND f.seq IS NULL, \
+             CAST(r.id AS BLOB), CAST(r.tab AS BLOB), r.revision, \
+             r.state IN (2, 3) AND f.code IS 'damaged' \
              FROM record r \
              LEFT JOIN failure f ON f.queue = 1 AND f.seq = r.seq WHERE r.seq > ? ORDER BY r.seq LIMIT 500",
         )

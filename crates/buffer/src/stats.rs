@@ -106,7 +106,8 @@ impl Buffer {
             if of == 0 && waiting {
                 totals.unclaimed += n;
             }
-            if of != 0 && of != own {
+            let failed = matches!(row.try_get(2)?, state::FAILED | state::FAILED_KEPT);
+            if of != 0 && of != own && (waiting || failed) {
                 let (email, backend, r#ref): (String, String, String) =
                     (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let known = totals.others.iter().position(|o| o.r#ref == r#ref);
@@ -212,9 +213,11 @@ impl Buffer {
 /// From the index `record_held`: rows that were never held are not in it.
 async fn held(tx: &mut SqliteConnection, account: AccountId, now: i64) -> Result<u64> {
     let sql = if planted("scans-for-held") {
-        "SELECT count(*) FROM record WHERE state = 1 AND account = ? AND held_until > ?"
+        "SELECT count(*) FROM record WHERE state = 1 AND account = ? AND held_until > ? \
+         AND kind IN (1, 2)"
     } else {
-        "SELECT count(*) FROM record WHERE state = 1 AND held_until > 0 AND account = ? AND held_until > ?"
+        "SELECT count(*) FROM record WHERE state = 1 AND held_until > 0 AND account = ? AND held_until > ? \
+         AND kind IN (1, 2)"
     };
     let held: i64 = sqlx::query_scalar(sql).bind(account.0).bind(now).fetch_one(tx).await?;
     Ok(held as u64)

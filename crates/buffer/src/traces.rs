@@ -19,7 +19,8 @@ use heyho_records::fault::planted;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
-/// Key in `meta`: rows were erased, as often as stands there, and the file was not written anew since.
+/// Key in `meta`: rows were erased, and the file was not written anew since. Of each erasure another value: who has
+/// written the file anew strikes out what it began with, and no later debt.
 const ERASED: &str = "erased";
 /// Beside what is in use: the log's own, and what others store meanwhile.
 const SPARE: u64 = 1 << 20;
@@ -29,8 +30,7 @@ static FOLDER: Mutex<()> = Mutex::const_new(());
 
 /// In the transaction that erases.
 pub(crate) async fn owe(tx: &mut SqliteConnection) -> Result<()> {
-    const OWED: &str = "INSERT INTO meta (key, value) VALUES (?, '1') \
-         ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1";
+    const OWED: &str = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, hex(randomblob(8)))";
     sqlx::query(OWED).bind(ERASED).execute(tx).await?;
     Ok(())
 }

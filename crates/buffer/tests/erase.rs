@@ -119,6 +119,8 @@ async fn a_discarded_account_leaves_nothing_and_others_keep_theirs() {
 async fn everything_erased_is_everything_but_the_sign_in() {
     let dir = tempfile::tempdir().unwrap();
     let (buffer, account) = full(dir.path()).await;
+    // What a death in the middle of forgetting leaves.
+    buffer.set_meta("forgetting:canary.example", "").await.unwrap();
     let erased = buffer.erase_everything().await.unwrap();
     assert_eq!((erased.records(), erased.copies, erased.log_emptied), (7, 2, true));
     nothing_is_left(dir.path());
@@ -444,4 +446,60 @@ async fn why_a_record_failed_that_stays_names_a_forgotten_site_no_more() {
     let Reason::RejectedByBackend { field, message, status } = &failed[0].reason else { panic!() };
     assert_eq!((field.as_deref(), *status), (Some("currentUrl"), Some(422)));
     assert!(message.contains("forgotten"), "{message}");
+}
+
+/// Who deletes the copies cannot know what lies in a folder that cannot be read: nothing is said to be erased.
+#[tokio::test]
+async fn copies_that_cannot_be_looked_at_keep_an_erasure_from_being_called_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, _) = full(dir.path()).await;
+    let folder = dir.path().join("set-aside");
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "no folder").unwrap();
+    buffer.forget("canary.example").await.unwrap_err();
+    buffer.erase_everything().await.unwrap_err();
+    assert_eq!(export(&buffer).await.iter().filter(|line| line.id.contains("canary")).count(), 4);
+    std::fs::remove_file(&folder).unwrap();
+    buffer.forget("canary.example").await.unwrap();
+    nothing_is_left(dir.path());
+}
+
+/// Else who has written the file anew for the first could strike out a second that came meanwhile.
+#[tokio::test]
+async fn no_debt_of_traces_is_taken_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, account) = full(dir.path()).await;
+    let mut debts = std::collections::BTreeSet::new();
+    let rows = oldest(&buffer, &account).await;
+    for row in &rows[..3] {
+        buffer.discard_waiting(&[row.seq]).await.unwrap();
+        assert!(debts.insert(buffer.meta("erased").await.unwrap().unwrap()));
+        if debts.len() == 2 {
+            assert!(buffer.finish_erasing().await.unwrap());
+        }
+    }
+}
+
+/// The visits are deleted in two transactions, and the second of them fails.
+#[tokio::test]
+async fn nobody_points_to_a_forgotten_visit_however_often_the_forgetting_was_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    let visits: Vec<String> = (0..600).map(|n| on(&format!("v{n}"), "canary.example")).collect();
+    append(&buffer, &visits).await.unwrap();
+    let child = r#"{"id":"child","url":"http://other.example/","startedAt":5,"source_page_visit_id":"v0"}"#;
+    append(&buffer, &[child.to_owned()]).await.unwrap();
+    let file = format!("sqlite://{}", dir.path().join("buffer.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&file).await.unwrap();
+    let fails = "CREATE TRIGGER fails BEFORE DELETE ON record WHEN old.id = 'v550' \
+         BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::query(fails).execute(&mut other).await.unwrap();
+    buffer.forget("canary.example").await.unwrap_err();
+    assert!(export(&buffer).await.len() < 601, "it was cut short among the visits");
+    sqlx::query("DROP TRIGGER fails").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    buffer.finish_forgetting().await.unwrap();
+    let left = export(&buffer).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].record.get(), r#"{"id":"child","url":"http://other.example/","startedAt":5}"#);
 }

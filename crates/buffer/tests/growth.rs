@@ -197,7 +197,8 @@ async fn on_a_full_disk_nothing_of_a_site_that_is_half_forgotten_is_sent() {
     buffer.tidy().await.unwrap();
     let rows = oldest(&buffer, &account).await;
     let batch = NewBatch { key: "k".into(), body: vec![1], items: confirm(&rows[..2]).confirm };
-    // Room for a note, and not for what overwrites a page of records.
+    // Room for a note, and not for what overwrites a page of records; what the ballast took is in use as well.
+    std::fs::remove_file(disk.0.join("ballast")).unwrap();
     let room = buffer.free_bytes().unwrap();
     let filler = disk.0.join("filler");
     std::fs::write(&filler, vec![1u8; (room - (256 << 10)) as usize]).unwrap();
@@ -207,8 +208,6 @@ async fn on_a_full_disk_nothing_of_a_site_that_is_half_forgotten_is_sent() {
     assert!(buffer.meta(&noted).await.unwrap().is_some(), "it was cut short behind its note");
     assert!(oldest(&buffer, &account).await.len() > 500);
 
-    // As the agent does, so that draining goes on.
-    assert!(buffer.release_ballast().unwrap());
     let begun = buffer.begin_batch(account.id, &batch, NOW).await;
     assert!(matches!(begun, Err(BufferError::Changed)), "{begun:?}");
     std::fs::remove_file(&filler).unwrap();
@@ -218,4 +217,37 @@ async fn on_a_full_disk_nothing_of_a_site_that_is_half_forgotten_is_sent() {
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["other"]);
     let batch = NewBatch { items: confirm(&left).confirm, ..batch };
     buffer.begin_batch(account.id, &batch, NOW).await.unwrap();
+}
+
+/// Large records, more of them than the ballast has room for: nobody else lets it go, and the disk stays full.
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "why nothing was tested")]
+async fn on_a_full_disk_a_site_is_forgotten_and_what_waits_is_discarded_by_what_the_ballast_took() {
+    const SITE: &str = "a.example";
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::new(&dir.path().join("disk"), 60 << 20) else {
+        eprintln!("skipped: a small disk cannot be mounted here");
+        return;
+    };
+    let buffer = Buffer::open(&disk.0.join("buffer.db")).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    let other = |n: usize| {
+        let padding = "x".repeat(50_000);
+        format!(r#"{{"id":"o{n}","url":"http://b.example/","startedAt":5,"p":"{padding}"}}"#)
+    };
+    for n in 0..3 {
+        append(&buffer, &many(n * 100, 50_000)).await.unwrap();
+        append(&buffer, &(n * 100..(n + 1) * 100).map(other).collect::<Vec<_>>()).await.unwrap();
+        buffer.checkpoint().await.unwrap();
+    }
+    buffer.tidy().await.unwrap();
+    let filler = disk.0.join("filler");
+    let _ = std::fs::write(&filler, vec![1u8; 60 << 20]);
+    assert!(buffer.free_bytes().unwrap() < 64 << 10);
+    let erased = buffer.forget(SITE).await.unwrap();
+    assert_eq!((erased.waiting, erased.log_emptied), (300, false), "to write the file anew there is no room");
+    assert_eq!(buffer.meta(&format!("forgetting:{SITE}")).await.unwrap(), None);
+    assert_eq!(oldest(&buffer, &account).await.len(), 300);
+    assert_eq!(buffer.discard_all_waiting().await.unwrap(), 300);
+    assert!(oldest(&buffer, &account).await.is_empty());
 }

@@ -321,20 +321,32 @@ async fn a_newer_file_that_says_so_is_written_by_this_host_and_this_agent() {
         .execute(&mut newer)
         .await
         .unwrap();
+    // Nor at the next start, which looks at every text and every reason.
+    let (again, recovery) = Buffer::open_or_recover(&path, NOW).await.unwrap();
+    assert_eq!(recovery, None);
+    again.close().await;
     let rows = oldest(&agent, &account).await;
     assert_eq!(ids(&rows), ["before", "host"]);
     agent.settle(None, &confirm(&rows), NOW).await.unwrap();
     let totals = agent.totals(Some(account.id), NOW).await.unwrap();
     assert_eq!((totals.waiting(), totals.failed), (0, 0));
+    assert_eq!(
+        agent.totals(None, NOW).await.unwrap().others,
+        [],
+        "who is not signed in has none that failed"
+    );
     assert_eq!(export(&agent).await.len(), 1, "it is in no export missing");
     // The same of a kind; and whatever is done to all that failed or waits is not done to them.
     append(&agent, &[visit("label", ""), visit("own", "")]).await.unwrap();
-    sqlx::query("UPDATE record SET kind = 3, bytes = bytes, shade = 'new' WHERE id = 'label'")
-        .execute(&mut newer)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE record SET kind = 3, bytes = bytes, held_until = ?, shade = 'new' WHERE id = 'label'",
+    )
+    .bind(NOW + 1_000)
+    .execute(&mut newer)
+    .await
+    .unwrap();
     let totals = agent.totals(Some(account.id), NOW).await.unwrap();
-    assert_eq!((totals.waiting(), totals.tab_aggregates.records), (1, 0));
+    assert_eq!((totals.waiting(), totals.tab_aggregates.records, totals.held), (1, 0, 0));
     let page = agent.waiting_page(0, 10, None, NOW).await.unwrap();
     assert_eq!((page.rows.len(), page.total), (1, 1));
     assert_eq!(export(&agent).await.len(), 2);
