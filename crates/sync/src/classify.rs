@@ -213,9 +213,9 @@ fn redirected(answer: &Answer) -> Verdict {
 }
 
 fn server_fault(answer: &Answer, body: &Body) -> Verdict {
+    // Also where it names a time: gateways put one on every error, and a record may be the cause of each.
     let floor = floor(answer, body);
-    // A backend that names a time speaks of itself, not of the batch.
-    Verdict::Later { why: Why::ServerError { status: answer.status }, server_fault: floor.is_none(), floor }
+    Verdict::Later { why: Why::ServerError { status: answer.status }, server_fault: true, floor }
 }
 
 fn after(answer: &Answer, body: &Body, why: Why) -> Verdict {

@@ -309,7 +309,7 @@ fn every_other_status_has_one_action() {
         (429, r#"{"data":{"retry_after":"9"}}"#, "later: rate_limited after 9 s"),
         (500, r#"{"success":false,"message":"Data sync failed"}"#, "later: server_error, its own fault"),
         (502, "<html>", "later: server_error, its own fault"),
-        (503, r#"{"retry_after":60}"#, "later: server_error after 60 s"),
+        (503, r#"{"retry_after":60}"#, "later: server_error after 60 s, its own fault"),
         (511, "<html>", "later: portal"),
         (599, "", "later: server_error, its own fault"),
         (600, "", "stop: unexpected_status"),

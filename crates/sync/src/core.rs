@@ -57,6 +57,8 @@ pub struct Core {
     passed_over: Vec<PassedOver>,
     /// Server errors on one batch (its id), over all runs that tried it.
     faults: (String, usize),
+    /// Those were enough to try a single record, but the backend asked to be left alone first.
+    probe_next: Option<Why>,
     /// [`Run::blamed`], as the last run left it.
     blamed: [usize; 2],
     /// Runs in a row that ended without a healthy answer.
@@ -135,7 +137,8 @@ enum Step {
 enum Then {
     Take,
     Send,
-    WaitAndTake(Duration),
+    /// For so long, and whether the backend asked for it.
+    WaitAndTake(Duration, bool),
     Vouch(Doubt),
     Finish(Why),
 }
@@ -169,6 +172,7 @@ impl Core {
             few: None,
             passed_over: Vec::new(),
             faults: (String::new(), 0),
+            probe_next: None,
             blamed: [0; 2],
             away: 0,
             capabilities_fault: false,
@@ -302,7 +306,7 @@ impl Core {
             (Step::Settling(then), Outcome::Settled) => match then {
                 Then::Take => self.take(now, jitter),
                 Then::Send => self.send(),
-                Then::WaitAndTake(wait) => self.wait(wait, false, Again::Take, now),
+                Then::WaitAndTake(wait, asked) => self.wait(wait, asked, Again::Take, now),
                 Then::Vouch(doubt) => self.vouch(doubt),
                 Then::Finish(why) => self.finish(why, now, jitter),
             },

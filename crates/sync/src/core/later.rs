@@ -42,7 +42,7 @@ impl Core {
             || (planted("blames-the-batch") && matches!(again, Again::Send));
         let server_fault = failed == Failed::Batch { server_fault: true };
         if server_fault && run.faults_refuse {
-            return self.fault_refuses(why, jitter);
+            return self.fault_refuses(why, floor, now, jitter);
         }
         if run.probe.is_some() {
             // The single record failed as well: an outage. Nothing counts against anything.
@@ -58,9 +58,8 @@ impl Core {
         let asked_for = matches!(run.trigger, Trigger::SyncNow | Trigger::SignedIn);
         // After an outage one request is enough to learn whether it is over.
         let wait = if away > 0 && !asked_for { None } else { self.policy.attempt_wait(run.failed, jitter) };
-        let most = policy::ATTEMPT_WAITS.iter().max().copied().unwrap_or_default();
         if let Some(wait) = wait
-            && floor.is_none_or(|floor| floor <= most)
+            && floor.is_none_or(|floor| floor <= longest_wait())
         {
             let wait = wait.max(floor.unwrap_or_default());
             return self.wait(wait, floor.is_some(), again, now);
@@ -71,6 +70,10 @@ impl Core {
             && self.faults.1 >= policy::SERVER_ERRORS_OF_A_BATCH
             && let Some(batch) = &run.batch
         {
+            if floor.is_some() {
+                self.probe_next = Some(why.clone());
+                return self.finish(why, now, jitter);
+            }
             let rows = own(batch).collect();
             run.failed = 0;
             run.probe = Some(Probe { rows, why });
@@ -110,7 +113,12 @@ impl Core {
     }
 
     /// A server error while looking for the record that causes it.
-    fn fault_refuses(&mut self, why: Why, jitter: f64) -> Task {
+    fn fault_refuses(&mut self, why: Why, floor: Option<Duration>, now: i64, jitter: f64) -> Task {
+        if floor.is_some_and(|floor| floor > longest_wait()) {
+            // Too long for this run, and a single record passed in it: what is found so far is kept by the next batch.
+            self.send_less(&why, now);
+            return self.settle(Settlement::default(), Then::Finish(why));
+        }
         let Some(run) = &mut self.run else { return self.lost() };
         let rows: Vec<RowRef> = run.batch.iter().flat_map(own).collect();
         let too_many = match rows.as_slice() {
@@ -121,14 +129,19 @@ impl Core {
                 false
             }
         };
-        let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0));
+        let wait = policy::ATTEMPT_WAITS[0].mul_f64(jitter.clamp(0.0, 1.0)).max(floor.unwrap_or_default());
         let then = match (rows.first().filter(|_| too_many), &why) {
             (Some(row), Why::ServerError { status }) => run.doubted(row.kind, *status),
             (Some(_), _) => Then::Finish(why),
-            (None, _) => Then::WaitAndTake(wait),
+            (None, _) => Then::WaitAndTake(wait, floor.is_some()),
         };
         self.settle(Settlement::default(), then)
     }
+}
+
+/// A longer one ends the run.
+fn longest_wait() -> Duration {
+    policy::ATTEMPT_WAITS.iter().max().copied().unwrap_or_default()
 }
 
 /// A backend that stays at work on a batch over several runs has forgotten it.

@@ -1,5 +1,6 @@
 //! What the core sends next, and what it does when nothing waits.
 
+use super::judge::own;
 use super::{Core, Doubt, Probe, Step, Then};
 use crate::hunt::Next;
 use crate::policy;
@@ -71,6 +72,13 @@ impl Core {
         if let Some(batch) = taken.batch {
             let rows: Vec<RowRef> = batch.items.iter().map(|item| item.row).collect();
             run.hunt.taken(&rows);
+            if let Some(why) = self.probe_next.take()
+                && self.faults.0 == batch.batch_id
+                && unsendable.is_empty()
+            {
+                run.probe = Some(Probe { rows: own(&batch).collect(), why });
+                return self.settle(Settlement::default(), Then::Take);
+            }
             run.batch = Some(batch);
             if unsendable.is_empty() {
                 return self.send();

@@ -201,6 +201,43 @@ fn a_single_fault_in_an_outage_begins_no_hunt() {
     assert_eq!(sent, [6, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1]);
 }
 
+/// A gateway puts a time on every fault: that one record causes it is found out all the same, and nothing is asked
+/// before that time.
+#[test]
+fn a_record_whose_fault_comes_with_a_time_blocks_nobody() {
+    for (seconds, count) in [("1", 300), ("60", 300), ("60", 1)] {
+        for bad in [0, 57, 199, 299].into_iter().filter(|bad| *bad < count) {
+            let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(count), 0);
+            let mut backend = |batch: &Batch| match batch.items.iter().any(|it| it.row.seq == bad) {
+                true => Ok(Answer { retry_after: Some(seconds.into()), ..answer(503, "") }),
+                false => saved(batch),
+            };
+            for _ in 0..150 {
+                let end = run_at(&mut core, &mut queue, &mut backend, Trigger::Periodic, &mut now);
+                assert!(end.totals.requests <= 120, "{seconds} {bad}: {}", end.totals.requests);
+                now = end.next_at_ms.unwrap();
+            }
+            assert!(
+                queue.waiting.iter().all(|it| it.row.seq == bad),
+                "{seconds} {bad}: {}",
+                queue.waiting.len()
+            );
+            assert!(queue.set_aside.keys().all(|seq| *seq == bad), "{seconds} {bad}");
+        }
+    }
+    // An outage that says so: nothing is passed over, and one request a run.
+    let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(300), 0);
+    let mut down = |_: &Batch| Ok(Answer { retry_after: Some("60".into()), ..answer(503, "") });
+    for _ in 0..40 {
+        let end = run_at(&mut core, &mut queue, &mut down, Trigger::Periodic, &mut now);
+        assert_eq!((end.why, end.totals.requests), (Why::ServerError { status: 503 }, 1));
+        now = end.next_at_ms.unwrap();
+    }
+    let end = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
+    assert_eq!((end.why, queue.waiting.len(), queue.set_aside.len()), (Why::Emptied, 0, 0));
+    assert!(end.totals.requests <= 4, "{}", end.totals.requests);
+}
+
 /// Whatever it is that goes in circles: two records that are only ever taken together, and refused, cost no attempt.
 #[test]
 fn a_run_that_comes_to_nothing_ends() {
