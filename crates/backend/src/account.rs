@@ -45,17 +45,20 @@ enum Part {
 
 async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, Part)>, ApiError> {
     let _turn = app.turn(user).await?;
+    // what is read of an account that ends meanwhile is less and less, and must not look whole
+    let gone = || ApiError::Unauthorized("the account no longer exists");
     let query = |after| PageQuery { user, kind: None, after, limit: MAX_PAGE };
     let mut lines = String::new();
     let following = match part {
         Part::Account => {
-            let Some(account) = app.store.account(user).await? else { return Ok(None) };
+            let account = app.store.account(user).await?.ok_or_else(gone)?;
             lines.push_str(&json!({ "kind": "account", "account": account }).to_string());
             lines.push('\n');
             Part::Records(Place::start())
         }
         Part::Records(after) => {
             let page = app.store.page(query(after)).await?;
+            page.epoch.ok_or_else(gone)?;
             for stored in &page.records {
                 let Place { version, id, source, .. } = &stored.place;
                 lines.push_str(&format!(
@@ -82,7 +85,10 @@ async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, 
                 lines.push_str(&line.to_string());
                 lines.push('\n');
             }
-            page.last().map_or(Part::Done, |last| Part::Tombstones(last.place.clone()))
+            match page.last() {
+                Some(last) => Part::Tombstones(last.place.clone()),
+                None => app.store.account(user).await?.map(|_| Part::Done).ok_or_else(gone)?,
+            }
         }
         Part::Done => return Ok(None),
     };

@@ -1,15 +1,17 @@
 //! Reading a request's body: never more than the limit, as sent and as inflated, and not for longer than the deadline.
 //!
-//! Memory stays bounded whatever the number of connections. Each body takes [`Room`] for what it holds, and is refused
-//! where there is none; beyond [`LARGE`], room of another kind. A large one that is here whole takes one of a few places
+//! What bodies hold stays bounded whatever the number of connections. Each body takes [`Room`] for what it holds, and is refused
+//! where there is none, or where its user, or the network it comes from, has their share; beyond [`LARGE`], room of another kind. A large one that is here whole takes one of a few places
 //! besides, and waits for it a while; the batches of companions are smaller and never wait for the large ones. Both are
 //! kept until the records are saved.
 
 use crate::error::ApiError;
+use crate::guard::ClientIp;
 use crate::limits::{
     BODY_ROOM, FORM_ROOM, LARGE_BODIES_AT_ONCE, LARGE_BODIES_OF_ONE_USER, LARGE_BODY as LARGE, LARGE_ROOM,
-    Limits, USER_BODY_ROOM, USER_LARGE_ROOM,
+    Limits, NETWORK_FORM_ROOM, USER_BODY_ROOM, USER_LARGE_ROOM,
 };
+use crate::rates::network;
 use crate::room::{Held, Room};
 use crate::store::UserId;
 use crate::turns::Turns;
@@ -20,6 +22,7 @@ use futures_util::StreamExt as _;
 use heyho_records::fault::planted;
 use serde::de::DeserializeOwned;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -58,14 +61,15 @@ struct Place {
 /// Reads bodies within the limits of this server.
 #[derive(Debug)]
 pub struct Bodies {
-    room: Room,
-    forms: Room,
-    large: Room,
+    room: Room<UserId>,
+    forms: Room<IpAddr>,
+    large: Room<UserId>,
     /// All have the same key.
     places: Turns<()>,
     own_places: Turns<UserId>,
     place_wait: Duration,
     deadline: Duration,
+    form_deadline: Duration,
     max_bytes: usize,
     max_small_bytes: usize,
 }
@@ -74,12 +78,13 @@ impl Bodies {
     pub fn new(limits: &Limits) -> Bodies {
         Bodies {
             room: Room::new(BODY_ROOM, USER_BODY_ROOM),
-            forms: Room::new(FORM_ROOM, FORM_ROOM),
+            forms: Room::new(FORM_ROOM, NETWORK_FORM_ROOM),
             large: Room::new(LARGE_ROOM, USER_LARGE_ROOM),
             places: Turns::new(LARGE_BODIES_AT_ONCE),
             own_places: Turns::new(LARGE_BODIES_OF_ONE_USER),
             place_wait: limits.place_wait,
             deadline: limits.body_deadline,
+            form_deadline: limits.form_deadline,
             max_bytes: limits.max_body_bytes,
             max_small_bytes: limits.max_small_body_bytes,
         }
@@ -87,17 +92,27 @@ impl Bodies {
 
     /// A body of records, inflated if it was sent with gzip.
     pub async fn read(&self, user: UserId, headers: &HeaderMap, body: Body) -> Result<Received, ApiError> {
-        self.within(Some(user), headers, body, self.max_bytes).await
+        let reading = self.within(self.room.enter(&user), Some(user), headers, body, self.max_bytes);
+        tokio::time::timeout(self.deadline, reading).await.map_err(|_| ApiError::BodyTooSlow)?
     }
 
-    /// A small JSON body.
-    pub async fn json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
-        let received = self.within(None, headers, body, self.max_small_bytes.min(LARGE)).await?;
+    /// A small JSON body, from somebody who may not be signed in.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        client: ClientIp,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<T, ApiError> {
+        let room = self.forms.enter(&network(client.0));
+        let reading = self.within(room, None, headers, body, self.max_small_bytes.min(LARGE));
+        let read = tokio::time::timeout(self.form_deadline, reading).await;
+        let received = read.map_err(|_| ApiError::BodyTooSlow)??;
         serde_json::from_slice(&received.bytes).map_err(|e| ApiError::InvalidJson(e.to_string()))
     }
 
     async fn within(
         &self,
+        room: Held,
         user: Option<UserId>,
         headers: &HeaderMap,
         body: Body,
@@ -109,13 +124,9 @@ impl Bodies {
         if declared.is_some_and(|length| length > max_bytes) {
             return Err(ApiError::PayloadTooLarge { max_bytes });
         }
-        let room = if user.is_some() { self.room.enter(user) } else { self.forms.enter(None) };
         let empty = Received { bytes: Vec::new(), kept: Kept { room, place: None } };
-        let reading = async {
-            let received = self.collect(empty, user, body, max_bytes).await?;
-            if gzip { self.inflate(received, user, max_bytes).await } else { Ok(received) }
-        };
-        tokio::time::timeout(self.deadline, reading).await.map_err(|_| ApiError::BodyTooSlow)?
+        let received = self.collect(empty, user, body, max_bytes).await?;
+        if gzip { self.inflate(received, user, max_bytes).await } else { Ok(received) }
     }
 
     async fn collect(
@@ -133,7 +144,10 @@ impl Bodies {
             if length > max_bytes {
                 return Err(ApiError::PayloadTooLarge { max_bytes });
             }
-            if length > LARGE && !large {
+            if length > LARGE
+                && !large
+                && let Some(user) = &user
+            {
                 (large, received.kept.room) = (true, self.large.enter(user));
             }
             // The fault: a place is taken while the body still comes.
@@ -250,6 +264,10 @@ mod tests {
         UserId(uuid::Uuid::from_u128(number as u128))
     }
 
+    fn client(number: u8) -> ClientIp {
+        ClientIp([192, 0, 2, number].into())
+    }
+
     fn gzipped() -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
@@ -339,6 +357,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn forms_that_do_not_come_take_no_more_than_their_networks_share() {
+        let bodies = bodies(LARGE);
+        let headers = HeaderMap::new();
+        let form = |n: u8, body: Body| bodies.json::<serde_json::Value>(client(n), &headers, body).boxed();
+        let mut slow: Vec<_> = (0..600).map(|_| form(1, stuck(65_535))).collect();
+        let ended = slow.iter_mut().filter_map(|reading| reading.now_or_never());
+        let refused: Vec<_> = ended.map(|read| read.unwrap_err().code()).collect();
+        assert_eq!(refused, ["RATE_LIMITED"].repeat(600 - NETWORK_FORM_ROOM / (64 * 1024)));
+        assert!(form(1, Body::from("{}")).now_or_never().is_some_and(|read| read.is_err()));
+        assert!(form(2, Body::from("{}")).now_or_never().is_some_and(|read| read.is_ok()));
+    }
+
+    #[tokio::test]
     async fn what_one_user_and_all_together_hold_is_bounded() {
         let bodies = bodies(2 * LARGE);
         let small = gzip(&vec![b' '; LARGE - 1_024]);
@@ -363,7 +394,8 @@ mod tests {
         }
         assert!(held.len() > 1, "one user took all of it");
         // who is not signed in is none of these
-        let form: Result<serde_json::Value, _> = bodies.json(&HeaderMap::new(), Body::from("{}")).await;
+        let form: Result<serde_json::Value, _> =
+            bodies.json(client(1), &HeaderMap::new(), Body::from("{}")).await;
         form.unwrap();
         drop(held);
         read(1).await.unwrap();

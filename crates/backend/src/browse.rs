@@ -23,6 +23,7 @@ use heyho_records::json::{Json, entries_of};
 use heyho_records::{Kind, time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tracing::Instrument as _;
 use utoipa::{IntoParams, ToSchema};
 
 #[derive(Deserialize, IntoParams)]
@@ -128,8 +129,14 @@ pub async fn delete(
         selection: selection(query)?,
         now: app.clock.now(),
     };
-    let _turn = app.turn(caller.user.id).await?;
-    let deleted = app.store.delete_records(deletion).await?;
+    let turn = app.turn(caller.user.id).await?;
+    // The database goes on with what it began when the client goes away, and the turn is not free before it is done.
+    let deleting = async move {
+        let _turn = turn;
+        app.store.delete_records(deletion).await
+    };
+    let deleted =
+        tokio::spawn(deleting.in_current_span()).await.map_err(|e| ApiError::Internal(e.into()))??;
     Ok(Envelope::of(Deleted { deleted }))
 }
 

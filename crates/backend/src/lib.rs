@@ -14,6 +14,7 @@ mod body;
 mod browse;
 pub mod clock;
 pub mod config;
+mod connections;
 mod drain;
 mod error;
 mod guard;
@@ -89,8 +90,7 @@ impl Server {
         let purging = tokio::spawn(purge(self.app.clone()));
         tracing::info!("listening on {}", self.url());
         let router = app::router(self.app.clone(), &self.config.cors_origins)?;
-        let (tls, limits) = (self.config.tls.as_ref(), &self.config.limits);
-        let served = serving::serve(self.listener, router, tls, limits, stop).await;
+        let served = serving::serve(self.listener, router, &self.config, stop).await;
         purging.abort();
         if let Some(mailer) = &self.app.mail {
             mailer.finish(limits::MAIL_FINISH).await;

@@ -60,14 +60,18 @@ pub const LARGE_BODIES_OF_ONE_USER: usize = 2;
 /// the largest, and one of one user's.
 pub const LARGE_ROOM: usize = 256 * 1024 * 1024;
 pub const USER_LARGE_ROOM: usize = 65 * 1024 * 1024;
+/// No operator may choose more: one of these would find no room in its user's.
+pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// All other bodies of records that are held at once, as they were sent and while they are inflated: 256 batches of
 /// companions. What becomes of them on their way into the database is a few times as much.
 pub const BODY_ROOM: usize = 128 * 1024 * 1024;
 /// Of one user's: as many batches as [`USER_BODIES`].
 pub const USER_BODY_ROOM: usize = 32 * 1024 * 1024;
-/// Bodies that need no sign-in: nobody who has none takes room from those who have.
-pub const FORM_ROOM: usize = 32 * 1024 * 1024;
+/// Bodies without records, most of which need no sign-in: nobody who has none takes room from those who have, and no
+/// network that of the others. A usual one takes 1 KB, and only while it comes.
+pub const FORM_ROOM: usize = 64 * 1024 * 1024;
+pub const NETWORK_FORM_ROOM: usize = 256 * 1024;
 
 /// Batches of one user that were read and wait, or are at work. A companion sends one after another.
 pub const USER_BODIES: usize = 64;
@@ -80,6 +84,8 @@ pub const TURN_WAIT: Duration = Duration::from_secs(10);
 
 /// Rows that are deleted in one transaction: others write between two of them, and none comes near a statement's time.
 pub const SLICE: usize = 1_000;
+/// Rows of each kind that a deletion has marked at once; then it looks again. It holds their ids.
+pub const MARKED: usize = 100_000;
 
 /// A refresh token that was spent longer ago is forgotten: its own text proves whose it was, so its use still ends the
 /// session. Far longer than the grace, for nodes whose clocks differ.
@@ -99,6 +105,9 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Bytes a second: who takes an answer slower than that has the answer deadline, no longer.
 pub const SLOWEST_READER: f64 = 4096.0;
+
+/// The head of a request: tokens and cursors have a few hundred bytes. A connection holds one while it comes.
+pub const HEAD_BYTES: usize = 32 * 1024;
 
 /// Connections that wait to be accepted: with the usual 128, of 500 at once some are dropped, and a client that waits for
 /// the server to speak finds out after many seconds.
@@ -135,8 +144,14 @@ pub struct Limits {
     pub address_mails: Rate,
     /// The same in a day: a code has five attempts, so a hundred guesses a day at eight digits.
     pub address_mails_a_day: u32,
+    /// Connections at once: their heads take 128 MB at most.
+    pub connections: usize,
+    /// From one address of the network: an office, each with a few. Behind a proxy there is no such bound.
+    pub network_connections: usize,
     /// A body that is not there whole by then is refused with 408. A batch of 0.5 MB fits through 70 kbit/s.
     pub body_deadline: Duration,
+    /// The same where no records are expected: a few hundred bytes.
+    pub form_deadline: Duration,
     /// A request whose head is not there whole by then, or a connection that is idle for that long, is closed.
     pub header_deadline: Duration,
     /// How long an answer may wait for a client that hardly takes it.
@@ -156,7 +171,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            max_body_bytes: 64 * 1024 * 1024,
+            max_body_bytes: MAX_BODY_BYTES,
             max_small_body_bytes: 64 * 1024,
             user_requests: Rate { burst: 2_500, per_minute: 600 },
             network_requests: Rate { burst: 10_000, per_minute: 6_000 },
@@ -164,7 +179,10 @@ impl Default for Limits {
             address_sign_ins: Rate { burst: 10, per_minute: 6 },
             address_mails: Rate { burst: 3, per_minute: 1 },
             address_mails_a_day: 20,
+            connections: 4_096,
+            network_connections: 1_024,
             body_deadline: Duration::from_secs(60),
+            form_deadline: Duration::from_secs(10),
             header_deadline: Duration::from_secs(30),
             answer_deadline: Duration::from_secs(30),
             place_wait: Duration::from_secs(10),
@@ -181,5 +199,6 @@ impl Limits {
     pub fn never_close(&mut self) {
         const HOUR: Duration = Duration::from_secs(3_600);
         (self.header_deadline, self.body_deadline, self.answer_deadline) = (HOUR, HOUR, HOUR);
+        self.form_deadline = HOUR;
     }
 }

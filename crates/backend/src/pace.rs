@@ -7,11 +7,13 @@
 //!
 //! [`SEND_BUFFER`]: crate::limits::SEND_BUFFER
 
+use crate::connections::{Connections, Open};
 use crate::limits::SLOWEST_READER;
 use axum_server::accept::Accept;
 use std::future::Ready;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -52,11 +54,12 @@ pub struct Paced {
     patience: Patience,
     /// Made when a write is first held up: most connections never need it.
     alarm: Option<Pin<Box<Sleep>>>,
+    _open: Open,
 }
 
 impl Paced {
-    fn new(inner: TcpStream, patience: Duration) -> Paced {
-        Paced { inner, patience: Patience::new(patience), alarm: None }
+    fn new(inner: TcpStream, patience: Duration, open: Open) -> Paced {
+        Paced { inner, patience: Patience::new(patience), alarm: None, _open: open }
     }
 
     /// What a write came to, or the end of patience.
@@ -122,9 +125,24 @@ impl AsyncRead for Paced {
     }
 }
 
-/// Makes each accepted connection a paced one.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace(pub Duration);
+/// Makes each accepted connection a paced one, as many as there may be.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    patience: Duration,
+    connections: Arc<Connections>,
+}
+
+impl Pace {
+    pub fn new(patience: Duration, connections: Connections) -> Pace {
+        Pace { patience, connections: Arc::new(connections) }
+    }
+
+    fn paced(&self, stream: TcpStream) -> io::Result<Paced> {
+        let open = self.connections.open(stream.peer_addr()?.ip())?;
+        stream.set_nodelay(true)?;
+        Ok(Paced::new(stream, self.patience, open))
+    }
+}
 
 impl<S> Accept<TcpStream, S> for Pace {
     type Stream = Paced;
@@ -132,7 +150,7 @@ impl<S> Accept<TcpStream, S> for Pace {
     type Future = Ready<io::Result<(Self::Stream, S)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        std::future::ready(stream.set_nodelay(true).map(|()| (Paced::new(stream, self.0), service)))
+        std::future::ready(self.paced(stream).map(|paced| (paced, service)))
     }
 }
 

@@ -115,7 +115,7 @@ fn at_least_one(number: u32) -> NonZeroU32 {
 }
 
 /// One person has a whole IPv6 network of 64 bits.
-fn network(ip: IpAddr) -> IpAddr {
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
         v4 => v4,

@@ -1,11 +1,11 @@
-//! Room for the bodies that are held: so much for all together, and of that a share for each user.
+//! Room for the bodies that are held: so much for all together, and of that a share for each user, or each network.
 //!
 //! What is not there at once is refused: who kept some and waited for more would wait for others who do the same.
 
 use crate::error::ApiError;
-use crate::store::UserId;
 use crate::turns::Turns;
 use heyho_records::fault::planted;
+use std::hash::Hash;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -13,21 +13,20 @@ const UNIT: usize = 1024;
 
 /// Permits are units of so many bytes.
 #[derive(Debug)]
-pub struct Room {
+pub struct Room<K> {
     all: Arc<Semaphore>,
-    shares: Turns<UserId>,
+    shares: Turns<K>,
 }
 
-impl Room {
-    pub fn new(bytes: usize, share: usize) -> Room {
+impl<K: Hash + Eq + Clone> Room<K> {
+    pub fn new(bytes: usize, share: usize) -> Room<K> {
         Room { all: Arc::new(Semaphore::new(bytes / UNIT)), shares: Turns::new(share / UNIT) }
     }
 
-    /// Nothing is held yet. Who is not signed in has no share of their own.
-    pub fn enter(&self, user: Option<UserId>) -> Held {
-        let share = user.map(|user| self.shares.of(&user));
+    /// Nothing is held yet.
+    pub fn enter(&self, whose: &K) -> Held {
         let none = |of: Arc<Semaphore>| of.try_acquire_many_owned(0).ok();
-        Held { parts: [Some(self.all.clone()), share].into_iter().flatten().filter_map(none).collect() }
+        Held { parts: [self.all.clone(), self.shares.of(whose)].into_iter().filter_map(none).collect() }
     }
 }
 
@@ -65,22 +64,22 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     #[test]
     fn a_user_has_a_share_of_the_room_and_all_have_the_room() {
         let room = Room::new(10 * UNIT, 4 * UNIT);
-        let enter = |user: u128| room.enter(Some(UserId(Uuid::from_u128(user))));
-        let (mut a, mut again, mut b, mut nobody) = (enter(1), enter(1), enter(2), room.enter(None));
+        let enter = |user: usize| room.enter(&user);
+        let (mut a, mut again, mut b, mut c, mut d) = (enter(1), enter(1), enter(2), enter(3), enter(4));
         a.at_least(3 * UNIT).unwrap();
         again.at_least(1).unwrap();
         assert!(again.at_least(UNIT + 1).is_err(), "it is more than the share");
-        nobody.at_least(5 * UNIT).unwrap();
+        c.at_least(4 * UNIT).unwrap();
+        d.at_least(UNIT).unwrap();
         b.at_least(UNIT).unwrap();
         assert!(b.at_least(2 * UNIT).is_err(), "all of it is taken");
         a.at_most(2 * UNIT);
         b.at_least(2 * UNIT).unwrap();
-        drop((a, again, b, nobody));
+        drop((a, again, b, c, d));
         assert_eq!(room.all.available_permits(), 10);
         enter(1).at_least(4 * UNIT).unwrap();
     }

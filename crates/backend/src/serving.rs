@@ -3,9 +3,10 @@
 //! HTTP/1.1 only: one request at a time on a connection gives each its deadlines (head, body, answer). Over HTTP/2 a
 //! client could hold a hundred answers back with flow control that no deadline sees; a proxy in front may speak it.
 
-use crate::limits::Limits;
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::limits::HEAD_BYTES;
 use crate::pace::Pace;
-use crate::tls::Tls;
 use anyhow::Context as _;
 use axum::Router;
 use axum_server::Handle;
@@ -17,10 +18,10 @@ use tokio::net::TcpListener;
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    tls: Option<&Tls>,
-    limits: &Limits,
+    config: &Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let limits = &config.limits;
     let listener = listener.into_std().context("the listener")?;
     platform::prepare(&listener);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -34,11 +35,12 @@ pub async fn serve(
     });
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
     let mut http = server.http_builder().http1();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_deadline);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_deadline).max_buf_size(HEAD_BYTES);
     // `http1_only` comes last, a new acceptor undoes it; a server that finds the version out by itself waits for the
     // first bytes without end
-    let pace = Pace(limits.answer_deadline);
-    let served = match tls {
+    let connections = Connections::new(limits, config.client_ip_header.is_some());
+    let pace = Pace::new(limits.answer_deadline, connections);
+    let served = match &config.tls {
         None => server.acceptor(pace).http1_only().serve(service).await,
         Some(tls) => {
             let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls.config())).acceptor(pace);

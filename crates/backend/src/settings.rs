@@ -1,7 +1,7 @@
 //! The settings file, TOML: what the flags and the environment say wins over it.
 
 use crate::config::{Config, Database, Registration};
-use crate::limits::{Limits, Rate};
+use crate::limits::{Limits, MAX_BODY_BYTES, Rate, USER_AT_ONCE};
 use crate::mail::MailSetting;
 use crate::tls::Tls;
 use anyhow::{Context as _, bail};
@@ -139,11 +139,16 @@ impl LimitSettings {
             if bytes < heyho_records::record::MAX_RECORD_BYTES * 2 {
                 bail!("limits.max_body_bytes is {bytes}; at least 524288 are needed, a companion's batch");
             }
+            if bytes > MAX_BODY_BYTES {
+                bail!("limits.max_body_bytes is {bytes}; at most {MAX_BODY_BYTES} are accepted");
+            }
             limits.max_body_bytes = bytes;
         }
         if let Some(connections) = self.postgres_connections {
-            if connections < 2 {
-                bail!("limits.postgres_connections is {connections}; at least 2 are needed");
+            // one user's requests take so many; others need some too
+            let needed = USER_AT_ONCE + 2;
+            if (connections as usize) < needed {
+                bail!("limits.postgres_connections is {connections}; at least {needed} are needed");
             }
             limits.postgres_connections = connections;
         }
@@ -230,7 +235,8 @@ mod tests {
             ("cors_origins = [\"https://app.example.org:443\"]", "own port"),
             ("cors_origins = [\"chrome-extension://abc/x\"]", "without a path"),
             ("registration = \"shut\"", "\"closed\""),
-            ("[limits]\npostgres_connections = 1", "limits.postgres_connections"),
+            ("[limits]\npostgres_connections = 5", "at least 6"),
+            ("[limits]\nmax_body_bytes = 67108865", "at most 67108864"),
             ("[limits]\naddress_mails_a_day = 0", "limits.address_mails_a_day"),
             ("[limits]\naddress_mails = { burst = 0, per_minute = 1 }", "limits.address_mails"),
             ("[limits]\nuser_requests = { burst = 1, per_minute = 0 }", "limits.user_requests"),

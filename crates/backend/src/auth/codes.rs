@@ -66,7 +66,7 @@ pub async fn verify_email(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>, ApiError> {
-    let form: Verification = app.bodies.json(&headers, body).await?;
+    let form: Verification = app.bodies.json(client, &headers, body).await?;
     mailer(&app)?;
     let email = address::parse(&form.email.unwrap_or_default())?;
     app.rates.sign_in(client.0, Some(&email))?;
@@ -112,7 +112,7 @@ pub async fn reset_password(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>, ApiError> {
-    let form: PasswordReset = app.bodies.json(&headers, body).await?;
+    let form: PasswordReset = app.bodies.json(client, &headers, body).await?;
     mailer(&app)?;
     let email = address::parse(&form.email.unwrap_or_default())?;
     let new = new_password("new_password", form.new_password)?;
@@ -132,7 +132,7 @@ async fn request(
     body: Body,
     purpose: Purpose,
 ) -> Result<(), ApiError> {
-    let form: CodeRequest = app.bodies.json(&headers, body).await?;
+    let form: CodeRequest = app.bodies.json(client, &headers, body).await?;
     mailer(&app)?;
     let email = address::parse(&form.email.unwrap_or_default())?;
     app.rates.mail(client.0, &email)?;

@@ -123,7 +123,7 @@ pub async fn register(
     if app.registration == config::Registration::Closed {
         return Err(ApiError::RegistrationClosed);
     }
-    let form: Registration = app.bodies.json(&headers, body).await?;
+    let form: Registration = app.bodies.json(client, &headers, body).await?;
     let email = address::parse(&form.email.unwrap_or_default())?;
     app.rates.sign_in(client.0, Some(&email))?;
     let password = new_password("password", form.password)?;
@@ -159,7 +159,7 @@ pub async fn login(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Envelope<SignedIn>>, ApiError> {
-    let form: SignIn = app.bodies.json(&headers, body).await?;
+    let form: SignIn = app.bodies.json(client, &headers, body).await?;
     let needed = |field, value: Option<String>| {
         value.filter(|v| !v.is_empty()).ok_or_else(|| ApiError::invalid(field, format!("{field} is missing")))
     };
@@ -187,10 +187,11 @@ pub async fn login(
     responses((status = 200, body = Envelope<SignedIn>), (status = 401, body = ErrorBody), Bodies, Common))]
 pub async fn refresh(
     State(app): State<Shared>,
+    Extension(client): Extension<ClientIp>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Envelope<SignedIn>>, ApiError> {
-    let form: Refresh = app.bodies.json(&headers, body).await?;
+    let form: Refresh = app.bodies.json(client, &headers, body).await?;
     let text =
         form.refresh_token.ok_or_else(|| ApiError::invalid("refresh_token", "refresh_token is missing"))?;
     let over = ApiError::Unauthorized("the refresh token is not valid, or its session is over");
@@ -248,7 +249,7 @@ pub async fn change_password(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let form: PasswordChange = app.bodies.json(&headers, body).await?;
+    let form: PasswordChange = app.bodies.json(client, &headers, body).await?;
     app.rates.sign_in(client.0, Some(&caller.user.email))?;
     let new = new_password("new_password", form.new_password)?;
     let current = form

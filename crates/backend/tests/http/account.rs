@@ -4,11 +4,14 @@ use crate::support::{Account, Backend, aggregate, on_each_store, visit};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 
 on_each_store!(
     signing_out_everywhere_ends_every_session,
     a_new_password_ends_the_other_sessions,
     the_export_holds_everything_stored,
+    an_export_whose_account_ends_meanwhile_ends_unfinished,
     deletion_leaves_nothing,
     an_account_that_is_ending_is_gone_to_who_signs_in_meanwhile,
 );
@@ -82,6 +85,42 @@ async fn the_export_holds_everything_stored(backend: Backend) {
     let last = &lines[1_002];
     assert_eq!((&last["kind"], &last["id"]), (&json!("pageVisit"), &json!("v1")));
     assert!(last["deleted_at"].is_string() && last["record"].is_null());
+}
+
+/// Several pages, of which no more than one is on its way to a client that does not read.
+async fn an_export_whose_account_ends_meanwhile_ends_unfinished(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    for page in 0..4 {
+        let large: Vec<Value> = (0..25)
+            .map(|n| {
+                let mut record = visit(&format!("v{page}-{n}"));
+                record["title"] = json!("x".repeat(40_000));
+                record
+            })
+            .collect();
+        backend.sync(&ada.access, json!(large), json!([])).await.ok();
+    }
+    let export = async |backend: &Backend, ends: bool| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(backend.address()).await.unwrap();
+        let head = format!(
+            "GET /api/v1/users/me/export HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n\r\n",
+            ada.access
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 64];
+        stream.read_exact(&mut answer).await.unwrap();
+        if ends {
+            assert_eq!(backend.delete("/api/v1/users/me", &ada.access).await.status, 204);
+        }
+        // a connection that was broken off is an end too
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        answer.ends_with(b"\r\n0\r\n\r\n")
+    };
+    assert!(export(&backend, false).await);
+    assert!(!export(&backend, true).await, "it looks whole");
 }
 
 async fn deletion_leaves_nothing(backend: Backend) {

@@ -9,6 +9,7 @@ on_each_store!(
     a_time_goes,
     what_says_no_start_goes_by_its_last_sign_of_life,
     what_was_deleted_is_not_stored_again,
+    an_aggregate_written_meanwhile_goes_with_its_visit,
     bad_requests_delete_nothing
 );
 
@@ -131,6 +132,36 @@ async fn what_was_deleted_is_not_stored_again(backend: Backend) {
     assert_eq!(ids(&backend, &ada.access).await, ["v3"]);
     let only_deleted = backend.sync(&ada.access, json!([visit("v2")]), json!([])).await.ok();
     assert_eq!(only_deleted["version"], 3);
+}
+
+/// Between two slices of the deletion the aggregate is sent again, as open tabs are: it is not what was marked.
+async fn an_aggregate_written_meanwhile_goes_with_its_visit(backend: Backend) {
+    let ada = backend.register("ada@example.org").await;
+    let slice: Vec<Value> = (0..1_000)
+        .map(|n| json!({"id": format!("s{n}"), "startTime": 1, "tabId": n, "currentDomain": "bank.example"}))
+        .collect();
+    backend.sync(&ada.access, json!([]), json!(slice)).await.ok();
+    let visits = json!([at("v", "https://bank.example/", START), at("w", "https://else.example/", START)]);
+    let aggregates = json!([{"id": "a", "page_visit_id": "v"}, {"id": "other", "page_visit_id": "w"}]);
+    backend.sync(&ada.access, visits, aggregates).await.ok();
+    let again = "UPDATE tab_aggregates SET version = 1000 WHERE id = 'a'";
+    let trigger = match backend.database_url().starts_with("sqlite") {
+        true => format!(
+            "CREATE TRIGGER sent AFTER DELETE ON tab_aggregates WHEN old.id = 's0' BEGIN {again}; END"
+        ),
+        false => format!(
+            "CREATE FUNCTION sent() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {again}; RETURN NULL; END $$;
+             CREATE TRIGGER sent AFTER DELETE ON tab_aggregates
+             FOR EACH ROW WHEN (old.id = 's0') EXECUTE FUNCTION sent()"
+        ),
+    };
+    backend.execute(trigger).await;
+    let answer = backend.delete("/api/v1/browsing_data?domain=bank.example", &ada.access).await.ok();
+    assert_eq!(
+        (answer["data"]["deleted"].as_i64(), ids(&backend, &ada.access).await),
+        (Some(1_002), vec!["other".to_owned(), "w".to_owned()])
+    );
+    assert_eq!(backend.count("SELECT count(*) FROM tombstones WHERE id = 'a'").await, 1);
 }
 
 async fn bad_requests_delete_nothing(backend: Backend) {

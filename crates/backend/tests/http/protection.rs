@@ -3,7 +3,7 @@
 use crate::support::{Backend, aggregate, on_each_store, send, visit};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use heyho_backend::limits::{LARGE_BODIES_OF_ONE_USER, LARGE_BODY, Limits, Rate};
+use heyho_backend::limits::{HEAD_BYTES, LARGE_BODIES_OF_ONE_USER, LARGE_BODY, Limits, Rate};
 use heyho_backend::{Config, Registration};
 use reqwest::Method;
 use serde_json::json;
@@ -15,6 +15,7 @@ on_each_store!(
     who_asks_too_often_hears_when_to_come_back,
     guessing_a_password_is_slow_for_one_address_and_for_one_network,
     a_flood_from_one_network_is_stopped_before_anything_is_read,
+    forms_that_do_not_come_keep_nobody_elses_from_coming,
     closed_registration_is_closed_to_everybody,
     every_answer_is_closed_to_browsers_and_has_an_id,
     metrics_count_what_happened_and_name_nobody,
@@ -66,6 +67,46 @@ async fn guessing_a_password_is_slow_for_one_address_and_for_one_network(mut bac
         assert_eq!(login(&nonsense).await, 401);
     }
     assert_eq!(login("e@b.example").await, 429);
+}
+
+/// From one network, by somebody without an account: as many as would fill all the room there is.
+async fn forms_that_do_not_come_keep_nobody_elses_from_coming(mut backend: Backend) {
+    backend.reconfigure(|c| c.client_ip_header = Some("x-forwarded-for".parse().unwrap())).await;
+    let ada = backend.register("ada@example.org").await;
+    let form = async |path: &str, from: &str, body: serde_json::Value| {
+        send(backend.request(Method::POST, path).header("x-forwarded-for", from).json(&body)).await
+    };
+    let mut stuck = Vec::new();
+    for _ in 0..520 {
+        let mut stream = TcpStream::connect(backend.address()).await.unwrap();
+        let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 192.0.2.1\r\ncontent-length: 65536\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&[b' '; 65_535]).await.unwrap();
+        stuck.push(stream);
+    }
+    let full = async { while form("/api/v1/auth/login", "192.0.2.1", json!({})).await.code().0 != 429 {} };
+    tokio::time::timeout(Duration::from_secs(60), full).await.expect("they hold nothing");
+    let refresh = json!({"refresh_token": ada.refresh});
+    form("/api/v1/auth/refresh", "198.51.100.7", refresh).await.ok();
+}
+
+/// A head that goes on and on is held by nobody's account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_is_bounded() {
+    let backend = Backend::on_sqlite().await;
+    for (length, end, told) in
+        [(HEAD_BYTES / 2, "\r\n\r\n", "HTTP/1.1 200"), (HEAD_BYTES, "", "HTTP/1.1 431")]
+    {
+        let mut stream = TcpStream::connect(backend.address()).await.unwrap();
+        let mut head = "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: ".to_owned();
+        // no byte more than is read: what is left unread would break the answer off
+        head.push_str(&"x".repeat(length - head.len()));
+        stream.write_all((head + end).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let told_it = tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut answer)).await;
+        told_it.expect("it is waited for").unwrap();
+        assert!(answer.starts_with(told), "{answer}");
+    }
 }
 
 async fn closed_registration_is_closed_to_everybody(mut backend: Backend) {

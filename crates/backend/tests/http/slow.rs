@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 500;
 const DEADLINE: Duration = Duration::from_secs(20);
 /// By then a connection is closed, or never.
 const NEVER: Duration = Duration::from_secs(60);
-/// As many readers as one user may have at work at once: one more would wait, and get a short answer in the end.
+/// Readers of one user. Their turns in the database are over before their answers are taken.
 const EACH: usize = 4;
 
 /// What a client is slow with.
@@ -141,6 +141,52 @@ async fn read_slowly(stream: &TcpStream) -> End {
             },
             _ = second.tick() => drop(stream.try_read(&mut [0])),
         }
+    }
+}
+
+/// What needs no sign-in is waited for less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_has_a_shorter_time_to_come() {
+    let backend = Backend::with(|config| {
+        config.limits.form_deadline = Duration::from_millis(200);
+        config.limits.body_deadline = Duration::from_secs(3_600);
+    })
+    .await;
+    let mut stream = TcpStream::connect(backend.address()).await.unwrap();
+    let form = b"POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    stream.write_all(form).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(NEVER, stream.read_to_end(&mut answer)).await.expect("it was not closed").unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408"));
+}
+
+/// Silent ones hold their places until the deadline; behind a proxy they are all one address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_has_so_many_connections() {
+    let mut backend = Backend::with(|config| {
+        config.limits.network_connections = 8;
+        config.limits.connections = 16;
+        config.limits.header_deadline = Duration::from_secs(3_600);
+    })
+    .await;
+    for at_once in [8, 16] {
+        let mut open = Vec::new();
+        for _ in 0..=at_once {
+            open.push(TcpStream::connect(backend.address()).await.unwrap());
+        }
+        // accepted in the order they came
+        let mut one_too_many = open.pop().unwrap();
+        let end = tokio::time::timeout(NEVER, one_too_many.read(&mut [0])).await.expect("it was let in");
+        assert!(matches!(end, Ok(0) | Err(_)));
+        open.remove(0);
+        let served = async {
+            while backend.request(reqwest::Method::GET, "/health").send().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(NEVER, served).await.expect("a place that is free again is taken");
+        drop(open);
+        backend.reconfigure(|c| c.client_ip_header = Some("x-forwarded-for".parse().unwrap())).await;
     }
 }
 

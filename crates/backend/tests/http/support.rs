@@ -215,7 +215,8 @@ impl Backend {
     }
 
     /// Runs SQL in the database, beside the server.
-    pub async fn execute(&self, sql: &'static str) {
+    pub async fn execute(&self, sql: impl Into<String>) {
+        let sql = sqlx::AssertSqlSafe(sql.into());
         match &self.config.database {
             Database::Sqlite(_) => {
                 let mut beside = sqlx::SqliteConnection::connect(&self.database_url()).await.unwrap();

@@ -2,7 +2,8 @@
 //! that however much goes, others write in between and no statement takes long.
 //!
 //! Records: what goes is marked first, in one snapshot; then rows go out and tombstones in, slice by slice, each slice
-//! under a version of its own. A row that was written again since it was marked is left alone and looked at anew.
+//! under a version of its own. A row that was written again since it was marked is left alone and looked at anew; but
+//! an aggregate goes with its visit, also one that was written since: afterwards it would no longer say whose it was.
 //!
 //! An account: first, at once, all that makes it one: its sessions, its address, its feed. From then on nobody signs in
 //! and no batch finds it. Then its rows. If that breaks off, [`delete_the_rest`] goes on, at the latest the next time
@@ -59,17 +60,22 @@ impl This {
             |wanted| ids(slice.iter().filter(|(kind, _)| *kind == wanted).map(|(_, row)| *row).collect());
         // aggregates first: deleting a visit would rewrite those that point to it
         let mut deleted = 0;
-        for (kind, table) in
-            [(Kind::TabAggregate, AggregateColumns::NAME), (Kind::PageVisit, VisitColumns::NAME)]
-        {
+        let (visits, aggregates) = (VisitColumns::NAME, AggregateColumns::NAME);
+        let marked = format!("row_id {AMONG} AND version <= $2");
+        let tied = format!("page_visit_row IN (SELECT row_id FROM {visits} WHERE {marked})");
+        for (kind, table, which, rows) in [
+            (Kind::TabAggregate, aggregates, &marked, Kind::TabAggregate),
+            (Kind::TabAggregate, aggregates, &tied, Kind::PageVisit),
+            (Kind::PageVisit, visits, &marked, Kind::PageVisit),
+        ] {
             let leave = format!(
                 "INSERT INTO tombstones (user_id, kind, source, id, version, device_id, captured_at, received_at,
                                          deleted_at, checksum, checksum_algorithm)
                  SELECT user_id, $3, source, id, $4, $5, captured_at, received_at, $6, checksum, checksum_algorithm
-                 FROM {table} WHERE row_id {AMONG} AND version <= $2"
+                 FROM {table} WHERE {which}"
             );
             sqlx::query(AssertSqlSafe(leave))
-                .bind(of(kind))
+                .bind(of(rows))
                 .bind(seen)
                 .bind(kind.number())
                 .bind(version)
@@ -81,8 +87,8 @@ impl This {
                 tx.commit().await?;
                 tx = self.begin().await?;
             }
-            let delete = format!("DELETE FROM {table} WHERE row_id {AMONG} AND version <= $2");
-            let gone = sqlx::query(AssertSqlSafe(delete)).bind(of(kind)).bind(seen).execute(&mut *tx).await?;
+            let delete = format!("DELETE FROM {table} WHERE {which}");
+            let gone = sqlx::query(AssertSqlSafe(delete)).bind(of(rows)).bind(seen).execute(&mut *tx).await?;
             deleted += gone.rows_affected();
         }
         // else the version was for nothing
@@ -130,7 +136,13 @@ impl This {
         .fetch_all(self.reader())
         .await?;
         for user in ended.into_iter().filter(|_| !planted("ends-forgotten")) {
-            self.delete_the_rest(user).await?;
+            if let Err(error) = self.delete_the_rest(user).await {
+                // what else is past its time is forgotten all the same
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the rest of an account that ended could not be deleted"
+                );
+            }
         }
         Ok(())
     }

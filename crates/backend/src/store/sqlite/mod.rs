@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file in WAL mode.
 //!
 //! - One connection writes, so that writers wait in a fair queue here and not in SQLite's unfair one; every write is
-//!   `BEGIN IMMEDIATE`. Four connections read.
+//!   `BEGIN IMMEDIATE`. Others read: twice as many as one user's requests take.
 //! - `synchronous=FULL`: a 200 was promised, so it outlives a power cut.
 //! - Another process may share the file (a copy for a backup, `sqlite3`): `busy_timeout` covers it. The migration
 //!   runs under a file lock, because SQLite has none of its own for that.
@@ -29,6 +29,7 @@ mod sessions;
 mod users;
 
 use super::*;
+use crate::limits::USER_AT_ONCE;
 use crate::secret::private;
 use mark::mark;
 use save::new_version;
@@ -40,7 +41,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const READERS: u32 = 4;
+const READERS: usize = 2 * USER_AT_ONCE;
 /// Longer than any transaction of ours takes, shorter than a client waits.
 const BUSY: Duration = Duration::from_secs(10);
 /// The WAL-reset fault of SQLite was mended in this version.
@@ -80,7 +81,7 @@ impl SqliteStore {
             .connect_with(options.clone())
             .await?;
         let read = SqlitePoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(u32::try_from(READERS).unwrap_or(u32::MAX))
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
         Ok(SqliteStore { write, read })
