@@ -160,10 +160,14 @@ pub fn recovered(recovery: &Recovery) -> String {
         0 => String::new(),
         n => format!(" {n} of them are no longer what was stored; they are among the failed."),
     };
-    format!(
-        "The local store was damaged. {}{of} records were saved.{bad} The damaged files are kept beside it.",
-        recovery.saved,
-    )
+    // An erasure that was owed when they were set aside takes them along, as any later one does.
+    let files = match recovery.set_aside.exists() {
+        true => {
+            "The damaged files are kept beside it for thirty days, or until something is deleted for good."
+        }
+        false => "The damaged files are no longer kept.",
+    };
+    format!("The local store was damaged. {}{of} records were saved.{bad} {files}", recovery.saved)
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Buffer {
     /// disk is full; nothing has to be said anew for it to be done later.
     pub async fn finish_erasing(&self) -> Result<bool> {
         let rewritten = match self.meta(ERASED).await? {
-            Some(owed) if !planted("pages-as-they-were") => self.write_anew(&owed).await,
+            Some(owed) if !planted("pages-as-they-were") => self.write_anew_to_its_end(owed).await,
             _ => Ok(()),
         };
         let emptied = self.checkpoint().await?;
@@ -53,6 +53,14 @@ impl Buffer {
             Err(BufferError::Busy | BufferError::DiskFull) => Ok(false),
             done => done.map(|()| emptied),
         }
+    }
+
+    /// A task of its own: whoever asked may be gone before SQLite is done (its account has changed, the program ends), and
+    /// the lock and the folder stay taken for as long as the statement runs.
+    async fn write_anew_to_its_end(&self, owed: String) -> Result<()> {
+        let buffer = self.clone();
+        let task = tokio::spawn(async move { buffer.write_anew(&owed).await });
+        task.await.unwrap_or_else(|error| Err(BufferError::Unavailable(error.to_string())))
     }
 
     /// Writers wait meanwhile; readers do not.

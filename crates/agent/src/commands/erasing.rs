@@ -42,6 +42,8 @@ impl Service {
         self.hosts_have_found_us().await;
         let forgetting = self.live.begin_to_forget(&site);
         forgetting.heard(TOLD_WITHIN).await;
+        // Before the buffer as well as after it: one that fails there is finished later, and nobody comes here for that.
+        self.live.forget_delivered(&site);
         let mut erased = Erased::default();
         for _ in 0..MOST_ROUNDS {
             let told = forgetting.told();
