@@ -7,7 +7,8 @@ use crate::error::ApiError;
 use crate::limits::MAX_PAGE;
 use crate::openapi::{Common, SignedInOnly};
 use crate::store::{PageQuery, Place, UserId};
-use axum::body::{Body, Bytes};
+use crate::taken::held;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -28,11 +29,18 @@ pub async fn delete(State(app): State<Shared>, caller: Caller) -> Result<StatusC
 /// Everything stored, one JSON object a line: first the account, then records, then what was deleted.
 #[utoipa::path(get, path = "/api/v1/users/me/export", tag = "account", security(("bearer" = [])),
     responses((status = 200, body = String, content_type = "application/x-ndjson"), SignedInOnly, Common))]
-pub async fn export(State(app): State<Shared>, caller: Caller) -> Response {
+pub async fn export(State(app): State<Shared>, caller: Caller) -> Result<Response, ApiError> {
     let user = caller.user.id;
+    let turn = app.answer(user).await?;
     // a failure ends the answer unfinished: the client sees that it broke off
-    let lines = stream::try_unfold(Part::Account, move |part| next(app.clone(), user, part));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+    let lines = stream::try_unfold(Part::Account, move |part| {
+        let (app, turn) = (app.clone(), turn.clone());
+        async move {
+            let piece = next(app, user, part).await?;
+            Ok::<_, ApiError>(piece.map(|(lines, following)| (held(lines.into_bytes(), turn), following)))
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
 
 /// Where the export stands.
@@ -43,7 +51,7 @@ enum Part {
     Done,
 }
 
-async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, Part)>, ApiError> {
+async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(String, Part)>, ApiError> {
     let _turn = app.turn(user).await?;
     // what is read of an account that ends meanwhile is less and less, and must not look whole
     let gone = || ApiError::Unauthorized("the account no longer exists");
@@ -92,7 +100,7 @@ async fn next(app: Arc<App>, user: UserId, part: Part) -> Result<Option<(Bytes, 
         }
         Part::Done => return Ok(None),
     };
-    Ok(Some((Bytes::from(lines), following)))
+    Ok(Some((lines, following)))
 }
 
 /// A record may have been sent over several lines. In JSON, line ends stand only between tokens.

@@ -8,12 +8,13 @@ use crate::clock::Clock;
 use crate::config::{Config, Registration};
 use crate::error::ApiError;
 use crate::guard::{admit, guard};
-use crate::limits::{Limits, TURN_WAIT, USER_AT_ONCE, USER_BODIES};
+use crate::limits::{Limits, TURN_WAIT, USER_ANSWERS, USER_AT_ONCE, USER_BODIES};
 use crate::mail::Mailer;
 use crate::metrics::{self, Metrics};
 use crate::rates::Rates;
 use crate::secret::Secret;
 use crate::store::{IdempotencyKey, Store, UserId};
+use crate::taken::Turn;
 use crate::turns::Turns;
 use crate::{account, auth, browse, meta, openapi, sync};
 use anyhow::Context as _;
@@ -41,6 +42,8 @@ pub struct App {
     pub users: Turns<UserId>,
     /// Batches of one user that are here.
     pub batches: Turns<UserId>,
+    /// Answers with records of one user, until they are taken.
+    pub answers: Turns<UserId>,
     pub families: Families,
     pub bodies: Bodies,
     pub rates: Rates,
@@ -67,6 +70,7 @@ impl App {
             twins: Turns::new(1),
             users: Turns::new(if planted("one-user-takes-all") { 1_000 } else { USER_AT_ONCE }),
             batches: Turns::new(if planted("endless-room") { 1_000_000 } else { USER_BODIES }),
+            answers: Turns::new(USER_ANSWERS),
             families: Families::new(secret),
             bodies: Bodies::new(limits),
             rates: Rates::new(limits, clock),
@@ -83,6 +87,12 @@ impl App {
     /// Kept while a request of this user is at work in the database.
     pub async fn turn(&self, user: UserId) -> Result<OwnedSemaphorePermit, ApiError> {
         self.users.turn(&user, TURN_WAIT).await.ok_or(ApiError::RateLimited { retry_after: 1 })
+    }
+
+    /// Kept until an answer with this user's records was taken.
+    pub async fn answer(&self, user: UserId) -> Result<Turn, ApiError> {
+        let turn = self.answers.turn(&user, self.limits.place_wait).await;
+        turn.map(Arc::new).ok_or(ApiError::RateLimited { retry_after: 1 })
     }
 }
 

@@ -13,10 +13,12 @@ use crate::openapi::{Common, ErrorBody, SignedInOnly};
 use crate::store::{Deletion, PageQuery, Place, Selection, StoredRecord};
 use crate::sync::columns;
 use crate::sync::routes::device_header;
+use crate::taken::held;
 use axum::Json as Answer;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use heyho_records::json::{Json, entries_of};
@@ -90,12 +92,13 @@ pub async fn list(
     State(app): State<Shared>,
     caller: Caller,
     query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Answer<Page>, ApiError> {
+) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let kind = query.kind.filter(|k| !k.is_empty()).map(|k| kind(&k)).transpose()?;
     let limit = query.limit.filter(|l| !l.is_empty()).map_or(Ok(DEFAULT_PAGE), |l| limit(&l))?;
     let after =
         query.cursor.filter(|c| !c.is_empty()).map_or_else(|| Ok(Place::start()), |c| from_cursor(&c))?;
+    let answer = app.answer(caller.user.id).await?;
     let _turn = app.turn(caller.user.id).await?;
     let page = app.store.page(PageQuery { user: caller.user.id, kind, after: after.clone(), limit }).await?;
     let feed_epoch = page.epoch.ok_or(ApiError::Unauthorized("the account no longer exists"))?;
@@ -109,7 +112,9 @@ pub async fn list(
         };
         list.push(with_version(&stored)?);
     }
-    Ok(Answer(Page { success: true, data, next_cursor, cursor, feed_epoch }))
+    let page = Page { success: true, data, next_cursor, cursor, feed_epoch };
+    let bytes = serde_json::to_vec(&page).map_err(|e| ApiError::Internal(e.into()))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], held(bytes, answer)).into_response())
 }
 
 /// Deletes the records of a domain, or of a time. They are not stored again when they arrive again.

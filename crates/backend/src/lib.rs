@@ -32,6 +32,7 @@ mod serving;
 pub mod settings;
 pub mod store;
 mod sync;
+mod taken;
 pub mod tls;
 mod turns;
 

@@ -95,9 +95,11 @@ pub const SPENT_TOKEN_LIFE: Millis = HOUR;
 pub const DEFAULT_PAGE: i64 = 500;
 pub const MAX_PAGE: i64 = 1_000;
 
-/// A page ends early when its records have this many bytes: it is held while its client takes it, and 500 slow ones at
-/// once are then 0.5 GB.
+/// A page ends early when its records have this many bytes: it is held while its client takes it.
 pub const PAGE_BYTES: usize = 1024 * 1024;
+/// Pages and exports of one user that are read, or that their clients take, at once: of an export no more than a page is
+/// held. A reader asks for one after another.
+pub const USER_ANSWERS: usize = 16;
 
 /// What is left of a body that was refused is read so far, and for so long, before it is answered: a companion's batch.
 pub const DRAIN_BYTES: usize = 1024 * 1024;
@@ -156,7 +158,7 @@ pub struct Limits {
     pub header_deadline: Duration,
     /// How long an answer may wait for a client that hardly takes it.
     pub answer_deadline: Duration,
-    /// A large body for which there is no place waits this long, then hears 429.
+    /// A large body for which there is no place waits this long, then hears 429; so who has as many answers as may be.
     pub place_wait: Duration,
     /// How long requests under way may take to finish when the server is asked to stop.
     pub stop_deadline: Duration,

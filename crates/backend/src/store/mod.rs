@@ -50,6 +50,10 @@ pub enum StoreError {
         "SQLite {0} is too old: 3.51.3 or later is needed, because earlier ones can corrupt a shared database"
     )]
     SqliteTooOld(String),
+    #[error(
+        "the database is in {0}, which cannot hold every text; make it in UTF8 (createdb --encoding UTF8)"
+    )]
+    Encoding(String),
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;

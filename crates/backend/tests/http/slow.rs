@@ -2,7 +2,8 @@
 
 use crate::support::{Backend, START, on_each_store, visit};
 use heyho_backend::Config;
-use serde_json::json;
+use heyho_backend::limits::USER_ANSWERS;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,7 +37,10 @@ enum End {
     Told(String),
 }
 
-on_each_store!(five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up);
+on_each_store!(
+    five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up,
+    a_user_has_so_many_answers_that_are_not_taken,
+);
 
 async fn five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up(mut backend: Backend) {
     let deadlines = |config: &mut Config| {
@@ -45,14 +49,7 @@ async fn five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up(m
         config.limits.answer_deadline = DEADLINE;
     };
     backend.reconfigure(deadlines).await;
-    // a page larger than what the system holds for a connection
-    let large: Vec<_> = (0..25)
-        .map(|n| {
-            let mut record = visit(&format!("v{n}"));
-            record["title"] = json!("x".repeat(40_000));
-            record
-        })
-        .collect();
+    let large = a_large_page();
     let ada = backend.register("ada@example.org").await;
     let mut readers = Vec::new();
     for n in 0..CONNECTIONS / 4 / EACH + 1 {
@@ -97,6 +94,16 @@ async fn five_hundred_clients_at_a_byte_a_second_are_closed_and_hold_nobody_up(m
             (_, end) => assert_eq!(end, End::Closed),
         }
     }
+}
+
+/// Larger than what the system holds for a connection.
+fn a_large_page() -> Vec<Value> {
+    let large = |n| {
+        let mut record = visit(&format!("v{n}"));
+        record["title"] = json!("x".repeat(40_000));
+        record
+    };
+    (0..25).map(large).collect()
 }
 
 /// Sends or reads a byte a second until the server ends it.
@@ -144,6 +151,34 @@ async fn read_slowly(stream: &TcpStream) -> End {
     }
 }
 
+async fn a_user_has_so_many_answers_that_are_not_taken(mut backend: Backend) {
+    backend.reconfigure(|config| config.limits.place_wait = Duration::from_millis(200)).await;
+    let (ada, bob) = (backend.register("ada@example.org").await, backend.register("bob@example.org").await);
+    backend.sync(&ada.access, json!(a_large_page()), json!([])).await.ok();
+    let paths = ["/api/v1/browsing_data", "/api/v1/users/me/export"];
+    let mut untaken = Vec::new();
+    for n in 0..USER_ANSWERS {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(backend.address()).await.unwrap();
+        let (path, token) = (paths[n % 2], &ada.access);
+        let get = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(get.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        untaken.push(stream);
+    }
+    for path in paths {
+        assert_eq!(backend.get(path, &ada.access).await.code(), (429, "RATE_LIMITED"), "{path}");
+    }
+    backend.get(paths[0], &bob.access).await.ok();
+    backend.sync(&ada.access, json!([visit("v")]), json!([])).await.ok();
+    drop(untaken);
+    let free = async { while backend.get(paths[0], &ada.access).await.code().0 == 429 {} };
+    tokio::time::timeout(NEVER, free).await.expect("their turns are not free again");
+}
+
 /// What needs no sign-in is waited for less.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_has_a_shorter_time_to_come() {
@@ -174,11 +209,14 @@ async fn a_network_has_so_many_connections() {
         for _ in 0..=at_once {
             open.push(TcpStream::connect(backend.address()).await.unwrap());
         }
-        // accepted in the order they came
-        let mut one_too_many = open.pop().unwrap();
-        let end = tokio::time::timeout(NEVER, one_too_many.read(&mut [0])).await.expect("it was let in");
+        // one of them is one too many: they are let in in any order
+        let mut bytes = vec![[0]; open.len()];
+        let ends = open.iter_mut().zip(&mut bytes).map(|(stream, byte)| Box::pin(stream.read(byte)));
+        let first = futures_util::future::select_all(ends);
+        let (end, closed, _) = tokio::time::timeout(NEVER, first).await.expect("all were let in");
         assert!(matches!(end, Ok(0) | Err(_)));
-        open.remove(0);
+        open.remove(closed);
+        open.pop();
         let served = async {
             while backend.request(reqwest::Method::GET, "/health").send().await.is_err() {
                 tokio::task::yield_now().await;

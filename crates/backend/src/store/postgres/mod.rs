@@ -60,6 +60,10 @@ impl PostgresStore {
         let options = PgConnectOptions::from_str(url)?.application_name("heyho-backend");
         let unbounded = options.clone().options([("statement_timeout", "0")]);
         let migrating = PgPoolOptions::new().max_connections(1).connect_with(unbounded).await?;
+        let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&migrating).await?;
+        if encoding != "UTF8" {
+            return Err(StoreError::Encoding(encoding));
+        }
         sqlx::migrate!("migrations/postgres").run(&migrating).await?;
         migrating.close().await;
         let options = options.options([
