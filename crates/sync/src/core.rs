@@ -211,10 +211,15 @@ impl Core {
         if let Some(until) = self.floor_until.map(|until| until.min(most))
             && now < until
         {
-            return Task::Finish(RunEnd { why: Why::AskedToWait, next_at_ms: Some(until), totals });
+            // The one time that was drawn holds, however often it is asked: those who were all told the same time do
+            // not come back in the same second.
+            let latest = spread(until.saturating_sub(millis(policy::RETRY_AFTER_MOST)), until, 1.0);
+            let drawn = self.next_at.filter(|at| (until..=latest).contains(at));
+            self.next_at = drawn.or(Some(spread(now, until, jitter)));
+            return Task::Finish(RunEnd { why: Why::AskedToWait, next_at_ms: self.next_at, totals });
         }
         if trigger == Trigger::Backlog
-            && self.away > 0
+            && (self.away > 0 || self.floor_until.is_some())
             && let Some(next) = self.next_at
             && now < next
         {
@@ -323,6 +328,12 @@ impl Core {
             _ => self.finish(Why::Internal, now, jitter),
         }
     }
+}
+
+/// A while after `until`, of which all who wait for it were told.
+fn spread(now: i64, until: i64, jitter: f64) -> i64 {
+    let left = until.saturating_sub(now).max(0) as f64;
+    until.saturating_add((left * jitter.clamp(0.0, 1.0) * policy::FLOOR_JITTER) as i64)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -216,7 +216,11 @@ impl Driver {
             body: Vec::new(),
         };
         loop {
-            match response.chunk().await {
+            // Not the client's own read timeout: that runs from the first byte of the request on.
+            let Ok(chunk) = tokio::time::timeout(self.timeouts.read, response.chunk()).await else {
+                return Err(TransportError::AnswerTimeout);
+            };
+            match chunk {
                 Ok(Some(chunk)) if answer.body.len() + chunk.len() > policy::ANSWER_BYTES => {
                     return Err(TransportError::BodyTooLarge);
                 }

@@ -100,7 +100,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The whole of one exchange: 512 KB up at 10 KB/s, and a slow commit.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Silence while an answer is read.
+/// Silence once an answer has begun. Before it does, the request may still be on its way, or be committed.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Small requests (sign-in, capabilities, check): somebody may be looking at a spinner.

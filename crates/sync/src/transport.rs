@@ -19,8 +19,7 @@ pub fn client(config: &DriverConfig, timeouts: Timeouts) -> Result<Client, Drive
             .default_headers(default_headers(config)?)
             .redirect(redirect::Policy::none())
             .referer(false)
-            .connect_timeout(timeouts.connect)
-            .read_timeout(timeouts.read);
+            .connect_timeout(timeouts.connect);
         Ok(match &config.proxy {
             ProxySetting::Url(url) => builder.no_proxy().proxy(proxy(url).ok_or(DriverError::Proxy)?),
             ProxySetting::Off => builder.no_proxy(),

@@ -1,7 +1,7 @@
 //! One step of a run to the next, and a run's end.
 
 use super::later::Failed;
-use super::{Again, Core, Step, Then, millis};
+use super::{Again, Core, Step, Then, millis, spread};
 use crate::answer::Reply;
 use crate::capabilities::Capabilities;
 use crate::classify::{CheckVerdict, classify_check};
@@ -133,14 +133,7 @@ impl Core {
             Outlook::Retrying => {
                 self.away = self.away.saturating_add(1);
                 let wait = after(self.policy.away_wait(self.away, jitter));
-                // Those who were all told the same time do not come back in the same second.
-                let asked = self.floor_until.map(|until| {
-                    until.saturating_add(
-                        (until.saturating_sub(now) as f64 * jitter.clamp(0.0, 1.0) * policy::FLOOR_JITTER)
-                            as i64,
-                    )
-                });
-                wait.max(asked)
+                wait.max(self.floor_until.map(|until| spread(now, until, jitter)))
             }
             Outlook::Stopped | Outlook::SessionExpired => None,
         };

@@ -128,6 +128,16 @@ async fn silence_and_a_drip_end_by_a_timeout() {
     assert_eq!(sync(&driver(&server.url)).await, Err(TransportError::AnswerTimeout));
 }
 
+/// A slow line or a slow commit is within the time of a batch, not within that of a silence in the answer.
+#[tokio::test]
+async fn an_answer_that_begins_late_is_waited_for_and_one_that_stops_is_not() {
+    let timeouts = Timeouts { read: Duration::from_millis(200), ..Timeouts::default() };
+    let server = Server::start(vec![Act::Late(Duration::from_secs(1)), Act::Stops]).await;
+    let driver = Driver::with_timeouts(&config(&server.url), timeouts).unwrap();
+    assert_eq!(sync(&driver).await.unwrap().status, 200);
+    assert_eq!(sync(&driver).await, Err(TransportError::AnswerTimeout));
+}
+
 #[tokio::test]
 async fn nobody_there_is_said_plainly() {
     let server = Server::start(vec![]).await;

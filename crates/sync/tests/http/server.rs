@@ -17,6 +17,10 @@ pub enum Act {
     Silence,
     /// A whole answer, very slowly.
     Drip,
+    /// A whole answer, after a while.
+    Late(Duration),
+    /// The head of an answer, and nothing more.
+    Stops,
 }
 
 pub fn json(status: u16, body: &str) -> Act {
@@ -120,6 +124,17 @@ async fn perform(act: &Act, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) 
         }
         // Until the client gives up.
         Act::Silence => while stream.read_u8().await.is_ok() {},
+        Act::Late(after) => {
+            tokio::time::sleep(*after).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+                .await;
+            let _ = stream.shutdown().await;
+        }
+        Act::Stops => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{").await;
+            while stream.read_u8().await.is_ok() {}
+        }
         Act::Drip => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n").await;
             let mut tick = tokio::time::interval(Duration::from_millis(50));

@@ -191,7 +191,8 @@ fn a_retry_after_is_a_floor_also_for_sync_now() {
     assert_eq!((&end.why, end.totals.requests), (&Why::RateLimited, 1));
     assert!((601_000..=751_000).contains(&end.next_at_ms.unwrap()), "{end:?}");
     let again = run_at(&mut core, &mut queue, &mut saved, Trigger::SyncNow, &mut 500_000);
-    assert_eq!((again.why, again.next_at_ms, again.totals.requests), (Why::AskedToWait, Some(601_000), 0));
+    // The time that was drawn after it holds.
+    assert_eq!((again.why, again.next_at_ms, again.totals.requests), (Why::AskedToWait, end.next_at_ms, 0));
     let later = run_at(&mut core, &mut queue, &mut saved, Trigger::SyncNow, &mut 601_000);
     assert_eq!(later.why, Why::Emptied);
     // A short one is waited for within the run.
@@ -210,7 +211,7 @@ fn a_retry_after_is_a_floor_also_for_sync_now() {
     let (mut core, mut queue) = (Core::new(Policy::default()), Queue::of(10));
     run_at(&mut core, &mut queue, &mut script(vec![wait(60)]), Trigger::Periodic, &mut 40_000_000_000);
     let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SyncNow, &mut 0);
-    assert_eq!(end.next_at_ms, Some(3_600_000));
+    assert!((3_600_000..=4_500_000).contains(&end.next_at_ms.unwrap()), "{end:?}");
 }
 
 #[test]
@@ -364,7 +365,8 @@ fn whichever_answer_asks_to_be_left_alone_is_heeded_whoever_signs_in_there() {
         core.forget_session();
         core.forget_failures();
         let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SignedIn, &mut 3_599_000);
-        assert_eq!((end.why, end.next_at_ms), (Why::AskedToWait, Some(3_600_000)));
+        assert_eq!(end.why, Why::AskedToWait);
+        assert!((3_600_000..=3_600_250).contains(&end.next_at_ms.unwrap()));
         core.forget_backend();
         let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SignedIn, &mut 3_599_000);
         assert_eq!(end.why.outlook(), Outlook::Good);

@@ -149,3 +149,43 @@ fn after_an_outage_the_load_stays_within_twice_the_steady_rate() {
     let oldest = end - crowd.clients.iter().map(|it| it.accepted).min().unwrap();
     assert!(oldest <= 8 * MINUTE, "somebody's visits wait for {oldest} ms");
 }
+
+/// A backend tells them all one time, and each has so much waiting that it asks for a run again and again meanwhile.
+#[test]
+fn those_who_were_told_one_time_do_not_come_back_in_one_second() {
+    const UNTIL: i64 = 10 * MINUTE;
+    // Some have only what the last start kept of it.
+    for kept in [false, true] {
+        let mut asked: BTreeMap<i64, u32> = BTreeMap::new();
+        for client in 0..1_000 {
+            let mut core = Core::new(Policy::default());
+            let mut draws = 0;
+            let mut draw = || {
+                draws += 1;
+                jitter(client, draws)
+            };
+            if kept {
+                core.ask_not_before(UNTIL);
+            } else {
+                let capabilities = answer(429, r#"{"retry_after":600}"#);
+                let mut queue = Queue { capabilities, batches: client, ..Queue::of(1) };
+                run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut 0);
+            }
+            let mut next = 0;
+            let at = (1..).map(|second| second * 1_000).find(|now| {
+                let trigger = if *now >= next && next > 0 { Trigger::Periodic } else { Trigger::Backlog };
+                match core.begin(trigger, *now, draw()) {
+                    Task::Finish(end) => {
+                        next = end.next_at_ms.unwrap();
+                        false
+                    }
+                    _ => true,
+                }
+            });
+            *asked.entry(at.unwrap() / WINDOW).or_default() += 1;
+        }
+        assert!(asked.keys().all(|at| at * WINDOW >= UNTIL), "{asked:?}");
+        // 150 s hold them.
+        assert!(asked.values().all(|load| *load <= 150), "{asked:?}");
+    }
+}
