@@ -25,7 +25,8 @@ impl Program {
         let (child, base) = spawn(database.to_owned(), change).await;
         // a connection to a killed server is never used again
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
-        let http = http.timeout(Duration::from_secs(60)).build().unwrap();
+        // an end, not a measure: reading thirty million zeros takes a busy machine a minute
+        let http = http.timeout(Duration::from_secs(180)).build().unwrap();
         Program { child, base, database: database.to_owned(), http }
     }
 
