@@ -38,7 +38,10 @@ impl Capabilities {
     pub fn read(answer: &Answer) -> Option<Capabilities> {
         match answer.status {
             200 => {}
-            401 | 403 | 404 | 405 | 410 => return Some(Capabilities::default()),
+            // A page may be anybody's (a network that wants a sign-in): asked again in the next run.
+            401 | 403 | 404 | 405 | 410 if Body::read(&answer.body) != Body::Html => {
+                return Some(Capabilities::default());
+            }
             _ => return None,
         }
         if !matches!(Body::read(&answer.body), Body::Object(_)) {
@@ -86,7 +89,9 @@ mod tests {
         assert_eq!(read(404, ""), Some(Capabilities::default()));
         assert_eq!(read(200, r#"{"hello":1}"#), Some(Capabilities::default()));
         assert_eq!(read(200, r#"{"protocol":2,"features":["data.sync"]}"#), Some(Capabilities::default()));
-        for (status, body) in [(500, "{}"), (200, "<html>"), (200, ""), (302, ""), (429, "{}")] {
+        for (status, body) in
+            [(500, "{}"), (403, "<html>"), (200, "<html>"), (200, ""), (302, ""), (429, "{}")]
+        {
             assert_eq!(read(status, body), None, "{status} {body}");
         }
     }

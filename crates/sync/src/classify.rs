@@ -159,7 +159,7 @@ fn account(counts: Counts, refused: Vec<Named>, items: &[BatchItem]) -> Accounte
             _ if planted("confirms-uncounted") => true,
             None if counts.absent() => refused.is_empty() && counts.rejected.unwrap_or(0) == 0,
             None => sent == named,
-            Some(synced) => synced + named == sent,
+            Some(synced) => synced.checked_add(named) == Some(sent),
         };
         shortfall += sent.saturating_sub(named).saturating_sub(counts.of(kind).unwrap_or(0));
     }

@@ -65,6 +65,8 @@ pub struct Core {
     away: u32,
     /// The route for them had a fault of its own when it was asked last.
     capabilities_fault: bool,
+    /// It has confirmed records: that it knows no route for a check is no fault then.
+    takes_records: bool,
     /// The backend asked not to be disturbed before this.
     floor_until: Option<i64>,
     next_at: Option<i64>,
@@ -176,6 +178,7 @@ impl Core {
             blamed: [0; 2],
             away: 0,
             capabilities_fault: false,
+            takes_records: false,
             floor_until: None,
             next_at: None,
             run: None,

@@ -62,6 +62,7 @@ impl Core {
             run.totals.batches += 1;
             (run.rekeyed, run.vouched) = (false, 0);
             self.away = 0;
+            self.takes_records = true;
             let all = self.policy.batch_page_visits + self.policy.batch_tab_aggregates;
             self.few = self.few.map(|few| few * 2).filter(|few| *few < all);
             run.weather |= self.faults.1 > 0 && self.faults.0 == batch.batch_id;

@@ -120,6 +120,9 @@ impl Core {
             return self.settle(Settlement::default(), Then::Finish(why));
         }
         let Some(run) = &mut self.run else { return self.lost() };
+        if let Why::ServerError { status } = &why {
+            run.refused_with = *status;
+        }
         let rows: Vec<RowRef> = run.batch.iter().flat_map(own).collect();
         let too_many = match rows.as_slice() {
             [] => false,

@@ -81,6 +81,9 @@ impl Core {
                 let why = if run.behind { Why::LeftBehind } else { Why::NothingToSend };
                 self.finish(why, now, jitter)
             }
+            CheckVerdict::Configuration(Why::NotFound) if self.takes_records => {
+                self.finish(Why::NothingToSend, now, jitter)
+            }
             CheckVerdict::SignedOut => self.refresh(Again::Check, now, jitter),
             CheckVerdict::Configuration(why) => self.finish(why, now, jitter),
             CheckVerdict::Later { why, floor } => {

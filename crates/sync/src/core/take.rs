@@ -16,8 +16,11 @@ impl Core {
             return self.finish(Why::Stopped { by: Stop::Asked }, now, jitter);
         }
         if run.fruitless >= policy::REQUESTS_WITHOUT_RESULT && !planted("goes-in-circles") {
-            let status = run.refused_with;
-            return self.finish(Why::RefusesEverything { status, kind: None }, now, jitter);
+            let why = match (run.refused_with, run.hunt.unconfirmed_kinds().first()) {
+                (0, Some(kind)) => Why::ConfirmsNone { kind: *kind },
+                (status, _) => refuses(status),
+            };
+            return self.finish(why, now, jitter);
         }
         run.batch = None;
         // Once nobody is suspect any longer, a server error is only that again.

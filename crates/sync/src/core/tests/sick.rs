@@ -401,3 +401,17 @@ fn too_many_requests_of_the_capabilities_are_not_followed_by_another_at_once() {
     let end = run(&mut Core::new(Policy::default()), &mut queue, &mut saved);
     assert_eq!((end.why, end.totals.requests), (Why::RateLimited, 0));
 }
+
+/// S0 has no route that says who is signed in. Its answer to one is no fault where it takes records.
+#[test]
+fn a_backend_that_knows_no_check_is_well_once_it_has_confirmed_records() {
+    let (mut core, mut now) = (Core::new(Policy::default()), 0);
+    let mut queue = Queue { check: Ok(answer(404, "")), ..Queue::of(0) };
+    let end = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
+    assert_eq!(end.why, Why::NotFound);
+    queue.waiting.push(item(1));
+    let end = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
+    assert_eq!(end.why, Why::Emptied);
+    let end = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
+    assert_eq!((end.why, end.totals.checked), (Why::NothingToSend, false));
+}
