@@ -85,6 +85,20 @@ pub struct Parts {
     pub upkeep: mpsc::UnboundedSender<Chore>,
 }
 
+/// What came in while a run was going on, and is not forgotten when it is over.
+#[derive(Debug, Default)]
+struct Meanwhile {
+    /// Stop, a pause.
+    stop: bool,
+    /// Sync now; and the same, or a resume, after a stop: then this run ends all the same, and another begins.
+    sync: bool,
+    go_on: bool,
+    /// The network came back.
+    online: bool,
+    /// Nothing holds runs back any longer.
+    released: bool,
+}
+
 pub struct Engine {
     buffer: Buffer,
     keeper: Keeper,
@@ -110,6 +124,9 @@ pub struct Engine {
     /// Who waits for the run, and who asked while it was going on.
     waiters: Vec<oneshot::Sender<RunSummary>>,
     joined: Vec<oneshot::Sender<RunSummary>>,
+    meanwhile: Meanwhile,
+    /// Another run begins at once when this one is over.
+    again: bool,
     ending: Option<oneshot::Sender<()>>,
     upkeep: mpsc::UnboundedSender<Chore>,
     telling: Telling,
@@ -149,6 +166,8 @@ impl Engine {
             stopped: false,
             waiters: Vec::new(),
             joined: Vec::new(),
+            meanwhile: Meanwhile::default(),
+            again: false,
             ending: None,
             telling: Telling::default(),
             kept_floor: None,
@@ -305,9 +324,11 @@ impl Engine {
         let now = self.monotonic.now_ms();
         if network_returned(before, after) && self.signed.is_some() {
             tracing::info!("the network is back");
+            self.meanwhile.online = true;
             self.next_at = Some(run_after_return(now, self.next_at, self.last_end_at, clock::jitter()));
         }
         if self.hold_back() {
+            self.meanwhile.released = true;
             self.next_at = Some(now);
         }
     }

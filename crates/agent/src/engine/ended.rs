@@ -6,9 +6,11 @@ use crate::account::why_code;
 use crate::live::SessionState;
 use crate::upkeep::Chore;
 use heyho_buffer::{AccountId, RunRecord};
+use heyho_local::clock;
 use heyho_local::vocabulary::{FaultCode, RunSummary};
 use heyho_records::status::Said;
 use heyho_records::time::timestamp;
+use heyho_sync::surroundings::run_after_return;
 use heyho_sync::task::RunEnd;
 use heyho_sync::why::{Outlook, Stop, Why};
 
@@ -26,6 +28,10 @@ impl Engine {
             Why::Stopped { by: Stop::Erased } => Some(now_ms),
             _ => None,
         });
+        if end.why.outlook() != Outlook::Good && (self.meanwhile.online || self.meanwhile.released) {
+            let returned = run_after_return(now_ms, self.next_at, Some(now_ms), clock::jitter());
+            self.next_at = Some(if self.meanwhile.released { now_ms } else { returned });
+        }
         let next = self.next_at.map(|at| timestamp(now.saturating_add(at - self.monotonic.now_ms())));
         self.keep_floor().await;
         // A look with nothing to send is no run of the history, whatever came of it: the rates are about delivering.
@@ -105,7 +111,9 @@ impl Engine {
     }
 
     fn answer(&mut self, (summary, again): (RunSummary, bool)) {
-        if !again || self.ending.is_some() {
+        let again = self.meanwhile.go_on || (self.meanwhile.sync && again);
+        self.again = again && self.ending.is_none();
+        if !self.again {
             self.waiters.append(&mut self.joined);
         }
         self.answer_waiters(&summary);

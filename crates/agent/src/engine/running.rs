@@ -3,7 +3,7 @@
 //! Dying at any await here: before `begin_batch` nothing has happened; after it the batch is persisted with
 //! bytes and key and the next agent sends just that; a settlement is one transaction.
 
-use super::{Command, Engine, Signed, ms};
+use super::{Command, Engine, Meanwhile, Signed, ms};
 use crate::carry::Carrier;
 use crate::live::{Running, SessionState};
 use crate::tokenholder::Tokenholder;
@@ -17,6 +17,7 @@ use heyho_sync::policy::{SUSPENDED, TICK};
 use heyho_sync::task::{Outcome, Task, Trigger};
 use heyho_sync::why::{Outlook, Stop};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
 
 /// What came in while a run was under way and has to wait for its end.
 pub(super) enum After {
@@ -30,7 +31,7 @@ impl Engine {
     pub(super) async fn begin(&mut self, trigger: Trigger, commands: &mut mpsc::Receiver<Command>) {
         self.run_once(trigger, commands).await;
         // Who asked in the middle of a run, perhaps after its last look at the queue, gets one that begins afterwards.
-        while !self.joined.is_empty() && self.ending.is_none() {
+        while std::mem::take(&mut self.again) {
             self.waiters.append(&mut self.joined);
             self.run_once(Trigger::SyncNow, commands).await;
             // The fault: one more is enough for all.
@@ -48,6 +49,7 @@ impl Engine {
             return self.nobody_signed_in();
         }
         let account = signed.account.id;
+        self.meanwhile = Meanwhile::default();
         let started_at = self.clock.now_ms();
         let mut carrier = Carrier::new(
             self.buffer.clone(),
@@ -112,10 +114,13 @@ impl Engine {
         let work = carrier.carry(task);
         tokio::pin!(work);
         let mut looked_at = self.monotonic.now_ms();
+        // One for all that comes in meanwhile: hosts nudge oftener than this.
+        let mut look = tokio::time::interval_at(Instant::now() + TICK, TICK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 outcome = &mut work => return outcome,
-                () = tokio::time::sleep(TICK), if asks_backend => {
+                _ = look.tick(), if asks_backend => {
                     let now = self.monotonic.now_ms();
                     // The other end has long forgotten this connection: the same bytes and key are sent anew.
                     if now - looked_at > ms(SUSPENDED) && !planted("sleeps-through") {
@@ -136,6 +141,8 @@ impl Engine {
                 command = commands.recv() => match command {
                     Some(Command::Sync { done }) => {
                         self.joined.extend(done);
+                        self.meanwhile.sync = true;
+                        self.meanwhile.go_on |= self.meanwhile.stop;
                         if matches!(task, Task::Wait { asked_by_backend: false, .. }) {
                             return Outcome::Woken;
                         }
@@ -143,13 +150,18 @@ impl Engine {
                     Some(Command::Nudge) => self.live.touch(),
                     Some(Command::Stop) => {
                         self.core.stop();
+                        self.meanwhile = Meanwhile { stop: true, ..Meanwhile::default() };
                         if matches!(task, Task::Wait { .. }) {
                             return Outcome::Stop(Stop::Asked);
                         }
                     }
                     Some(Command::PauseChanged) => {
-                        if self.live.read().paused.is_some() {
+                        if self.live.read().paused.is_none() {
+                            self.core.forget_failures();
+                            self.meanwhile.go_on |= self.meanwhile.stop;
+                        } else {
                             self.core.stop();
+                            self.meanwhile = Meanwhile { stop: true, ..Meanwhile::default() };
                             if matches!(task, Task::Wait { .. }) {
                                 return Outcome::Stop(Stop::Paused);
                             }

@@ -26,6 +26,8 @@ pub enum Mood {
     Hangs,
     /// Saves it when it is let go.
     Slow,
+    /// Fails when it is let go.
+    SlowFails,
     /// Asks to be left alone for ten minutes.
     Busy,
     /// The same, said in the body only.
@@ -208,6 +210,10 @@ async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: B
         Mood::BusyInside => {
             let error = Json(json!({ "success": false, "message": "Too many requests", "retry_after": 600 }));
             return (StatusCode::TOO_MANY_REQUESTS, error).into_response();
+        }
+        Mood::SlowFails => {
+            backend.let_go.notified().await;
+            return error(StatusCode::INTERNAL_SERVER_ERROR, "SYNC_FAILED");
         }
         Mood::Slow => backend.let_go.notified().await,
         Mood::Picky => {

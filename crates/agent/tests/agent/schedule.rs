@@ -50,10 +50,19 @@ async fn a_request_that_was_slept_through_is_sent_again_with_the_same_bytes() {
     agent.until("seen", |s| s.backlog.records() == 1).await;
     agent.companion.call(Request::Sync { wait: false }).await.unwrap();
     backend.received.notified().await;
-    // The other end has forgotten the connection, and nobody says so.
+    // The other end has forgotten the connection, and nobody says so. Hosts go on storing.
     backend.feel(Mood::Well);
+    let companion = agent.companion.clone();
+    let nudges = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            companion.call(Request::Nudge).await.unwrap();
+        }
+    });
     clock.pass(HOUR);
     agent.until("delivered", |s| s.backlog.records() == 0).await;
+    nudges.abort();
     let seen = backend.seen.lock().unwrap().clone();
     assert_eq!((&seen[0].1, &seen[0].2), (&seen[1].1, &seen[1].2), "the same key and bytes");
     agent.agent.shutdown().await;
@@ -113,6 +122,56 @@ async fn when_the_network_is_back_a_run_comes_long_before_its_time() {
         clock.pass(Duration::from_secs(10));
     }
     assert_eq!(backend.ids("u@x"), ["a"]);
+    agent.agent.shutdown().await;
+}
+
+/// It failed for long, so that the next run is minutes away; and the network comes back while one is failing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_comes_back_during_a_run_is_not_forgotten_when_that_fails() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let online = |online| Surroundings { online: Some(online), ..Surroundings::default() };
+    let (tell, hear) = watch::channel(online(false));
+    let options = StartOptions { clock: clock.clone(), surroundings: Some(hear), ..world.options() };
+    let agent = world.start_with(options).await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.feel(Mood::SlowFails);
+    world.append(&["a"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    let request = async || {
+        // Past whatever is waited for.
+        let asked = backend.received.notified();
+        tokio::pin!(asked);
+        loop {
+            clock.pass(Duration::from_secs(80));
+            agent.companion.call(Request::Nudge).await.unwrap();
+            if tokio::time::timeout(Duration::from_millis(100), &mut asked).await.is_ok() {
+                break;
+            }
+        }
+    };
+    // The first run tries five times, the others once.
+    for _ in 0..12 {
+        request().await;
+        backend.let_go.notify_one();
+    }
+    request().await;
+    backend.feel(Mood::Well);
+    tell.send_replace(online(true));
+    backend.let_go.notify_one();
+    let mut passed = 0;
+    let mut watch = agent.companion.watch();
+    loop {
+        let delivered = watch.wait_for(|s| s.as_ref().is_some_and(|s| s.backlog.records() == 0));
+        if tokio::time::timeout(Duration::from_millis(500), delivered).await.is_ok() {
+            break;
+        }
+        passed += 5;
+        assert!(passed <= 60, "{passed} s and nothing was tried");
+        clock.pass(Duration::from_secs(5));
+        agent.companion.call(Request::Nudge).await.unwrap();
+    }
     agent.agent.shutdown().await;
 }
 

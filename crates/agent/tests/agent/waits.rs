@@ -210,3 +210,55 @@ async fn a_run_that_is_waited_for_is_stopped_and_resumed_at_will() {
     }
     agent.agent.shutdown().await;
 }
+
+/// What is asked for while a run is ending is done after it, whoever asks and whether or not he waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_now_after_a_stop_and_a_resume_after_a_pause_are_not_forgotten_while_the_run_ends() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    let sync = || Request::Sync { wait: false };
+    for (number, asks) in
+        [[Request::Stop, sync()], [Request::Pause { seconds: None }, Request::Resume]].into_iter().enumerate()
+    {
+        backend.feel(Mood::Slow);
+        // More than one batch, less than two: what is left begins no run by itself.
+        let ids: Vec<String> = (0..150).map(|n| format!("v{number}-{n:03}")).collect();
+        world.append(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        agent.until("seen", |s| s.backlog.records() >= 150).await;
+        agent.companion.call(sync()).await.unwrap();
+        backend.received.notified().await;
+        for request in asks {
+            agent.companion.call(request).await.unwrap();
+        }
+        backend.feel(Mood::Well);
+        backend.let_go.notify_one();
+        agent.until("all of it", |s| s.backlog.records() == 0 && s.state == State::UpToDate).await;
+        assert_eq!(backend.ids("u@x").len(), (number + 1) * 150);
+    }
+    // Pressed during the last question of a run that found nothing to send.
+    backend.slow_me.store(true, Ordering::SeqCst);
+    agent.companion.call(sync()).await.unwrap();
+    backend.me_asked.notified().await;
+    backend.slow_me.store(false, Ordering::SeqCst);
+    world.append(&["late"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    agent.companion.call(sync()).await.unwrap();
+    backend.let_go.notify_one();
+    agent.until("late", |s| s.backlog.records() == 0 && s.state == State::UpToDate).await;
+    // The last word holds: a stop after it.
+    backend.feel(Mood::Slow);
+    let ids: Vec<String> = (0..150).map(|n| format!("w{n:03}")).collect();
+    world.append(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    agent.until("seen", |s| s.backlog.records() == 150).await;
+    agent.companion.call(sync()).await.unwrap();
+    backend.received.notified().await;
+    for request in [Request::Stop, sync(), Request::Stop] {
+        agent.companion.call(request).await.unwrap();
+    }
+    backend.let_go.notify_one();
+    agent.until("one batch", |s| s.progress.is_none() && s.backlog.records() == 50).await;
+    agent.agent.shutdown().await;
+}
