@@ -183,13 +183,6 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-host",
-        fault: "copies-last",
-        wrong: "what is erased is still in copies when nothing is left to erase it by",
-        tests: &["--test", "durability", "erasing::an_erasure"],
-        env: &[],
-    },
-    Control {
-        package: "heyho-host",
         fault: "import-forgets",
         wrong: "an import ends well and is not committed",
         tests: &["--test", "durability", "command_line::"],
