@@ -4,13 +4,19 @@
 //! are kept and reported. Writing keeps comments and order, and is whole or not at all.
 //!
 //! - [`keys`]: every key, what it accepts and where it goes;
-//! - [`file`]: the file, read as far as it can be and changed in place.
+//! - [`file`]: the file, read as far as it can be;
+//! - [`rules`](mod@rules): the privacy rules in it;
+//! - [`change`]: the file, changed in place.
 
+mod change;
 mod file;
 mod keys;
+mod rules;
 
-pub use file::{ConfigError, Reading, read, rules, set, set_rules, settings, told};
+pub use change::set;
+pub use file::{ConfigError, Reading, read, settings, told};
 pub use keys::{duration, typed};
+pub use rules::{add_rule, remove_rule, rules, set_rules};
 
 use crate::browsers::OptOut;
 use heyho_records::base_url::BaseUrl;

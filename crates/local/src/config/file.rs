@@ -1,13 +1,13 @@
-//! The file: read as far as it can be, and changed in place.
+//! The file, read as far as it can be.
 
 use super::Config;
 use super::keys::{KEYS, Key};
-use crate::paths::{by_name, write_private};
+use super::rules::read_rules;
+use crate::paths::by_name;
 use crate::vocabulary::{Fault, FaultCode, Setting, SettingProblem, Settings};
-use heyho_records::rules::{Action, Match, Rule};
 use serde_json::Value;
 use std::path::Path;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike};
+use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -21,6 +21,8 @@ pub enum ConfigError {
     Unreadable { file: String, error: std::io::Error },
     #[error("{file} cannot be written: {error}")]
     Unwritable { file: String, error: std::io::Error },
+    #[error("the rule for {pattern} is not in {file} any more as it was shown; nothing was changed")]
+    RuleChanged { file: String, pattern: String },
 }
 
 impl ConfigError {
@@ -31,7 +33,8 @@ impl ConfigError {
             ConfigError::BadValue { file, .. }
             | ConfigError::Syntax { file, .. }
             | ConfigError::Unreadable { file, .. }
-            | ConfigError::Unwritable { file, .. } => by_name(&self.to_string(), Path::new(file)),
+            | ConfigError::Unwritable { file, .. }
+            | ConfigError::RuleChanged { file, .. } => by_name(&self.to_string(), Path::new(file)),
         };
         match self {
             ConfigError::BadValue { key, value, accepted, .. } => {
@@ -46,6 +49,7 @@ impl ConfigError {
         match self {
             ConfigError::UnknownKey { .. } => FaultCode::Usage,
             ConfigError::Unwritable { .. } => FaultCode::Failed,
+            ConfigError::RuleChanged { .. } => FaultCode::NotFound,
             _ => FaultCode::Configuration,
         }
     }
@@ -84,15 +88,7 @@ pub fn read(path: &Path) -> Reading {
     }
 }
 
-/// The privacy rules alone, also where other settings are mistaken: rules must not stop for a typing error
-/// somewhere else. An error here means that nothing may be stored.
-pub fn rules(path: &Path) -> Result<Vec<Rule>, ConfigError> {
-    let file = path.display().to_string();
-    let document = document(&text(path)?, &file)?;
-    read_rules(&document, &file)
-}
-
-/// Every setting, as it is shown.
+/// Every setting, as it is shown; of the rules those that can be read, also beside one that cannot.
 pub fn settings(path: &Path) -> Settings {
     let Reading { config, problem, unknown, set, .. } = read(path);
     let default = Config::default();
@@ -117,54 +113,6 @@ pub fn told(settings: &Settings) -> Config {
         }
     }
     config
-}
-
-/// Sets one key such as `backend.url`; null takes it out. A value that is not accepted changes nothing. A mistake
-/// elsewhere in the file does not stand in the way: it would be mended the same way, one key after the other.
-pub fn set(path: &Path, key: &str, value: &Value) -> Result<Reading, ConfigError> {
-    let known = Key::find(key).ok_or_else(|| ConfigError::UnknownKey { key: key.to_owned() })?;
-    let bad = |accepted: String| ConfigError::BadValue {
-        file: path.display().to_string(),
-        key: key.to_owned(),
-        value: shown(&value.to_string()),
-        accepted,
-    };
-    let item = match value {
-        Value::Null => None,
-        value => Some(item(value).ok_or_else(|| bad(known.accepted.to_owned()))?),
-    };
-    change(path, |document, reading| {
-        if let Some(item) = &item {
-            (known.put)(&mut reading.config.clone(), item).map_err(&bad)?;
-        }
-        place(document, key, item, &path.display().to_string())
-    })
-}
-
-/// All privacy rules anew.
-pub fn set_rules(path: &Path, rules: &[Rule]) -> Result<Reading, ConfigError> {
-    let bad = |value: &str, accepted: &str| ConfigError::BadValue {
-        file: path.display().to_string(),
-        key: "privacy.rules".to_owned(),
-        value: value.to_owned(),
-        accepted: accepted.to_owned(),
-    };
-    for (i, rule) in rules.iter().enumerate() {
-        if rule.id.is_empty() || rule.pattern.trim().is_empty() {
-            return Err(bad("a rule without id or pattern", "an id, and a pattern such as *.bank.example"));
-        }
-        if rules[..i].iter().any(|other| other.id == rule.id) {
-            return Err(bad(&rule.id, "an id of its own for each rule"));
-        }
-    }
-    change(path, |document, _| {
-        let mut tables = ArrayOfTables::new();
-        for rule in rules {
-            tables.push(table(rule));
-        }
-        let tables = (!rules.is_empty()).then_some(Item::ArrayOfTables(tables));
-        place(document, "privacy.rules", tables, &path.display().to_string())
-    })
 }
 
 impl Reading {
@@ -196,12 +144,11 @@ impl Reading {
                 reading.problem.get_or_insert(bad);
             }
         }
-        match read_rules(&document, file) {
-            Ok(rules) => reading.config.rules = rules,
-            Err(bad) => {
-                reading.problem.get_or_insert(bad);
-                reading.mistaken.rules = true;
-            }
+        let (rules, mistake) = read_rules(&document, file);
+        reading.config.rules = rules;
+        if let Some(mistake) = mistake {
+            reading.problem.get_or_insert(mistake);
+            reading.mistaken.rules = true;
         }
         reading
     }
@@ -240,7 +187,7 @@ impl Reading {
     }
 }
 
-fn text(path: &Path) -> Result<String, ConfigError> {
+pub(super) fn text(path: &Path) -> Result<String, ConfigError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -248,28 +195,38 @@ fn text(path: &Path) -> Result<String, ConfigError> {
     }
 }
 
-fn document(text: &str, file: &str) -> Result<DocumentMut, ConfigError> {
-    text.parse::<DocumentMut>()
-        .map_err(|e| ConfigError::Syntax { file: file.to_owned(), error: without_the_line(text, &e) })
+pub(super) fn document(text: &str, file: &str) -> Result<DocumentMut, ConfigError> {
+    text.parse::<DocumentMut>().map_err(|e| syntax(text, file, &e))
 }
 
-/// What is wrong, and where; not the line itself, which may hold a password.
-fn without_the_line(text: &str, error: &toml_edit::TomlError) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    match line {
-        Some(line) => format!("line {line}: {}", error.message().trim()),
-        None => error.message().trim().to_owned(),
-    }
+/// What is wrong, and where; not the line itself, which may hold a password. A name that stands there twice holds none.
+pub(super) fn syntax(text: &str, file: &str, error: &TomlError) -> ConfigError {
+    let message = error.message().trim();
+    let span = error.span().filter(|span| span.end <= text.len());
+    let error = match span {
+        Some(span) => {
+            let line = text[..span.start].matches('\n').count() + 1;
+            let name = if message == "duplicate key" { text[span].trim() } else { "" };
+            match name {
+                "" => format!("line {line}: {message}"),
+                name => {
+                    format!("line {line}: {name} stands there for the second time; put both in one place")
+                }
+            }
+        }
+        None => message.to_owned(),
+    };
+    ConfigError::Syntax { file: file.to_owned(), error }
 }
 
 /// An address that may hold a password is not repeated.
-fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str) -> String {
     if value.contains('@') { "…".to_owned() } else { value.to_owned() }
 }
 
-fn find<'a>(document: &'a DocumentMut, key: &str) -> Option<&'a Item> {
+pub(super) fn find<'a>(root: &'a Table, key: &str) -> Option<&'a Item> {
     let (section, name) = key.split_once('.')?;
-    document.get(section)?.as_table_like()?.get(name)
+    root.get(section)?.as_table_like()?.get(name)
 }
 
 /// Whether something else stands where the section of this key should be.
@@ -292,7 +249,7 @@ fn sections(document: &DocumentMut, file: &str) -> Result<(), ConfigError> {
         .try_for_each(|(name, item)| section(name, item, file))
 }
 
-fn section(name: &str, item: &Item, file: &str) -> Result<(), ConfigError> {
+pub(super) fn section(name: &str, item: &Item, file: &str) -> Result<(), ConfigError> {
     let bad = |key: String, value: String, accepted: String| {
         Err(ConfigError::BadValue { file: file.to_owned(), key, value, accepted })
     };
@@ -322,63 +279,6 @@ fn unknown(document: &DocumentMut) -> Vec<String> {
     unknown
 }
 
-fn read_rules(document: &DocumentMut, file: &str) -> Result<Vec<Rule>, ConfigError> {
-    let Some(privacy) = document.get("privacy") else { return Ok(Vec::new()) };
-    section("privacy", privacy, file)?;
-    let Some(item) = find(document, "privacy.rules") else { return Ok(Vec::new()) };
-    let bad = |item: &Item| {
-        ConfigError::BadValue {
-        file: file.to_owned(),
-        key: "privacy.rules".to_owned(),
-        value: item.to_string().trim().to_owned(),
-        accepted: "[[privacy.rules]] tables, each with id, match = \"host\" or \"url\", pattern, and action = \"drop\" or \"strip\"".to_owned(),
-    }
-    };
-    let tables: Vec<&dyn TableLike> = match item {
-        Item::ArrayOfTables(tables) => tables.iter().map(|table| table as &dyn TableLike).collect(),
-        Item::Value(toml_edit::Value::Array(array)) => array
-            .iter()
-            .map(|value| value.as_inline_table().map(|table| table as &dyn TableLike))
-            .collect::<Option<_>>()
-            .ok_or_else(|| bad(item))?,
-        _ => return Err(bad(item)),
-    };
-    tables.into_iter().map(|table| read_rule(table).ok_or_else(|| bad(item))).collect()
-}
-
-fn read_rule(table: &dyn TableLike) -> Option<Rule> {
-    let text = |key: &str| table.get(key).and_then(Item::as_str);
-    Some(Rule {
-        id: text("id")?.to_owned(),
-        r#match: match text("match")? {
-            "host" => Match::Host,
-            "url" => Match::Url,
-            _ => return None,
-        },
-        pattern: text("pattern").filter(|pattern| !pattern.is_empty())?.to_owned(),
-        action: match text("action")? {
-            "drop" => Action::Drop,
-            "strip" => Action::Strip,
-            _ => return None,
-        },
-    })
-}
-
-fn table(rule: &Rule) -> Table {
-    let mut table = Table::new();
-    table["id"] = toml_edit::value(&rule.id);
-    table["match"] = toml_edit::value(match rule.r#match {
-        Match::Host => "host",
-        Match::Url => "url",
-    });
-    table["pattern"] = toml_edit::value(&rule.pattern);
-    table["action"] = toml_edit::value(match rule.action {
-        Action::Drop => "drop",
-        Action::Strip => "strip",
-    });
-    table
-}
-
 /// A JSON value as TOML says it; there is none for objects and for numbers that are not whole.
 pub(super) fn item(value: &Value) -> Option<Item> {
     Some(toml_edit::value(match value {
@@ -394,58 +294,6 @@ pub(super) fn item(value: &Value) -> Option<Item> {
             .into(),
         Value::Null | Value::Object(_) => return None,
     }))
-}
-
-fn place(document: &mut DocumentMut, key: &str, item: Option<Item>, file: &str) -> Result<(), ConfigError> {
-    let (name, key) = key.split_once('.').unwrap_or(("", key));
-    if item.is_none() && document.get(name).is_none() {
-        return Ok(());
-    }
-    let entry = document.entry(name).or_insert_with(toml_edit::table);
-    let kind = entry.type_name();
-    let Some(section) = entry.as_table_like_mut() else {
-        let accepted = format!("a section, [{name}] and its keys below it");
-        let (key, value) = (name.to_owned(), format!("({kind})"));
-        return Err(ConfigError::BadValue { file: file.to_owned(), key, value, accepted });
-    };
-    match (item, section.get_mut(key)) {
-        (None, _) => {
-            section.remove(key);
-        }
-        // What stands around the value, a comment at the end of its line, stays.
-        (Some(Item::Value(mut new)), Some(Item::Value(old))) => {
-            *new.decor_mut() = old.decor().clone();
-            *old = new;
-        }
-        (Some(item), Some(old)) => *old = item,
-        (Some(item), None) => {
-            section.insert(key, item);
-        }
-    }
-    Ok(())
-}
-
-fn change(
-    path: &Path,
-    how: impl FnOnce(&mut DocumentMut, &Reading) -> Result<(), ConfigError>,
-) -> Result<Reading, ConfigError> {
-    let file = path.display().to_string();
-    let before = text(path)?;
-    let mut document = document(&before, &file)?;
-    let reading = Reading::of(&before, &file);
-    how(&mut document, &reading)?;
-    let after = document.to_string();
-    let mut changed = Reading::of(&after, &file);
-    // One mistake may be mended while another stands; none may come in.
-    if reading.problem.is_none()
-        && let Some(problem) = changed.problem.take()
-    {
-        return Err(problem);
-    }
-    if after != before {
-        write_private(path, after.as_bytes()).map_err(|error| ConfigError::Unwritable { file, error })?;
-    }
-    Ok(changed)
 }
 
 #[cfg(test)]

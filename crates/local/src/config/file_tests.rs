@@ -1,5 +1,6 @@
 use super::*;
-use crate::config::{Language, TokenStore};
+use crate::config::{Language, TokenStore, rules, set};
+use heyho_records::rules::Action;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +38,7 @@ fn all_is_read() {
         [tokens]
         store = "file"
         [extensions]
-        chromium = ["abc"]
+        chromium = ["abcdefghijklmnopabcdefghijklmnop"]
         [browsers]
         register = false
         [window]
@@ -64,7 +65,7 @@ fn all_is_read() {
     assert!(config.sync.pause_on_metered && config.sync.pause_on_battery && !config.register_browsers);
     assert_eq!((config.window.language, config.window.notifications), (Language::De, false));
     assert_eq!(config.tokens, TokenStore::File);
-    assert_eq!(config.extensions.chromium, ["abc"]);
+    assert_eq!(config.extensions.chromium, ["abcdefghijklmnopabcdefghijklmnop"]);
     assert_eq!((config.rules.len(), config.rules[0].action), (1, Action::Drop));
 }
 
@@ -125,7 +126,9 @@ fn setting_keeps_comments_and_refuses_what_is_not_accepted() {
         ("sync.interval", json!(5), "duration in quotes"),
         ("sync.batch_bytes", json!(1.5), "whole number"),
         ("window.appearance", json!("pink"), "\"dark\""),
-        ("extensions.chromium", json!([1]), "array of strings"),
+        ("extensions.chromium", json!([1]), "array of extension ids"),
+        ("extensions.chromium", json!(["abc"]), "32 letters from a to p"),
+        ("extensions.firefox", json!(["x y"]), "me@example.org"),
         ("backend.proxy", json!("http://me:geheim@"), "…"),
         ("sync.intervall", json!("5m"), "sync.interval"),
         ("nonsense", json!(1), "there are: "),
@@ -180,25 +183,6 @@ fn a_setting_that_only_another_allows_cannot_be_left_behind() {
 }
 
 #[test]
-fn rules_are_written_and_read_back() {
-    let (_dir, path) =
-        written("# mine\n[[privacy.rules]]\nid = 'old'\nmatch = 'host'\npattern = 'x'\naction = 'drop'\n");
-    let rule = |id: &str, pattern: &str| Rule {
-        id: id.to_owned(),
-        r#match: Match::Url,
-        pattern: pattern.to_owned(),
-        action: Action::Strip,
-    };
-    let two = [rule("a", "*.bank.example"), rule("b", "*\"quoted\"*")];
-    assert_eq!(set_rules(&path, &two).unwrap().config.rules, two);
-    assert_eq!(rules(&path).unwrap(), two);
-    assert!(set_rules(&path, &[rule("a", "x"), rule("a", "y")]).is_err());
-    assert!(set_rules(&path, &[rule("a", " ")]).is_err());
-    assert_eq!(set_rules(&path, &[]).unwrap().config.rules, []);
-    assert_eq!(rules(&path).unwrap(), []);
-}
-
-#[test]
 fn what_is_typed_becomes_what_the_key_wants() {
     use crate::config::typed;
     for (key, text, value) in [
@@ -207,7 +191,15 @@ fn what_is_typed_becomes_what_the_key_wants() {
         ("sync.interval", "\"90s\"", json!("90s")),
         ("backend.ca_file", "5", json!("5")),
         ("sync.pause_on_battery", "true", json!(true)),
-        ("extensions.chromium", "[\"a\"]", json!(["a"])),
+        ("browsers.skip", "[\"a\"]", json!(["a"])),
+        ("browsers.skip", "brave", json!(["brave"])),
+        ("extensions.firefox", "me@example.org", json!(["me@example.org"])),
+        (
+            "extensions.firefox",
+            "{01234567-89ab-cdef-0123-456789abcdef}",
+            json!(["{01234567-89ab-cdef-0123-456789abcdef}"]),
+        ),
+        ("extensions.chromium", "abc", json!("abc")),
         ("buffer.max_bytes", "2000000", json!(2_000_000)),
         ("sync.batch_bytes", "many", json!("many")),
         ("sync.batch_bytes", "5", json!(5)),
@@ -251,7 +243,7 @@ fn a_mistake_that_stands_keeps_what_held_before_it() {
 
 #[test]
 fn settings_that_are_told_are_understood_as_they_were_meant() {
-    let text = "[backend]\nallow_http = true\nurl = \"http://lan.example\"\n[sync]\ninterval = \"90s\"\nhold = \"1h\"\n[window]\nlanguage = \"de\"\nappearance = \"dark\"\nnotifications = false\n[buffer]\nmax_bytes = 10000000\n[extensions]\nchromium = [\"abc\"]\n[log]\nlevel = \"warn\"\n[[privacy.rules]]\nid = \"r\"\nmatch = \"host\"\npattern = \"*.bank.example\"\naction = \"drop\"";
+    let text = "[backend]\nallow_http = true\nurl = \"http://lan.example\"\n[sync]\ninterval = \"90s\"\nhold = \"1h\"\n[window]\nlanguage = \"de\"\nappearance = \"dark\"\nnotifications = false\n[buffer]\nmax_bytes = 10000000\n[extensions]\nchromium = [\"abcdefghijklmnopabcdefghijklmnop\"]\n[log]\nlevel = \"warn\"\n[[privacy.rules]]\nid = \"r\"\nmatch = \"host\"\npattern = \"*.bank.example\"\naction = \"drop\"";
     let (_dir, path) = written(text);
     assert_eq!(told(&settings(&path)), read(&path).whole().unwrap());
     let (_dir, none) = written("");

@@ -103,7 +103,7 @@ pub static KEYS: [Key; 21] = [
     ),
     key!(
         "sync.batch_bytes",
-        "a whole number from 307200 to 67108864",
+        "a whole number of bytes from 307200 to 67108864",
         |c| c.sync.batch_bytes,
         |item| integer(item, MIN_BATCH_BYTES, 64 << 20),
         plain
@@ -124,8 +124,20 @@ pub static KEYS: [Key; 21] = [
         |item| word(item, &STORES),
         |value: &TokenStore| name(*value, &STORES)
     ),
-    key!("extensions.chromium", "an array of strings", |c| c.extensions.chromium, strings, plain),
-    key!("extensions.firefox", "an array of strings", |c| c.extensions.firefox, strings, plain),
+    key!(
+        "extensions.chromium",
+        "an array of extension ids, each of 32 letters from a to p, such as [\"abcdefghijklmnopabcdefghijklmnop\"]",
+        |c| c.extensions.chromium,
+        |item| strings(item).filter(|ids| ids.iter().all(|id| is_chromium(id))),
+        plain
+    ),
+    key!(
+        "extensions.firefox",
+        "an array of extension ids as in the manifest's browser_specific_settings.gecko.id, such as [\"me@example.org\"]",
+        |c| c.extensions.firefox,
+        |item| strings(item).filter(|ids| ids.iter().all(|id| is_firefox(id))),
+        plain
+    ),
     key!("browsers.register", "true or false", |c| c.register_browsers, Item::as_bool, plain),
     key!("browsers.skip", "an array of strings", |c| c.skipped_browsers, strings, plain),
     key!(
@@ -145,7 +157,7 @@ pub static KEYS: [Key; 21] = [
     key!("window.notifications", "true or false", |c| c.window.notifications, Item::as_bool, plain),
     key!(
         "buffer.max_bytes",
-        "a whole number from 1048576 to 1125899906842624",
+        "a whole number of bytes from 1048576 to 1125899906842624",
         |c| c.buffer_max_bytes,
         |item| integer(item, 1 << 20, 1 << 50).map(Some),
         plain
@@ -162,17 +174,18 @@ pub static KEYS: [Key; 21] = [
     },
 ];
 
-/// What was typed, as the value its key wants: `5` is a number for one and text for another, and quotes may be
-/// there or not.
+/// What was typed, as the value its key wants: `5` is a number for one and text for another, quotes may be there or
+/// not, and one word is a list of one.
 pub fn typed(key: &str, text: &str) -> Value {
     let plain = Value::String(text.to_owned());
-    let read = serde_json::from_str(text).unwrap_or_else(|_| plain.clone());
+    let read: Value = serde_json::from_str(text).unwrap_or_else(|_| plain.clone());
     let accepted = |value: &Value| {
         let item = super::file::item(value);
         let put = Key::find(key).map(|key| key.put);
         put.zip(item).is_some_and(|(put, item)| put(&mut Config::default(), &item).is_ok())
     };
-    if accepted(&read) || !accepted(&plain) { read } else { plain }
+    let list = json!([text]);
+    [&read, &plain, &list].into_iter().find(|value| accepted(value)).unwrap_or(&read).clone()
 }
 
 /// `90s`, `5m`, `1h`, `2d`, or several of them.
@@ -191,6 +204,23 @@ fn integer(item: &Item, min: u64, max: u64) -> Option<u64> {
 
 fn strings(item: &Item) -> Option<Vec<String>> {
     item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+/// A browser refuses a manifest with any other in it as a whole.
+fn is_chromium(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| (b'a'..=b'p').contains(&byte))
+}
+
+/// `name@place`, or a number in braces.
+fn is_firefox(id: &str) -> bool {
+    let part =
+        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    match id.strip_prefix('{').and_then(|id| id.strip_suffix('}')) {
+        Some(number) => uuid::Uuid::try_parse(number).is_ok() && number.len() == 36,
+        None => {
+            id.split_once('@').is_some_and(|(name, place)| !place.is_empty() && part(name) && part(place))
+        }
+    }
 }
 
 fn proxy(item: &Item) -> Option<Option<String>> {
