@@ -5,7 +5,7 @@ import { type Capture, pause, type PauseFor, resume } from '../background/consen
 import type { PageMessage } from '../background/pages';
 import type { CompanionState } from '../companion';
 import { connectPage } from './link';
-import { type Look, sentenceOf } from './sentence';
+import { confirmedOf, type Look, sentenceOf } from './sentence';
 import { ago, number, ofCapture, plural, t, translate } from './text';
 
 /** Five looks that differ in shape, as in the companion's tray. */
@@ -71,8 +71,8 @@ function show(message: PageMessage): void {
   const known = status !== null && companion.link.at === 'ready';
   say('backlog', known ? number(status.backlog.pageVisits + status.backlog.tabAggregates) : t('unknown'));
   say('failed', known ? number(status.failed) : t('unknown'));
-  const confirmed = Date.parse(status?.lastConfirmedAt ?? '');
-  say('confirmed', Number.isNaN(confirmed) ? t('never') : ago(confirmed, now));
+  const confirmed = confirmedOf(companion);
+  say('confirmed', typeof confirmed === 'string' ? t(confirmed) : ago(confirmed, now));
   for (const name of ['sync', 'open'] as const) (part(name) as HTMLButtonElement).disabled = companion.link.at !== 'ready';
   say('open', known && !status.agentRunning ? t('start') : t('open'));
   showCapture(capture);

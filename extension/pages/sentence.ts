@@ -23,6 +23,14 @@ export function sentenceOf(state: CompanionState, capture: Capture, ill = false)
   return { look: 'paused', key: capture.is === 'paused' ? 'sayCapturePaused' : 'sayCaptureOff' };
 }
 
+/** When the last records were confirmed, or the key of what is said instead: nothing may have been sent yet. */
+export function confirmedOf({ link, status }: CompanionState): number | 'never' | 'nothingSent' | 'unknown' {
+  const at = Date.parse(status?.lastConfirmedAt ?? '');
+  if (!Number.isNaN(at)) return at;
+  if (link.at !== 'ready' || status === null) return 'unknown';
+  return status.state === 'up_to_date' ? 'nothingSent' : 'never';
+}
+
 function ofCompanion({ link, status }: CompanionState): Sentence {
   if (link.at === 'waiting') {
     switch (link.why) {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { CompanionState } from '../../companion';
-import { sentenceOf } from '../sentence';
+import { confirmedOf, sentenceOf } from '../sentence';
 
 const here = (path: string): string => new URL(`../../${path}`, import.meta.url).pathname;
 const catalogue = (language: string): Record<string, { message: string }> =>
@@ -20,6 +20,18 @@ const state = (change: Partial<CompanionState> = {}, status: object = {}): Compa
   lastAckAt: null,
   problem: null,
   ...change,
+});
+
+describe('the last confirmation', () => {
+  it.each([
+    ['of somebody who has sent nothing yet', state(), 'nothingSent'],
+    ['with records that wait since ever', state({}, { state: 'retrying' }), 'never'],
+    ['of a companion that is not heard', state({ link: { at: 'connecting' } }), 'unknown'],
+    ['before the first status', state({ status: null }), 'unknown'],
+    ['at a time', state({}, { lastConfirmedAt: '1970-01-01T00:00:01Z' }), 1_000],
+  ])('%s', (_, companion, said) => {
+    expect(confirmedOf(companion)).toBe(said);
+  });
 });
 
 describe('the sentence of the popup', () => {
