@@ -40,6 +40,13 @@ export const FAULTS = {
     from: "this.enqueue({ type: 'stopped', at });",
     to: 'void at;',
   },
+  'hasty': {
+    what: 'a worker that starts looks at the browser before the host has said who is signed in and which rules hold',
+    tests: 'background/test/start',
+    file: 'background/index.ts',
+    from: 'companion.informed(fresh ? INFORMED_AT_START_MS : INFORMED_AGAIN_MS)',
+    to: 'companion.informed(fresh ? 0 : 0)',
+  },
   'forgetful': {
     what: 'what is open is only in the memory of the worker',
     tests: 'capture/test/recorder',

@@ -23,7 +23,7 @@ export type PauseFor = 'hour' | 'tomorrow' | 'resumed';
 export const ASKING_PAGE = 'consent.html#asking';
 
 /** Raised when the text of the consent page promises something else than before. */
-const TEXT_VERSION = 1;
+const TEXT_VERSION = 2;
 const CAPTURE = 'capture';
 const PAUSE = 'pause';
 

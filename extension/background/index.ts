@@ -3,6 +3,10 @@
  *
  * Everything at the top level runs synchronously at each start of the worker; only then
  * does the browser deliver the event that started it.
+ *
+ * Invariant: nothing is looked at, and no event is written down, before it is known whether capture is on, and the
+ * host has said who is signed in and which rules hold: both may have changed while nobody listened. Where it cannot
+ * be reached, or does not say so in time, what it said last holds. What happens meanwhile waits in memory.
  */
 import { Recorder } from '../capture/recorder';
 import { CaptureStore } from '../capture/store';
@@ -19,8 +23,12 @@ const BEAT_ALARM = 'beat';
 const BEAT_SECONDS = 20;
 /** The end of a pause. */
 const RESUME_ALARM = 'resume';
-/** Of the browser's events before the privacy rules are known; a look at the browser follows in any case. */
-const MOST_WAITING = 1_000;
+/** Of the browser's events that wait; a look at the browser follows in any case. */
+const MOST_EARLY = 1_000;
+/** How long the host may take when the browser starts: as long as the client waits for its greeting. */
+const INFORMED_AT_START_MS = 15_000;
+/** The same of a worker that is started again during use: what waits is lost if it is ended once more. */
+const INFORMED_AGAIN_MS = 2_000;
 
 const log = (message: string): void => console.warn(message);
 const companion = new Companion({
@@ -37,11 +45,13 @@ const recorder = new Recorder({
   },
   hand: (kind, records, stamp) => companion.add(kind, records, stamp),
   log,
-  onHealth: () => pages.say({ ill: isIll() }),
+  onHealth: () => say(isIll()),
 });
 /** Somebody has changed the capture's state, and it could not be read. */
 let unread = false;
 const isIll = (): boolean => unread || recorder.unwell;
+/** As it was followed last. */
+let followed: Capture | null = null;
 
 const admit = (url: string): string | null => companion.admit(url);
 const beat = (): void => {
@@ -50,29 +60,23 @@ const beat = (): void => {
   companion.wake();
 };
 const pages = servePages(companion);
-let known: () => void = () => undefined;
-/** The rules of the last connection are known before any address is looked at. */
-const ready = new Promise<void>((resolve) => {
-  known = resolve;
-});
-let waiting = 0;
-const whenReady = (make: () => Event): void => {
-  if (waiting >= MOST_WAITING) return;
-  waiting += 1;
-  void ready.then(() => {
-    waiting -= 1;
-    recorder.dispatch(make());
-  });
-};
+/** What waits; null since there is nothing to wait for. */
+let early: (() => Event)[] | null = [];
+let informed = false;
 
-listen(whenReady, admit);
+listen((make) => {
+  if (early === null) recorder.dispatch(make());
+  else if (early.length < MOST_EARLY) early.push(make);
+}, admit);
 let changes = 0;
 onCaptureChange((capture) => {
   changes += 1;
   turn(capture);
 });
-companion.onRules(() => recorder.dispatch({ type: 'readmitted', at: Date.now(), admit }));
-companion.onAccount(() => void belong().catch((error: unknown) => log(`account: ${String(error)}`)));
+companion.onRules(() => recorder.readmit(admit));
+companion.onAccount(() => {
+  if (early === null) belong().catch((error: unknown) => log(`account: ${String(error)}`));
+});
 companion.onForget((forgetting) => recorder.forget(forgetting));
 chrome.alarms.onAlarm.addListener((alarm) => {
   if (alarm.name === BEAT_ALARM) beat();
@@ -85,7 +89,7 @@ setInterval(beat, BEAT_SECONDS * 1_000);
 
 let turning: Promise<void> = Promise.resolve();
 let beginning = false;
-let named: Promise<string> | null = null;
+let named: Promise<{ name: string; fresh: boolean }> | null = null;
 begin();
 
 /** At the start; and again at each beat, until nothing is wrong any more. */
@@ -93,11 +97,15 @@ function begin(): void {
   if (beginning) return;
   beginning = true;
   // Side by side: an event that waits is lost with the worker, so the wait is kept short.
-  Promise.all([companion.start().then(known), sessionName(), recorder.open()])
-    .then(asItIs)
+  Promise.all([companion.start(), browserSession(), recorder.open()])
+    .then(([, { fresh }]) => companion.informed(fresh ? INFORMED_AT_START_MS : INFORMED_AGAIN_MS))
+    .then(() => {
+      informed = true;
+      return asItIs();
+    })
     .catch((error: unknown) => {
       log(`start: ${String(error)}`);
-      pages.say({ ill: true });
+      say(true);
     })
     .finally(() => {
       beginning = false;
@@ -116,29 +124,49 @@ async function asItIs(): Promise<void> {
 function turn(capture: Capture | null): void {
   turning = turning.then(() => follow(capture)).catch((error: unknown) => {
     log(`capture: ${String(error)}`);
-    pages.say({ ill: true });
+    say(true);
   });
+}
+
+/** Whether what is browsed can be noted: to the popup, and on the button. */
+function say(ill: boolean): void {
+  pages.say({ ill });
+  if (followed !== null) showBadge(followed, ill).catch(() => undefined);
 }
 
 async function follow(capture: Capture | null): Promise<void> {
   unread = capture === null;
-  const session = await sessionName();
+  const { name: session } = await browserSession();
+  if (capture === null || capture.is !== 'on') {
+    recorder.stop(session, capture?.is === 'paused' ? capture.since : Date.now());
+    early = informed ? null : [];
+  } else if (informed) {
+    await capturing(session);
+  }
   if (capture === null) {
-    recorder.stop(session, Date.now());
-    pages.say({ ill: true });
+    say(true);
     return;
   }
-  if (capture.is === 'on') {
-    recorder.start(session);
-    await belong();
-  } else {
-    recorder.stop(session, capture.is === 'paused' ? capture.since : Date.now());
+  followed = capture;
+  if (informed) {
+    await recorder.settled();
+    pages.say({ ill: isIll(), capture });
   }
-  await recorder.settled();
-  pages.say({ ill: isIll(), capture });
-  await showBadge(capture);
+  await showBadge(capture, informed && isIll());
   if (capture.is === 'paused' && capture.until !== null) await chrome.alarms.create(RESUME_ALARM, { when: capture.until });
   else await chrome.alarms.clear(RESUME_ALARM);
+}
+
+/** What waited comes first, judged by what is known now. */
+async function capturing(session: string): Promise<void> {
+  const waited = (early ?? []).map((make) => make());
+  early = null;
+  const at = Math.min(Date.now(), ...waited.map((event) => event.at));
+  recorder.readmit(admit);
+  recorder.start(session, at);
+  recorder.dispatch({ type: 'account', at, stamp: companion.stamp });
+  for (const event of waited) recorder.dispatch(event);
+  await belong();
 }
 
 /** What was open under another account ends, and what the browser has open begins under this one. */
@@ -162,7 +190,7 @@ async function keepBeating(): Promise<void> {
 }
 
 /** A name for this run of the browser: `storage.session` is empty at each of its starts. */
-function sessionName(): Promise<string> {
+function browserSession(): Promise<{ name: string; fresh: boolean }> {
   named ??= readSession().catch((error: unknown) => {
     named = null;
     throw error;
@@ -170,12 +198,12 @@ function sessionName(): Promise<string> {
   return named;
 }
 
-async function readSession(): Promise<string> {
+async function readSession(): Promise<{ name: string; fresh: boolean }> {
   const { session } = await chrome.storage.session.get('session');
-  if (typeof session === 'string') return session;
-  const fresh = crypto.randomUUID();
-  await chrome.storage.session.set({ session: fresh });
-  return fresh;
+  if (typeof session === 'string') return { name: session, fresh: false };
+  const name = crypto.randomUUID();
+  await chrome.storage.session.set({ session: name });
+  return { name, fresh: true };
 }
 
 async function askOnce(): Promise<void> {

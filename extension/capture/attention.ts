@@ -42,7 +42,7 @@ export function advance(state: State, at: number): Tab | null {
   const domain = domainOf(visit.url);
   visit.activeMs += at - from;
   life.activeMs += at - from;
-  life.domainMs[domain] = (life.domainMs[domain] ?? 0) + (at - from);
+  life.domainMs.set(domain, (life.domainMs.get(domain) ?? 0) + (at - from));
   life.lastActiveTime = at;
   return front;
 }

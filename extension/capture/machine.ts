@@ -139,10 +139,10 @@ class Run {
         this.core.presence = event.presence;
         break;
       case 'readmitted':
-        this.readmit(event.admit);
+        this.readmit(event.admit, event.forget === true);
         break;
       case 'stopped':
-        for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, at, false);
+        this.endAll(at);
         break;
       case 'account':
         this.belong(event.stamp, at);
@@ -165,10 +165,16 @@ class Run {
   private belong(stamp: Stamp, at: number): void {
     const before = this.core.stamp;
     if (before?.ref === stamp.ref && before.signedOutOf === stamp.signedOutOf) return;
-    if (before !== undefined && (before.ref ?? before.signedOutOf) !== null) {
-      for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, at, false);
-    }
+    if (before !== undefined && (before.ref ?? before.signedOutOf) !== null) this.endAll(at);
     this.core.stamp = stamp;
+  }
+
+  /** Nobody looks any more; the tabs stay, and what was forgotten in one stays forgotten. */
+  private endAll(at: number): void {
+    for (const { tabId, windowId, forgotten } of [...this.state.tabs.values()]) {
+      this.close(tabId, at, false);
+      if (forgotten) this.tab(tabId, windowId, at).forgotten = true;
+    }
   }
 
   /** Compares what was kept with what the browser has open; events that came before are already in. */
@@ -217,6 +223,7 @@ class Run {
   /** The browser shows a page under this address: a commit that was not announced (an activated prerender). */
   private shown(event: Extract<Event, { type: 'shown' }>, at: number): void {
     const tab = this.tab(event.tabId, -1, at);
+    if (tab.forgotten) return;
     const there = tab.visit?.url ?? null;
     const same = there === null || event.url === null ? there === event.url : samePage(there, event.url);
     if (!same && !(event.url !== null && event.url === tab.failedUrl)) this.go(tab, event.url, at);
@@ -225,6 +232,7 @@ class Run {
 
   private go(tab: Tab, url: string | null, at: number): void {
     this.leave(tab, at, false);
+    tab.forgotten = false;
     if (url === null || !isWeb(url)) {
       // No page follows whose first version would carry the life as it is now.
       this.tellLife(tab.life, null);
@@ -288,11 +296,11 @@ class Run {
   }
 
   /** New privacy rules, or a site to forget: an open visit that may no longer be kept is forgotten, not ended. */
-  private readmit(admit: (url: string) => string | null): void {
+  private readmit(admit: (url: string) => string | null, forget: boolean): void {
     for (const tab of this.state.tabs.values()) {
-      for (const domain of Object.keys(tab.life.domainMs)) {
+      for (const domain of [...tab.life.domainMs.keys()]) {
         if (admit(`https://${domain}/`) !== null) continue;
-        delete tab.life.domainMs[domain];
+        tab.life.domainMs.delete(domain);
         this.touch(tab);
       }
       if (tab.life.url !== '' && admit(tab.life.url) === null) tab.life.url = '';
@@ -304,10 +312,11 @@ class Run {
         this.stay(tab, url);
         continue;
       }
-      delete tab.life.domainMs[domainOf(tab.visit.url)];
+      tab.life.domainMs.delete(domainOf(tab.visit.url));
       tab.life.url = '';
       if (tab.life.visitId === tab.visit.id) tab.life.visitId = null;
       tab.visit = null;
+      tab.forgotten = forget;
     }
   }
 

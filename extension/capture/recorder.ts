@@ -2,8 +2,7 @@
  * Runs the machine: one event after the other, state saved before anything leaves.
  *
  * Invariants
- * - The first event handled is `session`, given to `start`. Until it is known whether
- *   capture is on, events wait in memory; if it is off they are gone.
+ * - The first event handled is `session`, given to `start`. Before it, and while capture is off, none is looked at.
  * - Records go state → pending → outbox; a break anywhere repeats the last step.
  * - After a failure nothing is handled until `start` or `stop` is called again, and it is unwell until the look at
  *   the browser that follows was handled: what was missed is found then.
@@ -25,16 +24,12 @@ export interface RecorderOptions {
   onHealth?: (ill: boolean) => void;
 }
 
-/** Of events before it is known whether capture is on; a look at the browser follows in any case. */
-const MOST_EARLY = 1_000;
-
 export class Recorder {
   /** What is in the store could not be handed over. */
   private owes = false;
   private opened: Promise<{ store: CaptureStore; state: State }> | null = null;
   private queue: Promise<void> = Promise.resolve();
   private mode: 'undecided' | 'on' | 'off' = 'undecided';
-  private readonly early: Event[] = [];
   private failed = false;
   /** It has failed, and the session's name has not been handled since. */
   private astray = false;
@@ -47,12 +42,11 @@ export class Recorder {
     return this.failed || this.mode === 'undecided';
   }
 
-  /** Begins with the browser session's name; events that came before follow in their order. */
-  start(session: string): void {
+  /** Begins with the browser session's name, and with the moment of the first event that will follow. */
+  start(session: string, at = this.options.now()): void {
     if (this.mode === 'on' && !this.failed) return;
     this.mode = 'on';
-    this.enqueue({ type: 'session', at: this.options.now(), session });
-    for (const event of this.early.splice(0)) this.enqueue(event);
+    this.enqueue({ type: 'session', at, session });
   }
 
   /**
@@ -62,27 +56,29 @@ export class Recorder {
   stop(session: string, at: number): void {
     if (this.mode === 'off' && !this.failed) return;
     this.mode = 'off';
-    this.early.length = 0;
     this.enqueue({ type: 'session', at: this.options.now(), session });
     this.enqueue({ type: 'stopped', at });
   }
 
+  /** New privacy rules hold for what is open, whatever the mode: what was kept is read again at the next start. */
+  readmit(admit: (url: string) => string | null): void {
+    this.run('rules', () => this.sift(admit, false)).catch(() => undefined);
+  }
+
   /** A site is forgotten, also in what was not handed over yet. Done when nothing of it can be added any more. */
-  async forget({ admit, keep }: Forgetting): Promise<void> {
-    this.dispatch({ type: 'readmitted', at: this.options.now(), admit });
-    this.run('forget', async () => {
+  forget({ admit, keep }: Forgetting): Promise<void> {
+    return this.run('forget', async () => {
+      await this.sift(admit, true);
       const { store } = await this.open();
       await store.rewrite((one) => {
         const record = keep(one.kind, one.record);
         return record === null ? null : { ...one, record };
       });
     });
-    await this.settled();
   }
 
   dispatch(event: Event): void {
     if (this.mode === 'on') this.enqueue(event);
-    else if (this.mode === 'undecided' && this.early.length < MOST_EARLY) this.early.push(event);
   }
 
   /** Reads the kept state; called early it saves the first event the wait. */
@@ -100,24 +96,39 @@ export class Recorder {
   }
 
   private enqueue(event: Event): void {
-    this.run(event.type, () => this.handle(event));
+    this.run(event.type, () => this.handle(event)).catch(() => undefined);
   }
 
-  private run(name: string, task: () => Promise<void>): void {
-    this.queue = this.queue.then(task).catch((error: unknown) => {
+  /** In its turn; a failure is told to whoever waits for this, and goes no further. */
+  private run(name: string, task: () => Promise<void>): Promise<void> {
+    const done = this.queue.then(task);
+    this.queue = done.catch((error: unknown) => {
       // The state is read again from the store: memory may be ahead of it.
       this.opened = null;
       this.astray = true;
       this.become(true);
       this.options.log(`capture: ${name}: ${error instanceof Error ? error.message : String(error)}`);
     });
+    return done;
+  }
+
+  /** At the moment that was seen last: nothing is known of the time since, which belongs to the event that follows. */
+  private async sift(admit: (url: string) => string | null, forget: boolean): Promise<void> {
+    const { store, state } = await this.open();
+    await this.step(store, state, { type: 'readmitted', at: state.core.seenAt, admit, forget });
+  }
+
+  /** What came of it, saved. */
+  private async step(store: CaptureStore, state: State, event: Event): Promise<Emitted[]> {
+    const { records, touched } = apply(state, event, this.options.newId);
+    await store.save(state, touched, records);
+    return records;
   }
 
   private async handle(event: Event): Promise<void> {
     if (this.astray && event.type !== 'session') return;
     const { store, state } = await this.open();
-    const { records, touched } = apply(state, event, this.options.newId);
-    await store.save(state, touched, records);
+    const records = await this.step(store, state, event);
     this.astray = false;
     const due = records.length > 0 || this.owes || event.type === 'session' || event.type === 'beat';
     if (due) await this.tryToHandOver(store);

@@ -40,14 +40,14 @@ export function visitRecord(visit: Visit, tabId: number, seenAt: number, ending:
 }
 
 export function lifeRecord(life: Life, closedAt: number | null): JsonObject {
-  const ranked = Object.entries(life.domainMs).sort(([, a], [, b]) => b - a);
+  const ranked = [...life.domainMs].sort(([, a], [, b]) => b - a);
   return {
     id: life.id,
     tabId: life.tabId,
     startTime: life.startTime,
     lastActiveTime: life.lastActiveTime,
     totalActiveDuration: life.activeMs,
-    domainDurations: life.domainMs,
+    domainDurations: Object.fromEntries(life.domainMs),
     pageCount: life.pageCount,
     currentUrl: life.url,
     currentDomain: domainOf(life.url),

@@ -40,7 +40,12 @@ export class CaptureStore {
     const tx = this.db.transaction(['tabs', 'core']);
     const [core, tabs] = await Promise.all([tx.objectStore('core').get('core'), tx.objectStore('tabs').getAll()]);
     if (core !== undefined) state.core = core;
-    for (const tab of tabs) state.tabs.set(tab.tabId, tab);
+    for (const tab of tabs) {
+      // An earlier version kept a plain object.
+      const { domainMs } = tab.life as { domainMs: Map<string, number> | Record<string, number> };
+      if (!(domainMs instanceof Map)) tab.life.domainMs = new Map(Object.entries(domainMs));
+      state.tabs.set(tab.tabId, tab);
+    }
     return state;
   }
 

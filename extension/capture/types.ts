@@ -36,7 +36,8 @@ export interface Life {
   startTime: number;
   lastActiveTime: number;
   activeMs: number;
-  domainMs: Record<string, number>;
+  /** No plain object: a host may be called `constructor`. */
+  domainMs: Map<string, number>;
   pageCount: number;
   activations: number;
   /** The latest visit of this life; null before the first, and then there is nothing to tell. */
@@ -54,6 +55,11 @@ export interface Tab {
   failedUrl: string | null;
   /** Since that failure another load began, so that a commit of the address is a page again. */
   retrying: boolean;
+  /**
+   * What it shows was forgotten: that the browser shows it is no visit, until the tab goes somewhere. Not its address,
+   * which would be the trace that was to go.
+   */
+  forgotten: boolean;
   life: Life;
   visit: Visit | null;
 }
@@ -65,13 +71,13 @@ export function newTab(tabId: number, windowId: number, lifeId: string, at: numb
     startTime: at,
     lastActiveTime: at,
     activeMs: 0,
-    domainMs: {},
+    domainMs: new Map(),
     pageCount: 0,
     activations: 0,
     visitId: null,
     url: '',
   };
-  return { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, retrying: false, life, visit: null };
+  return { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, retrying: false, forgotten: false, life, visit: null };
 }
 
 export interface Core {
@@ -119,7 +125,7 @@ export type Event = { at: number } & (
   | { type: 'focused'; windowId: number | null }
   | { type: 'presence'; presence: Presence }
   | { type: 'beat' }
-  | { type: 'readmitted'; admit: (url: string) => string | null }
+  | { type: 'readmitted'; admit: (url: string) => string | null; forget?: boolean }
   | { type: 'stopped' }
   | { type: 'account'; stamp: Stamp }
 );

@@ -7,7 +7,7 @@
  *   whose counts add up to the frame (or because a rule or the user says so).
  * - One frame of records is in flight at a time. After any break it is sent again; the
  *   host treats a repeat as the same record.
- * - Nothing is sent before `welcome`: its rules come first.
+ * - Nothing is sent before `welcome`: its rules come first. Nor before what was begun to be forgotten is forgotten.
  * - What the host sends is handled one frame after the other, in order.
  */
 import { AccountBook } from './account';
@@ -50,6 +50,9 @@ export class Companion {
   /** Domains that are being forgotten. */
   private readonly forgetting = new Set<string>();
   private opened: Promise<OutboxStore> | null = null;
+  /** A `welcome` was taken in since this process began; who waits for it. */
+  private told = false;
+  private readonly untold = new Set<() => void>();
   private inbox: Promise<void> = Promise.resolve();
   private current: CompanionState = initialState;
   private readonly listeners = new Set<(state: CompanionState) => void>();
@@ -66,7 +69,9 @@ export class Companion {
       onFrame: (frame, epoch) => this.enqueue(() => this.take(frame, epoch)),
       onChange: (state) => {
         this.update({ link: state });
-        if (state.at === 'waiting') this.enqueue(() => this.sender?.portLost());
+        if (state.at !== 'waiting') return;
+        this.tellAll();
+        this.enqueue(() => this.sender?.portLost());
       },
     });
   }
@@ -77,6 +82,23 @@ export class Companion {
     // What an earlier process was forgetting when it ended: before anything is sent.
     for (const domain of this.forgetting) await this.forget(domain);
     this.link.start();
+  }
+
+  /**
+   * Done once the host has said who is signed in and which rules hold; or when it cannot be reached, or has not said so
+   * within `ms`: then what it said last holds. What you look at before may be another's, or what a new rule keeps out.
+   */
+  informed(ms: number): Promise<void> {
+    if (this.told || this.current.link.at === 'waiting') return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel();
+        this.untold.delete(done);
+        resolve();
+      };
+      const cancel = this.clock.after(ms, done);
+      this.untold.add(done);
+    });
   }
 
   /** Closes port and outbox; whatever waits stays for the next start. */
@@ -154,8 +176,8 @@ export class Companion {
   }
 
   /**
-   * Deletes what waits of a domain and its subdomains, and what the listeners still held of it. If the process ends
-   * before it is done, the next one's `start` goes on with it.
+   * Deletes what waits of a domain and its subdomains, and what the listeners still held of it. Where that fails, or the
+   * process ends before it is done, the next connection or the next process goes on with it before it sends anything.
    */
   async forget(domain: string): Promise<void> {
     const store = await this.open();
@@ -170,8 +192,9 @@ export class Companion {
     };
     // First whoever may still add some, then what they have added.
     const forgetting: Forgetting = { admit: (url) => rules.admit(url), keep };
-    await Promise.allSettled([...this.forgetListeners].map(async (listener) => listener(forgetting)));
+    const told = await Promise.allSettled([...this.forgetListeners].map(async (listener) => listener(forgetting)));
     await this.applyRules(store, rules);
+    for (const one of told) if (one.status === 'rejected') throw one.reason;
     // Not before it is done; and no list of what was forgotten is left.
     this.forgetting.delete(domain);
     await store.setMeta('forgetting', [...this.forgetting]);
@@ -276,11 +299,14 @@ export class Companion {
         try {
           if (frame.accountRef !== undefined) await this.learnAccount(store, frame.accountRef);
           if (frame.rules !== null) await this.learnRules(store, frame.rules);
+          for (const domain of this.forgetting) await this.forget(domain);
         } catch (error) {
           // Nothing is sent on a connection whose rules could not be kept: it is made anew.
           if (epoch === this.link.epoch) this.link.reset('silent');
           throw error;
         }
+        this.told = true;
+        this.tellAll();
         this.sender?.welcome(epoch, frame.maxRecords, frame.maxMessageBytes);
         return;
       case 'status':
@@ -294,7 +320,12 @@ export class Companion {
         await this.learnRules(store, frame.rules);
         return;
       case 'forget':
-        await this.forget(frame.domain);
+        try {
+          await this.forget(frame.domain);
+        } catch (error) {
+          if (epoch === this.link.epoch) this.link.reset('silent');
+          throw error;
+        }
         return;
       case 'ack':
       case 'nack':
@@ -358,7 +389,13 @@ export class Companion {
   }
 
   private async recount(store: OutboxStore): Promise<void> {
-    this.update({ outbox: await store.counts() });
+    const outbox = await store.counts();
+    // It can be read again.
+    this.update({ outbox, ...(this.current.problem?.code === 'outbox' ? { problem: null } : {}) });
+  }
+
+  private tellAll(): void {
+    for (const tell of this.untold) tell();
   }
 
   private update(change: Partial<CompanionState>): void {

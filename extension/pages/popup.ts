@@ -55,7 +55,7 @@ function show(message: PageMessage): void {
   if (message.type === 'answer') {
     const { accepted, reason } = message.result;
     const done = message.wish === 'sync' ? t('answerSync') : t('answerOpen');
-    say('answer', accepted ? done : t(`refused_${reason ?? 'unknown'}`) || t('refused_unknown'));
+    say('answer', accepted ? done : refusal(reason));
     return;
   }
   const { companion, capture, ill } = message;
@@ -78,7 +78,15 @@ function show(message: PageMessage): void {
   showCapture(capture);
 }
 
+/** In words of our own where it is known by its name, else the companion's, quoted. */
+function refusal(reason: string | null): string {
+  if (reason === null) return t('refused_unknown');
+  return t(`refused_${reason}`) || `${t('refused_unknown')} ${t('detailSaid', reason)}`;
+}
+
 function detailOf({ link, problem, status }: CompanionState): string {
+  const known = problem === null || link.at === 'waiting' ? '' : t(`problem_${problem.code}`);
+  if (known !== '') return known;
   const said = problem?.text ?? status?.reason ?? '';
   // The companion's own sentence, in English: other languages quote it.
   if (link.at !== 'waiting') return said === '' ? '' : t('detailSaid', said);

@@ -23,6 +23,9 @@ export function sentenceOf(state: CompanionState, capture: Capture, ill = false)
   return { look: 'paused', key: capture.is === 'paused' ? 'sayCapturePaused' : 'sayCaptureOff' };
 }
 
+/** What holds a frame up for a moment, and needs nobody. */
+const PASSING = ['buffer_busy', 'set_aside'];
+
 /** When the last records were confirmed, or the key of what is said instead: nothing may have been sent yet. */
 export function confirmedOf({ link, status }: CompanionState): number | 'never' | 'nothingSent' | 'unknown' {
   const at = Date.parse(status?.lastConfirmedAt ?? '');
@@ -31,7 +34,7 @@ export function confirmedOf({ link, status }: CompanionState): number | 'never' 
   return status.state === 'up_to_date' ? 'nothingSent' : 'never';
 }
 
-function ofCompanion({ link, status }: CompanionState): Sentence {
+function ofCompanion({ link, status, outbox, problem }: CompanionState): Sentence {
   if (link.at === 'waiting') {
     switch (link.why) {
       case 'no_host':
@@ -45,11 +48,15 @@ function ofCompanion({ link, status }: CompanionState): Sentence {
     }
   }
   if (link.at !== 'ready' || status === null) return { look: 'syncing', key: 'sayConnecting' };
+  // Without an agent as well: then it is the host that cannot use it, and nothing is kept.
+  if (status.state === 'buffer_problem') return { look: 'attention', key: 'sayBufferProblem' };
+  const here = outbox.pageVisits + outbox.tabAggregates;
+  if (here > 0 && problem !== null && !PASSING.includes(problem.code)) return { look: 'attention', key: 'sayNotTaken' };
   if (!status.agentRunning) return { look: 'paused', key: 'sayNoAgent' };
   const waiting = status.backlog.pageVisits + status.backlog.tabAggregates;
   switch (status.state) {
     case 'up_to_date':
-      return { look: 'calm', key: 'sayUpToDate' };
+      return here > 0 ? { look: 'syncing', key: 'sayHandingOver', count: here } : { look: 'calm', key: 'sayUpToDate' };
     case 'waiting':
       return { look: 'calm', key: 'sayWaiting', count: waiting };
     case 'syncing':
@@ -64,8 +71,6 @@ function ofCompanion({ link, status }: CompanionState): Sentence {
       return { look: 'attention', key: 'saySessionExpired' };
     case 'needs_attention':
       return { look: 'attention', key: 'sayNeedsAttention' };
-    case 'buffer_problem':
-      return { look: 'attention', key: 'sayBufferProblem' };
     default:
       return { look: 'retrying', key: 'sayUnknown' };
   }

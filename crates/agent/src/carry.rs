@@ -179,7 +179,7 @@ impl Carrier {
             (self.known_good, self.erasures) = (KnownGood::default(), erasures);
         }
         // What is left of a site that is half forgotten is not sent.
-        self.buffer.finish_forgetting().await?;
+        self.buffer.finish_erasures().await?;
         let taken = self.take_batch(limits).await?;
         self.batch.clone_from(&taken.batch);
         Ok(taken)

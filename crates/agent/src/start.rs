@@ -124,15 +124,17 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
     let keeper = Keeper::new(store(config.tokens, &paths));
     let live = Arc::new(Live::default());
     // Said until somebody has seen it, also by a later start.
+    let erasing = buffer.owes_erasing().await?;
     let recovery = match recovery {
         Some(recovery) => {
-            tracing::error!(why = recovery.why, place = %recovery.set_aside.display(), "{}", recovered(&recovery));
+            let said = recovered(&recovery, erasing);
+            tracing::error!(why = recovery.why, place = %recovery.set_aside.display(), "{said}");
             Some(recovery)
         }
         None => buffer.recovery().await?.filter(|recovery| !recovery.seen),
     };
     if let Some(recovery) = &recovery {
-        let mut said = Said::new("recovered", recovered(recovery))
+        let mut said = Said::new("recovered", recovered(recovery, erasing))
             .with("saved", recovery.saved)
             .with("damaged", recovery.damaged);
         if let Some(expected) = recovery.expected {

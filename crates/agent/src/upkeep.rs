@@ -93,8 +93,11 @@ impl Upkeep {
             tracing::warn!("the timeline could not be noted: {error}");
         }
         // Also where nobody is signed in, and so nothing is sent that would wait for it.
-        if let Err(error) = self.buffer.finish_forgetting().await {
-            tracing::error!("a site is half forgotten, nothing is sent until it is forgotten: {error}");
+        if let Err(error) = self.buffer.finish_erasures().await {
+            tracing::error!("an erasure is not carried out to its end, nothing is sent until it is: {error}");
+        }
+        if let Err(error) = self.buffer.forget_expired(now).await {
+            tracing::warn!("what is older than it is needed could not be forgotten: {error}");
         }
         self.now_and_then(now).await;
         // What others wrote, or kept from being emptied or erased, since the last run that delivered.
@@ -154,14 +157,14 @@ impl Upkeep {
 }
 
 /// What to tell people after a damaged file was set aside. Where that is, the window need not know.
-pub fn recovered(recovery: &Recovery) -> String {
+pub fn recovered(recovery: &Recovery, erasing: bool) -> String {
     let of = recovery.expected.map_or(String::new(), |expected| format!(" of {expected}"));
     let bad = match recovery.damaged {
         0 => String::new(),
         n => format!(" {n} of them are no longer what was stored; they are among the failed."),
     };
     // An erasure that was owed when they were set aside takes them along, as any later one does.
-    let files = match recovery.set_aside.exists() {
+    let files = match recovery.set_aside.exists() && !erasing {
         true => {
             "The damaged files are kept beside it for thirty days, or until something is deleted for good."
         }

@@ -2,7 +2,6 @@
 //! their tab to them. Bounded: a few for each tab, none for longer than a month, and none of a tab whose
 //! closed aggregate was confirmed. An anchor is its account's: it never goes along with what another one sends.
 
-use crate::TAB_VISIT_FOR_MS;
 use crate::accounts::AccountId;
 use crate::batch::BatchItem;
 use crate::error::Result;
@@ -117,13 +116,6 @@ pub(crate) async fn keep(tx: &mut SqliteConnection, confirmed: &[BatchItem], now
 pub(crate) async fn forget(tx: &mut SqliteConnection, numbers: &[i64]) -> Result<()> {
     for number in numbers {
         sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(number).execute(&mut *tx).await?;
-    }
-    Ok(())
-}
-
-pub(crate) async fn forget_old(tx: &mut SqliteConnection, now: i64) -> Result<()> {
-    for table in ["DELETE FROM anchor WHERE kept_at < ?", "DELETE FROM tab_life WHERE noted_at < ?"] {
-        sqlx::query(table).bind(now - TAB_VISIT_FOR_MS).execute(&mut *tx).await?;
     }
     Ok(())
 }

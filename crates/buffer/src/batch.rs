@@ -10,7 +10,7 @@ use crate::open::Buffer;
 use crate::rows::{CHUNK, checksum, intact, kind};
 use crate::series::{self, Flow};
 use crate::status::LAST_CONFIRMED;
-use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS, anchor, forget, state};
+use crate::{anchor, remembered, state, unfinished};
 use heyho_records::Kind;
 use heyho_records::fault::planted;
 use heyho_records::reason::Reason;
@@ -200,7 +200,7 @@ impl Buffer {
         if !settlement.confirm.is_empty() {
             set_meta(&mut tx, LAST_CONFIRMED, &now.to_string()).await?;
         }
-        forget_old(&mut tx, now).await?;
+        remembered::forget_old(&mut tx, now).await?;
         let confirmed = settlement.confirm.len() as u64;
         let flow = Flow { confirmed: confirmed as i64, failed: failed as i64, ..Flow::default() };
         series::add(&mut tx, now, flow).await?;
@@ -215,7 +215,7 @@ async fn is_as_read(tx: &mut SqliteConnection, batch: i64) -> Result<bool> {
          WHEN 1 THEN EXISTS (SELECT 1 FROM record r WHERE r.seq = i.seq AND r.revision = i.revision AND r.state = 1) \
          ELSE EXISTS (SELECT 1 FROM anchor a WHERE a.anchor = i.seq) END)";
     let otherwise: bool = sqlx::query_scalar(OTHERWISE).bind(batch).fetch_one(&mut *tx).await?;
-    Ok(!otherwise && !forget::is_owed(tx).await?)
+    Ok(!otherwise && !unfinished::is_owed(tx).await?)
 }
 
 /// All that a settlement goes by, for the checksum: the bytes, and which row each record in them is.
@@ -246,13 +246,4 @@ async fn confirm(tx: &mut SqliteConnection, items: &[BatchItem], now: i64) -> Re
     });
     query.build().execute(&mut *tx).await?;
     Ok(())
-}
-
-async fn forget_old(tx: &mut SqliteConnection, now: i64) -> Result<()> {
-    sqlx::query("DELETE FROM delivered WHERE at < ?").bind(now - DELIVERED_FOR_MS).execute(&mut *tx).await?;
-    sqlx::query("DELETE FROM tab_visit WHERE noted_at < ?")
-        .bind(now - TAB_VISIT_FOR_MS)
-        .execute(&mut *tx)
-        .await?;
-    anchor::forget_old(tx, now).await
 }

@@ -6,15 +6,18 @@
 //! read record by record with certainty), not in free pages (`secure_delete`) and not in the log, which is
 //! emptied. What cannot be told apart is erased too: a digest does not say which site it is of.
 //!
-//! The copies go first, under the lock of the transaction that deletes the rows: an erasure that dies or fails after
-//! that is repeated by asking again, which still finds the rows. Once the rows are gone it is done. What is then left of
-//! them, in pages and in the log, is owed (`traces`): it is removed at once, but for chosen records, of which people
+//! It is done page by page: others write in between, and it needs little room on a full disk. A site, an account and
+//! everything are noted from before the first page until the last, and finished whatever cuts them short (`unfinished`);
+//! of chosen records some may be left, and are there to be chosen again. The copies go first. What is then left of the
+//! rows, in pages and in the log, is owed (`traces`): it is removed at once, but for chosen records, of which people
 //! delete one after the other: of those within a quarter of an hour.
 
 use crate::accounts::WHEN_ASKED;
 use crate::error::Result;
 use crate::open::{Buffer, WriteTx};
+use crate::remembered::forget_traces;
 use crate::traces;
+use crate::unfinished::{self, Erasure};
 use heyho_records::fault::planted;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -23,6 +26,10 @@ const CHUNK: usize = 500;
 /// overwritten goes through the log, and all of that has to fit into what the ballast took (`growth`).
 pub(crate) const PAGE: i64 = 500;
 pub(crate) const PAGE_BYTES: i64 = 1 << 20;
+
+/// Asked anew by each statement: there are few accounts.
+const THEIR_ACCOUNTS: &str = "(SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
+const THEIRS: &str = "account IN (SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,10 +58,7 @@ impl Buffer {
     /// Everything that is kept for whoever has this address, on whichever backend, or for the account of this
     /// ref.
     pub async fn discard_account(&self, email_or_ref: &str) -> Result<Erased> {
-        self.with_room(|| self.erase_account(email_or_ref)).await
-    }
-
-    async fn erase_account(&self, email_or_ref: &str) -> Result<Erased> {
+        let _alone = self.erasing.lock().await;
         let mut tx = self.write().await?;
         let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM account WHERE email = ?1 OR ref = ?1")
             .bind(email_or_ref)
@@ -63,48 +67,51 @@ impl Buffer {
         if known.is_none() {
             return self.nothing_to_erase(tx).await;
         }
-        let mut erased = Erased::default();
-        // Asked anew by each statement: there are few accounts.
-        const THEIRS: &str = "(SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
-        for (state, deleted) in [("state = 1", &mut erased.waiting), ("state > 1", &mut erased.failed)] {
-            let delete = format!("DELETE FROM record WHERE {state} AND account IN {THEIRS}");
-            let delete = sqlx::query(sqlx::AssertSqlSafe(delete)).bind(email_or_ref);
-            *deleted = delete.execute(&mut *tx).await?.rows_affected();
-        }
-        for of_it in ["DELETE FROM anchor", "DELETE FROM run"] {
-            let delete = format!("{of_it} WHERE account IN {THEIRS}");
-            sqlx::query(sqlx::AssertSqlSafe(delete)).bind(email_or_ref).execute(&mut *tx).await?;
-        }
-        forget_traces(&mut tx).await?;
-        // Who is signed in stays signed in, with nothing kept. What was captured after the sign-out of somebody
-        // who is gone is still for whoever the user says.
-        const GONE: &str = "(email = ?1 OR ref = ?1) AND account NOT IN \
-             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))";
-        let unbind = format!(
-            "UPDATE record SET claim_ref = ?2 WHERE account IS NULL \
-             AND claim_ref IN (SELECT ref FROM account WHERE {GONE})"
-        );
-        let unbind = sqlx::query(sqlx::AssertSqlSafe(unbind)).bind(email_or_ref).bind(WHEN_ASKED);
-        unbind.execute(&mut *tx).await?;
-        let delete = format!("DELETE FROM account WHERE {GONE}");
-        sqlx::query(sqlx::AssertSqlSafe(delete)).bind(email_or_ref).execute(&mut *tx).await?;
-        self.commit_erasure(tx, erased).await
+        let last = last_number(&mut tx).await?;
+        tx.commit().await?;
+        self.carry_out(&Erasure::Account { who: email_or_ref.to_owned(), last }).await
     }
 
     /// All records, of everybody, and all that was known of them. The sign-in and the settings stay.
     pub async fn erase_everything(&self) -> Result<Erased> {
-        self.with_room(|| self.erase_all()).await
+        let _alone = self.erasing.lock().await;
+        let mut tx = self.write().await?;
+        let last = last_number(&mut tx).await?;
+        tx.commit().await?;
+        self.carry_out(&Erasure::Everything { last }).await
     }
 
-    async fn erase_all(&self) -> Result<Erased> {
+    pub(crate) async fn discard_by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
+        let Erasure::Account { who, last } = erasure else { return Ok(()) };
+        self.delete_by_pages(THEIRS, who, *last, erased).await?;
         let mut tx = self.write().await?;
-        let mut erased = Erased::default();
-        for (delete, deleted) in [
-            ("DELETE FROM record WHERE state = 1", &mut erased.waiting),
-            ("DELETE FROM record WHERE state > 1", &mut erased.failed),
-        ] {
-            *deleted = sqlx::query(delete).execute(&mut *tx).await?.rows_affected();
+        for of_it in ["DELETE FROM anchor", "DELETE FROM run"] {
+            let delete = format!("{of_it} WHERE account IN {THEIR_ACCOUNTS}");
+            sqlx::query(sqlx::AssertSqlSafe(delete)).bind(who).execute(&mut *tx).await?;
         }
+        forget_traces(&mut tx).await?;
+        // Who is signed in stays signed in, with nothing kept. What was captured after the sign-out of somebody
+        // who is gone is still for whoever the user says. What arrived since somebody asked is still theirs.
+        const GONE: &str = "(email = ?1 OR ref = ?1) AND account NOT IN \
+             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in')) \
+             AND NOT EXISTS (SELECT 1 FROM record r WHERE r.account = account.account)";
+        let unbind = format!(
+            "UPDATE record SET claim_ref = ?2 WHERE account IS NULL \
+             AND claim_ref IN (SELECT ref FROM account WHERE {GONE})"
+        );
+        let unbind = sqlx::query(sqlx::AssertSqlSafe(unbind)).bind(who).bind(WHEN_ASKED);
+        unbind.execute(&mut *tx).await?;
+        let delete = format!("DELETE FROM account WHERE {GONE}");
+        sqlx::query(sqlx::AssertSqlSafe(delete)).bind(who).execute(&mut *tx).await?;
+        unfinished::strike(&mut tx, erasure).await?;
+        *erased = self.commit_erasure(tx, *erased).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn erase_by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
+        let Erasure::Everything { last } = erasure else { return Ok(()) };
+        self.delete_by_pages("?1 = ''", "", *last, erased).await?;
+        let mut tx = self.write().await?;
         for statement in [
             "DELETE FROM batch",
             "DELETE FROM delivered",
@@ -113,17 +120,86 @@ impl Buffer {
             "DELETE FROM anchor",
             "DELETE FROM run",
             "DELETE FROM series",
-            "DELETE FROM source",
+            // What arrived since somebody asked stays, and whose it is.
+            "DELETE FROM source WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.source = source.source)",
             // Of files that are deleted along with it
             "DELETE FROM meta WHERE key = 'recovery'",
-            // Named is the site, and nothing of it is left to be forgotten.
-            "DELETE FROM meta WHERE key GLOB 'forgetting:*'",
             "DELETE FROM account WHERE account NOT IN \
-             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in'))",
+             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in')) \
+             AND NOT EXISTS (SELECT 1 FROM record r WHERE r.account = account.account)",
         ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
-        self.commit_erasure(tx, erased).await
+        unfinished::strike_all(&mut tx).await?;
+        *erased = self.commit_erasure(tx, *erased).await?;
+        Ok(())
+    }
+
+    /// The records of which `whose` is true (`?1` in it is `who`), up to the number `last`.
+    async fn delete_by_pages(&self, whose: &str, who: &str, last: i64, erased: &mut Erased) -> Result<()> {
+        let mut after = 0;
+        loop {
+            let mut tx = self.write().await?;
+            let page = format!(
+                "SELECT max(seq) FROM (SELECT seq, total(bytes) OVER \
+                   (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+                 FROM (SELECT seq, bytes FROM record WHERE {whose} AND seq > ?2 AND seq <= ?3 \
+                       ORDER BY seq LIMIT {PAGE})) WHERE before < {PAGE_BYTES}"
+            );
+            let page = sqlx::query_scalar(sqlx::AssertSqlSafe(page)).bind(who).bind(after).bind(last);
+            let end: Option<i64> = page.fetch_one(&mut *tx).await?;
+            let Some(end) = end else { return Ok(()) };
+            let mut with_page = *erased;
+            for (state, deleted) in
+                [("state = 1", &mut with_page.waiting), ("state > 1", &mut with_page.failed)]
+            {
+                let delete =
+                    format!("DELETE FROM record WHERE {state} AND {whose} AND seq > ?2 AND seq <= ?3");
+                let delete = sqlx::query(sqlx::AssertSqlSafe(delete)).bind(who).bind(after).bind(end);
+                *deleted += delete.execute(&mut *tx).await?.rows_affected();
+            }
+            tx.commit().await?;
+            (after, *erased) = (end, with_page);
+        }
+    }
+
+    /// These, as far as they are in this state, page by page: whoever dies or fails in between has erased some of what was
+    /// chosen. Says how many there were.
+    pub(crate) async fn erase_chosen(&self, numbers: &[i64], states: &[i64]) -> Result<u64> {
+        let mut erased = 0;
+        for chunk in numbers.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Sqlite>::new("SELECT seq, bytes FROM record WHERE seq IN (");
+            let mut list = query.separated(", ");
+            for number in chunk {
+                list.push_bind(*number);
+            }
+            query.push(") ORDER BY seq");
+            let sizes: Vec<(i64, i64)> = query.build_query_as().fetch_all(&self.pool).await?;
+            let mut rest = &sizes[..];
+            while !rest.is_empty() {
+                let mut bytes = 0;
+                let fits = rest.iter().take_while(|(_, size)| {
+                    let has_room = bytes < PAGE_BYTES;
+                    bytes += size;
+                    has_room
+                });
+                let (page, others) = rest.split_at(fits.count());
+                let page: Vec<i64> = page.iter().map(|(number, _)| *number).collect();
+                erased += self.with_room(|| self.erase_these(&page, states)).await?;
+                rest = others;
+            }
+        }
+        Ok(erased)
+    }
+
+    async fn erase_these(&self, numbers: &[i64], states: &[i64]) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let erased = rows(&mut tx, numbers, states).await?;
+        match erased {
+            0 => tx.commit().await?,
+            _ => self.commit_rows_gone(tx).await?,
+        }
+        Ok(erased)
     }
 
     /// The rows are gone with this; what is left of them is owed.
@@ -148,7 +224,7 @@ impl Buffer {
     }
 
     /// The erasure stands whatever comes of this.
-    async fn traces_removed(&self) -> bool {
+    pub(crate) async fn traces_removed(&self) -> bool {
         self.finish_erasing().await.unwrap_or_else(|error| {
             tracing::error!("what was erased has left traces, which are removed later: {error}");
             false
@@ -192,18 +268,7 @@ pub(crate) async fn rows(tx: &mut SqliteConnection, numbers: &[i64], states: &[i
     Ok(deleted)
 }
 
-/// What does not say whose or of where it is: batches, digests, and links to visits that are not here.
-pub(crate) async fn forget_traces(tx: &mut SqliteConnection) -> Result<()> {
-    for statement in [
-        "DELETE FROM batch",
-        "DELETE FROM tab_visit WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.source = tab_visit.source \
-         AND r.kind = 1 AND r.id = tab_visit.id) AND NOT EXISTS (SELECT 1 FROM anchor a \
-         WHERE a.source = tab_visit.source AND a.id = tab_visit.id)",
-    ] {
-        sqlx::query(statement).execute(&mut *tx).await?;
-    }
-    if !planted("digests-kept") {
-        sqlx::query("DELETE FROM delivered").execute(tx).await?;
-    }
-    Ok(())
+/// Of what is there to be erased; what arrives later has a higher one.
+async fn last_number(tx: &mut SqliteConnection) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM record").fetch_one(tx).await?)
 }

@@ -19,7 +19,7 @@ pub enum BufferError {
     #[error("the buffer's file was replaced; it has to be opened again")]
     Replaced,
     /// Of what was read for a batch something has changed or was erased, or a site is half forgotten: nothing was done.
-    /// Read it again, after [`crate::Buffer::finish_forgetting`].
+    /// Read it again, after [`crate::Buffer::finish_erasures`].
     #[error("records changed while they were read")]
     Changed,
     #[error("the buffer was written by a newer version of HeyHo Companion; update this program")]

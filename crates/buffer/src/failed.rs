@@ -2,7 +2,6 @@
 //! a later version knows are none of them.
 
 use crate::accounts::own;
-use crate::erase::{self, Erased};
 use crate::error::{BufferError, Result};
 use crate::known::REJECTED_AT_CAPTURE;
 use crate::open::Buffer;
@@ -140,25 +139,13 @@ impl Buffer {
     /// Gone for good, wherever else it is kept: the caller has asked the user. What is left of chosen ones in pages and in
     /// the log is owed; of all of them it is removed at once.
     pub async fn discard_failed(&self, which: &FailedQuery) -> Result<u64> {
-        self.with_room(|| self.erase_failed(which)).await
-    }
-
-    async fn erase_failed(&self, which: &FailedQuery) -> Result<u64> {
-        let mut tx = self.write().await?;
         let mut query =
             QueryBuilder::<Sqlite>::new("SELECT seq FROM record WHERE state > 1 AND kind IN (1, 2)");
         which.push(&mut query);
-        let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&mut *tx).await?;
-        let failed = erase::rows(&mut tx, &numbers, &[state::FAILED, state::FAILED_KEPT]).await?;
-        match (failed, which) {
-            (0, FailedQuery::All) => {
-                self.nothing_to_erase(tx).await?;
-            }
-            (_, FailedQuery::All) => {
-                self.commit_erasure(tx, Erased { failed, ..Erased::default() }).await?;
-            }
-            (0, _) => tx.commit().await?,
-            _ => self.commit_rows_gone(tx).await?,
+        let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&self.pool).await?;
+        let failed = self.erase_chosen(&numbers, &[state::FAILED, state::FAILED_KEPT]).await?;
+        if matches!(which, FailedQuery::All) {
+            self.traces_removed().await;
         }
         Ok(failed)
     }

@@ -1,32 +1,22 @@
-//! Forgetting a site, which may be cut short.
-//!
-//! It is done page by page, so that others write in between, and is noted in `meta` from before the first page until the
-//! last has gone. As long as that note stands:
-//! 1. no batch is made ([`Buffer::begin_batch`] refuses), and the one that was in flight has ended with the note;
-//! 2. whoever means to make one finishes it first, and so do the agent's start and each quarter of an hour, whatever it was
-//!    that cut it short: a death, a full disk, another program that was writing.
-//!
-//! What arrives of the site meanwhile is forgotten along with it.
+//! Forgetting a site, page by page (`unfinished`).
 //!
 //! Three rounds, because other records point to visits: all are looked at, and which visits will go is kept in mind; then
 //! whatever names the site or points to one of them loses that; then the visits go. So wherever it is cut short, those that
 //! somebody still points to are still there to be known.
 
-use crate::erase::{Erased, PAGE, PAGE_BYTES, forget_traces};
+use crate::erase::{Erased, PAGE, PAGE_BYTES};
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::remembered::forget_traces;
 use crate::rows::{checksum, kind, lossy};
 use crate::site::{Fate, Site};
 use crate::state;
-use heyho_records::fault::planted;
+use crate::unfinished::{self, Erasure};
 use heyho_records::record::digest;
 use heyho_records::rules::Dropped;
 use heyho_records::{Kind, Record};
 use serde_json::{Map, Value};
 use sqlx::{Row, SqliteConnection};
-
-/// Begins a key in `meta`: the site that follows is being forgotten.
-const FORGETTING: &str = "forgetting:";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
@@ -38,61 +28,26 @@ enum Round {
 impl Buffer {
     /// A site and everything under it.
     pub async fn forget(&self, domain: &str) -> Result<Erased> {
-        let _alone = self.forgetting.lock().await;
-        let site = Site::of(domain);
-        self.forget_alone(&site, &format!("{FORGETTING}{}", site.domain)).await
+        let _alone = self.erasing.lock().await;
+        self.carry_out(&Erasure::Site(Site::of(domain).domain)).await
     }
 
-    /// What was begun and not finished. One that is under way comes to its end.
-    pub async fn finish_forgetting(&self) -> Result<()> {
-        if self.half_forgotten().await?.is_empty() {
-            return Ok(());
-        }
-        let _alone = self.forgetting.lock().await;
-        for note in self.half_forgotten().await? {
-            tracing::warn!("a site was not forgotten to its end: it is now");
-            let site = Site::of(note.strip_prefix(FORGETTING).unwrap_or(&note));
-            self.forget_alone(&site, &note).await?;
-        }
-        Ok(())
-    }
-
-    /// Keys in `meta`.
-    async fn half_forgotten(&self) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar("SELECT key FROM meta WHERE key GLOB ? || '*'")
-            .bind(FORGETTING)
-            .fetch_all(&self.pool)
-            .await?)
-    }
-
-    async fn forget_alone(&self, site: &Site, note: &str) -> Result<Erased> {
-        // Of both attempts.
-        let mut erased = Erased::default();
-        let mut done = self.forget_by_pages(site, note, &mut erased).await;
-        if self.made_room(&done) {
-            done = self.forget_by_pages(site, note, &mut erased).await;
-        }
-        done.map(|()| erased)
-    }
-
-    async fn forget_by_pages(&self, site: &Site, note: &str, erased: &mut Erased) -> Result<()> {
-        let mut dropped = Dropped::default();
-        let mut tx = self.write().await?;
-        erased.copies += self.delete_all_copies()?;
-        if !planted("forgets-forgetting") {
-            sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '')")
-                .bind(note)
-                .execute(&mut *tx)
-                .await?;
-        }
-        // What is in it of the site is not sent any more, whatever comes of the rest.
-        sqlx::query("DELETE FROM batch").execute(&mut *tx).await?;
-        tx.commit().await?;
+    pub(crate) async fn forget_by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
+        let Erasure::Site(domain) = erasure else { return Ok(()) };
+        let (site, mut dropped) = (&Site::of(domain), Dropped::default());
         for round in [Round::Look, Round::Change, Round::Delete] {
             let mut after = 0;
             loop {
-                let mut tx = self.write().await?;
                 let mut with_page = *erased;
+                if round == Round::Look {
+                    // Others write meanwhile.
+                    let mut reading = self.pool.acquire().await?;
+                    let looked = forget_page(&mut reading, site, after, round, &mut dropped, &mut with_page);
+                    let Some(last) = looked.await? else { break };
+                    after = last;
+                    continue;
+                }
+                let mut tx = self.write().await?;
                 let page = forget_page(&mut tx, site, after, round, &mut dropped, &mut with_page).await?;
                 let Some(last) = page else { break };
                 tx.commit().await?;
@@ -102,18 +57,10 @@ impl Buffer {
         let mut tx = self.write().await?;
         forget_anchors(&mut tx, site).await?;
         forget_traces(&mut tx).await?;
-        sqlx::query("DELETE FROM meta WHERE key = ?").bind(note).execute(&mut *tx).await?;
+        unfinished::strike(&mut tx, erasure).await?;
         *erased = self.commit_erasure(tx, *erased).await?;
         Ok(())
     }
-}
-
-/// Whether a site is half forgotten, as this transaction sees it.
-pub(crate) async fn is_owed(tx: &mut SqliteConnection) -> Result<bool> {
-    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM meta WHERE key GLOB ? || '*')")
-        .bind(FORGETTING)
-        .fetch_one(tx)
-        .await?)
 }
 
 /// The number of the last row looked at; none: there are no more.

@@ -128,9 +128,12 @@ impl Buffer {
             pages += (before - after).max(0) as u64;
         }
         drop(connection);
-        // First: whatever keeps traces from being removed must not keep arrivals from being taken.
+        // First: whatever keeps traces from being removed must not keep arrivals from being taken; nor the reverse. And once
+        // more where the room was still in the log.
+        let _ = self.make_ballast();
+        let erased = self.finish_erasing().await;
         self.make_ballast()?;
-        self.finish_erasing().await?;
+        erased?;
         let log_bytes = self.log_bytes();
         Ok(Tidied { pages, log_bytes, log_alarm: log_bytes > LOG_ALARM })
     }

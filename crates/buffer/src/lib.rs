@@ -32,6 +32,7 @@ mod owed;
 mod queue;
 mod recover;
 mod rejected;
+mod remembered;
 mod rows;
 mod salvage;
 mod series;
@@ -40,6 +41,7 @@ mod stats;
 mod status;
 mod tabs;
 mod traces;
+mod unfinished;
 mod waiting;
 mod watch;
 

@@ -36,7 +36,7 @@ pub struct Buffer {
     file: FileId,
     held: Arc<Mutex<Option<Held>>>,
     /// One at a time: who goes on with what was cut short must not take it out of another's hands.
-    pub(crate) forgetting: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) erasing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A transaction that writes, and the lock that says so to whoever would set the file aside.
@@ -99,8 +99,8 @@ impl Buffer {
         match ready(path, options, &mut held, file).await {
             Ok(pool) => {
                 let held = Arc::new(Mutex::new(Some(held)));
-                let forgetting = Arc::default();
-                Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file, held, forgetting })
+                let erasing = Arc::default();
+                Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file, held, erasing })
             }
             Err(error) => {
                 let error = judged(&mut held.connection, error).await;

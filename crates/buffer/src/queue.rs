@@ -51,6 +51,8 @@ const WAITING: &str = "SELECT r.seq, r.revision, r.kind, r.id, r.id_derived, s.n
            AND o.account <> r.account) \
          AND NOT EXISTS (SELECT 1 FROM delivered o WHERE o.source = v.source AND o.kind = 1 AND o.id = v.id \
            AND o.account <> r.account) \
+         AND NOT EXISTS (SELECT 1 FROM anchor o WHERE o.source = v.source AND o.id = v.id \
+           AND o.account <> r.account) \
        ORDER BY v.visited_at DESC LIMIT 1) END, r.tab, \
      CASE WHEN r.kind = 2 THEN r.start_time ELSE (SELECT max((SELECT max(l.start_time) FROM tab_life l \
          WHERE l.source = v.source AND l.tab = v.tab AND l.start_time <= v.visited_at)) \

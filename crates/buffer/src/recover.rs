@@ -134,8 +134,8 @@ impl Buffer {
         let whole = suspect(path).exists();
         let (buffer, recovery) = Buffer::recover(path, whole, now).await?;
         // No reason not to start: until it is done no batch is made.
-        if let Err(error) = buffer.finish_forgetting().await {
-            tracing::error!("a site is half forgotten, nothing is sent until it is forgotten: {error}");
+        if let Err(error) = buffer.finish_erasures().await {
+            tracing::error!("an erasure is not carried out to its end, nothing is sent until it is: {error}");
         }
         Ok((buffer, recovery))
     }

@@ -113,50 +113,24 @@ impl Buffer {
     /// Gone for good, before they were sent: the caller has asked the user. A batch in flight is abandoned; what
     /// of it still waits goes into a new one. What is left of them in pages and in the log is owed.
     pub async fn discard_waiting(&self, numbers: &[i64]) -> Result<u64> {
-        self.with_room(|| self.erase_waiting(numbers)).await
-    }
-
-    async fn erase_waiting(&self, numbers: &[i64]) -> Result<u64> {
-        let mut tx = self.write().await?;
-        let waiting = erase::rows(&mut tx, numbers, &[state::WAITING]).await?;
-        match waiting {
-            0 => tx.commit().await?,
-            _ => self.commit_rows_gone(tx).await?,
-        }
-        Ok(waiting)
+        self.erase_chosen(numbers, &[state::WAITING]).await
     }
 
     /// All that wait now. In several transactions, so that hosts store in between; traces are removed once, at the end.
     pub async fn discard_all_waiting(&self) -> Result<u64> {
+        const NEXT: &str = "SELECT seq FROM record WHERE state = 1 AND kind IN (1, 2) AND seq > ? AND seq <= ? \
+             ORDER BY seq LIMIT ?";
         let last: Option<i64> =
             sqlx::query_scalar("SELECT max(seq) FROM record").fetch_one(&self.pool).await?;
-        let mut waiting = 0;
-        while let Some(erased) = self.with_room(|| self.erase_page(last)).await? {
-            waiting += erased;
+        let (mut waiting, mut after) = (0, 0);
+        loop {
+            let next = sqlx::query_scalar(NEXT).bind(after).bind(last).bind(erase::PAGE);
+            let numbers: Vec<i64> = next.fetch_all(&self.pool).await?;
+            let Some(end) = numbers.last() else { break };
+            waiting += self.erase_chosen(&numbers, &[state::WAITING]).await?;
+            after = *end;
         }
+        self.traces_removed().await;
         Ok(waiting)
-    }
-
-    /// As much as one transaction erases at most. None: there are no more.
-    async fn erase_page(&self, last: Option<i64>) -> Result<Option<u64>> {
-        let mut tx = self.write().await?;
-        let numbers: Vec<i64> = sqlx::query_scalar(
-            "SELECT seq FROM (SELECT seq, total(bytes) OVER \
-               (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
-             FROM (SELECT seq, bytes FROM record WHERE state = 1 AND kind IN (1, 2) AND seq <= ? \
-                   ORDER BY seq LIMIT ?)) WHERE before < ?",
-        )
-        .bind(last)
-        .bind(erase::PAGE)
-        .bind(erase::PAGE_BYTES)
-        .fetch_all(&mut *tx)
-        .await?;
-        if numbers.is_empty() {
-            self.nothing_to_erase(tx).await?;
-            return Ok(None);
-        }
-        let erased = erase::rows(&mut tx, &numbers, &[state::WAITING]).await?;
-        self.commit_rows_gone(tx).await?;
-        Ok(Some(erased))
     }
 }

@@ -324,7 +324,7 @@ async fn while_a_site_is_half_forgotten_no_batch_is_made_and_afterwards_none_of_
     buffer.set_meta("forgetting:canary.example", "").await.unwrap();
     refused(begin(&rows).await);
     assert!(buffer.in_flight(account.id).await.unwrap().is_none());
-    buffer.finish_forgetting().await.unwrap();
+    buffer.finish_erasures().await.unwrap();
     // Read before, and not noticed to have been erased.
     refused(begin(&rows).await);
     nothing_is_left(dir.path());
@@ -335,6 +335,32 @@ async fn while_a_site_is_half_forgotten_no_batch_is_made_and_afterwards_none_of_
     let rows = oldest(&buffer, &account).await;
     assert_eq!(rows.len(), 2);
     begin(&rows).await.unwrap();
+}
+
+/// Those that arrived since somebody asked are not among those that are meant.
+#[tokio::test]
+async fn what_was_cut_short_of_an_account_and_of_everything_is_finished_and_what_came_since_stays() {
+    for note in ["discarding:1@x", "erasing-everything"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (buffer, account) = full(dir.path()).await;
+        let rows = oldest(&buffer, &account).await;
+        let last = rows.iter().map(|row| row.seq).max().unwrap();
+        append(&buffer, &[on("since", "other.example")]).await.unwrap();
+        buffer.sign_in(&who("2"), NOW).await.unwrap();
+        // As a kill leaves it, before the first page and after it.
+        buffer.set_meta(note, &last.to_string()).await.unwrap();
+        buffer.discard_waiting(&[rows[0].seq]).await.unwrap();
+        let begun = buffer.begin_batch(account.id, &batch_of(&rows), NOW).await;
+        assert!(matches!(begun, Err(BufferError::Changed)), "{note}: {begun:?}");
+        let (buffer, _) = Buffer::open_or_recover(buffer.path(), NOW).await.unwrap();
+        assert_eq!(buffer.meta(note).await.unwrap(), None);
+        nothing_is_left(dir.path());
+        let left = oldest(&buffer, &account).await;
+        assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["since"], "{note}");
+        // Its account with it, although nobody of it is signed in.
+        let begun = buffer.begin_batch(account.id, &batch_of(&left), NOW).await;
+        begun.unwrap();
+    }
 }
 
 /// It fails between its note and its last page.
@@ -349,10 +375,10 @@ async fn a_site_that_could_not_be_forgotten_to_its_end_has_no_batch_left_and_is_
     assert!(buffer.in_flight(account.id).await.unwrap().is_some());
     buffer.forget("canary.example").await.unwrap_err();
     assert!(buffer.in_flight(account.id).await.unwrap().is_none(), "what was in it is not sent any more");
-    buffer.finish_forgetting().await.unwrap_err();
+    buffer.finish_erasures().await.unwrap_err();
     sqlx::query("DROP TRIGGER fails").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
-    buffer.finish_forgetting().await.unwrap();
+    buffer.finish_erasures().await.unwrap();
     nothing_is_left(dir.path());
 }
 
@@ -498,7 +524,7 @@ async fn nobody_points_to_a_forgotten_visit_however_often_the_forgetting_was_cut
     assert!(export(&buffer).await.len() < 601, "it was cut short among the visits");
     sqlx::query("DROP TRIGGER fails").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
-    buffer.finish_forgetting().await.unwrap();
+    buffer.finish_erasures().await.unwrap();
     let left = export(&buffer).await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].record.get(), r#"{"id":"child","url":"http://other.example/","startedAt":5}"#);

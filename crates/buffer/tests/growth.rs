@@ -5,6 +5,7 @@
 mod support;
 
 use heyho_buffer::*;
+use sqlx::Connection;
 use std::path::{Path, PathBuf};
 use support::*;
 
@@ -219,15 +220,50 @@ async fn on_a_full_disk_nothing_of_a_site_that_is_half_forgotten_is_sent() {
     buffer.begin_batch(account.id, &batch, NOW).await.unwrap();
 }
 
-/// Large records, more of them than the ballast has room for: nobody else lets it go, and the disk stays full.
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "why nothing was tested")]
 async fn on_a_full_disk_a_site_is_forgotten_and_what_waits_is_discarded_by_what_the_ballast_took() {
     const SITE: &str = "a.example";
     let dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::new(&dir.path().join("disk"), 60 << 20) else {
+    let Some((_disk, buffer, account)) = more_than_the_ballast(dir.path()).await else { return };
+    let erased = buffer.forget(SITE).await.unwrap();
+    assert_eq!((erased.waiting, erased.log_emptied), (300, false), "to write the file anew there is no room");
+    assert_eq!(buffer.meta(&format!("forgetting:{SITE}")).await.unwrap(), None);
+    assert_eq!(oldest(&buffer, &account).await.len(), 300);
+    assert_eq!(buffer.discard_all_waiting().await.unwrap(), 300);
+    assert!(oldest(&buffer, &account).await.is_empty());
+}
+
+/// A week after a large drain.
+#[tokio::test]
+async fn on_a_full_disk_what_was_delivered_long_ago_stops_no_settlement() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((_disk, buffer, account)) = more_than_the_ballast(dir.path()).await else { return };
+    assert!(buffer.release_ballast().unwrap());
+    let rows = oldest(&buffer, &account).await;
+    buffer.settle(None, &confirm(&rows[..10]), NOW + 8 * 86_400_000).await.unwrap();
+    buffer.forget_expired(NOW + 8 * 86_400_000).await.unwrap();
+}
+
+#[tokio::test]
+async fn on_a_full_disk_an_account_and_everything_are_erased_by_what_the_ballast_took() {
+    for everything in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let Some((_disk, buffer, account)) = more_than_the_ballast(dir.path()).await else { return };
+        let erased = match everything {
+            false => buffer.discard_account(&account.email).await.unwrap(),
+            true => buffer.erase_everything().await.unwrap(),
+        };
+        assert_eq!((erased.waiting, everything), (600, everything));
+        assert!(oldest(&buffer, &account).await.is_empty());
+    }
+}
+
+/// Large records, more of them than the ballast has room for: nobody else lets it go, and the disk stays full.
+#[expect(clippy::print_stderr, reason = "why nothing was tested")]
+async fn more_than_the_ballast(dir: &Path) -> Option<(SmallDisk, Buffer, Account)> {
+    let Some(disk) = SmallDisk::new(&dir.join("disk"), 90 << 20) else {
         eprintln!("skipped: a small disk cannot be mounted here");
-        return;
+        return None;
     };
     let buffer = Buffer::open(&disk.0.join("buffer.db")).await.unwrap();
     let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
@@ -241,13 +277,16 @@ async fn on_a_full_disk_a_site_is_forgotten_and_what_waits_is_discarded_by_what_
         buffer.checkpoint().await.unwrap();
     }
     buffer.tidy().await.unwrap();
+    // And of deliveries more than it has room for.
+    let mut writer =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", buffer.path().display())).await.unwrap();
+    const DELIVERED: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 60000) \
+         INSERT INTO delivered SELECT 1, 1, hex(randomblob(18)), zeroblob(32), 1, 1, abs(random() % 1000000) FROM n";
+    sqlx::query(DELIVERED).execute(&mut writer).await.unwrap();
+    writer.close().await.unwrap();
+    buffer.checkpoint().await.unwrap();
     let filler = disk.0.join("filler");
-    let _ = std::fs::write(&filler, vec![1u8; 60 << 20]);
+    let _ = std::fs::write(&filler, vec![1u8; 90 << 20]);
     assert!(buffer.free_bytes().unwrap() < 64 << 10);
-    let erased = buffer.forget(SITE).await.unwrap();
-    assert_eq!((erased.waiting, erased.log_emptied), (300, false), "to write the file anew there is no room");
-    assert_eq!(buffer.meta(&format!("forgetting:{SITE}")).await.unwrap(), None);
-    assert_eq!(oldest(&buffer, &account).await.len(), 300);
-    assert_eq!(buffer.discard_all_waiting().await.unwrap(), 300);
-    assert!(oldest(&buffer, &account).await.is_empty());
+    Some((disk, buffer, account))
 }

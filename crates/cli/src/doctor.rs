@@ -151,7 +151,8 @@ fn what_to_do(error: &BufferError) -> &'static str {
 async fn recovery(buffer: &Buffer, agent: Option<&Client>) -> Option<Finding> {
     const PART: &str = "recovery";
     let recovery = buffer.recovery().await.ok().flatten()?;
-    let text = format!("{} Their folder: {}", recovered(&recovery), recovery.set_aside.display());
+    let erasing = buffer.owes_erasing().await.unwrap_or_default();
+    let text = format!("{} Their folder: {}", recovered(&recovery, erasing), recovery.set_aside.display());
     if recovery.seen {
         return Some(Finding::good(PART, text));
     }

@@ -25,7 +25,6 @@ use heyho_records::status::Status;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -194,8 +193,7 @@ impl Session {
 
     async fn append(&mut self, arrivals: &mut [Arrival]) -> Result<Vec<Appended>, BufferError> {
         let source = self.source();
-        let hold = self.settings.current().map_or(Duration::ZERO, |config| config.sync.hold);
-        let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 4);
+        let hold = i64::try_from(self.settings.hold().as_millis()).unwrap_or(i64::MAX / 4);
         let now = self.clock.now_ms();
         let agent = self.agent.clone();
         let mut late = agent.late.lock().await;

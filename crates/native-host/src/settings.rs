@@ -46,6 +46,12 @@ impl Settings {
         self.current().ok().map(|config| config.rules.clone())
     }
 
+    /// How long records are held back; while the settings cannot be read, as it was before.
+    pub fn hold(&mut self) -> Duration {
+        let _ = self.current();
+        self.held.sync.hold
+    }
+
     /// What the status is judged by, also while the settings cannot be read.
     pub fn interval(&mut self) -> Duration {
         self.current().map_or_else(|_| Config::default().sync.interval, |config| config.sync.interval)
@@ -85,7 +91,11 @@ mod tests {
         {
             std::fs::write(&file, text).unwrap();
             match text.contains("privacy") {
-                true => assert!(settings.current().unwrap_err().contains("nothing is stored")),
+                true => {
+                    assert!(settings.current().unwrap_err().contains("nothing is stored"));
+                    // Of what was read before the mistake, and is stored after it.
+                    assert_eq!(settings.hold(), Duration::from_secs(600), "{text}");
+                }
                 false => assert_eq!(hold(&mut settings), Duration::from_secs(600), "{text}"),
             }
         }

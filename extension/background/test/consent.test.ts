@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { captureOf, endOf } from '../consent';
 
 const NOW = new Date(2026, 10, 21, 23, 30).getTime();
-const AGREED = { capture: 'on', textVersion: 1, decidedAt: 0 };
+const AGREED = { capture: 'on', textVersion: 2, decidedAt: 0 };
 
 describe('whether anything may be captured', () => {
   it.each([
     ['nothing was asked', undefined, undefined, 'unasked'],
-    ['the text was another one', { ...AGREED, textVersion: 0 }, undefined, 'unasked'],
+    ['the text was another one', { ...AGREED, textVersion: 1 }, undefined, 'unasked'],
     ['it was declined', { ...AGREED, capture: 'off' }, undefined, 'off'],
     ['it was agreed to', AGREED, undefined, 'on'],
     ['a pause holds', AGREED, { since: NOW - 1, until: NOW + 1 }, 'paused'],

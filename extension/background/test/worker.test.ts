@@ -19,7 +19,7 @@ function event(): { addListener: (listener: Listener) => void; fire: (...args: u
 const failing = new Set<string>();
 /** Where it is an array, what is read of `storage.local` comes when the test lets it go, as it was when it was asked for. */
 let slow: (() => void)[] | null = null;
-const AGREED = { capture: 'on', textVersion: 1, decidedAt: 0 };
+const AGREED = { capture: 'on', textVersion: 2, decidedAt: 0 };
 const local: Record<string, unknown> = {};
 const session: Record<string, unknown> = {};
 const area = (name: string, kept: Record<string, unknown>, changed?: ReturnType<typeof event>) => ({

@@ -406,4 +406,35 @@ describe('privacy and consent', () => {
     expect(browser.visits()).toMatchObject([{ endedAt: T0 + 5_000 }]);
     expect(browser.state.tabs.size).toBe(0);
   });
+
+  it.each([
+    ['the browser shows it once more', []],
+    ['somebody else signs in', [{ type: 'account', stamp: { ref: 'b', signedOutOf: null } }]],
+    ['capture is paused and resumed', [{ type: 'stopped' }]],
+  ] as [string, Loose[]][])('what is forgotten begins only when somebody goes there: %s', (_, meanwhile) => {
+    const browser = new Browser();
+    browser.at(0, { type: 'account', stamp: { ref: 'a', signedOutOf: null } });
+    browser.go(0, A);
+    browser.at(5, { type: 'readmitted', forget: true, admit: (url) => (url.startsWith(A) ? null : url) });
+    browser.all = [];
+    for (const event of meanwhile) browser.at(1, event);
+    const look = (): Emitted[] => browser.at(1, { type: 'reconciled', tabs: [tab(10, { url: A })], focusedWindow: 1, presence: 'active' });
+    look();
+    browser.at(1, { type: 'shown', tabId: 10, url: A, title: 'A' });
+    look();
+    browser.pass(60);
+    expect(browser.all).toEqual([]);
+    browser.go(0, A);
+    browser.pass(10);
+    browser.at(0, { type: 'closed', tabId: 10 });
+    expect(browser.visits()).toMatchObject([{ url: A, duration: 10_000 }]);
+  });
+
+  it.each(['constructor', '__proto__', 'hasownproperty'])('a host that is called %s has its time like any other', (host) => {
+    const browser = new Browser();
+    browser.go(0, `http://${host}/`);
+    browser.pass(10);
+    browser.at(0, { type: 'closed', tabId: 10 });
+    expect(JSON.parse(JSON.stringify(browser.lives()[0]?.['domainDurations']))).toEqual(JSON.parse(`{"${host}":10000}`));
+  });
 });

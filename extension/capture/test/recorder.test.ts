@@ -102,21 +102,16 @@ const turns = async (): Promise<void> => {
 };
 
 describe('the recorder', () => {
-  it('keeps what happens before it is known whether capture is on, and drops it when it is off', async () => {
+  it('looks at nothing before it is known whether capture is on, and at what waited in its own time', async () => {
     const world = new World();
-    world.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
-    world.recorder.start('s');
-    world.send({ type: 'closed', tabId: 1 });
+    world.send({ type: 'committed', tabId: 1, url: 'https://nobody.example/' });
+    const waited = world.now;
+    world.now += 8_000;
+    world.recorder.start('s', waited);
+    world.recorder.dispatch({ type: 'committed', at: waited, tabId: 1, url: 'https://a.example/' });
+    world.recorder.dispatch({ type: 'closed', at: waited + 10_000, tabId: 1 });
     await turns();
-    expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', duration: 5_000 }]);
-
-    const off = new World();
-    off.send({ type: 'committed', tabId: 1, url: 'https://a.example/' });
-    off.recorder.stop('s', off.now);
-    off.recorder.start('s');
-    off.send({ type: 'closed', tabId: 1 });
-    await turns();
-    expect(off.outbox.records.size).toBe(0);
+    expect(world.outbox.visits()).toMatchObject([{ url: 'https://a.example/', startedAt: waited, duration: 10_000 }]);
   });
 
   it('ends what is open when capture is turned off, and takes nothing after', async () => {
@@ -232,6 +227,43 @@ describe('the recorder', () => {
     const said = JSON.stringify(world.outbox.visits());
     expect(said).toContain('kept.example');
     expect(said).not.toContain('secret.example');
+  });
+
+  it('says that a site could not be forgotten, and forgets it when it is asked again', async () => {
+    const world = new World();
+    world.recorder.start('s');
+    world.send({ type: 'committed', tabId: 1, url: 'https://secret.example/' });
+    await world.recorder.settled();
+    const forget = (): Promise<void> =>
+      world.recorder.forget({ admit: (url) => (url.includes('secret') ? null : url), keep: (_, record) => record });
+    [world.mayFail, world.failures] = [true, 1];
+    await expect(forget()).rejects.toThrow('fails');
+    expect(world.recorder.unwell).toBe(true);
+    // Though it has not been started again since.
+    await forget();
+    world.now += 30_000;
+    world.recorder.start('s');
+    world.look(null);
+    await world.recorder.settled();
+    expect([world.recorder.unwell, world.outbox.visits()]).toEqual([false, []]);
+  });
+
+  it.each(['s', 's2'])('forgets what another worker left open, before it begins with session %s', async (session) => {
+    const world = new World();
+    world.recorder.start('s');
+    world.send({ type: 'committed', tabId: 1, url: 'https://secret.example/' });
+    await world.recorder.settled();
+    world.recorder = world.make(new Life());
+    world.now += 3_600_000;
+    await world.recorder.forget({ admit: (url) => (url.includes('secret') ? null : url), keep: (_, record) => record });
+    world.recorder.start(session);
+    // It is still there, and nobody has gone there.
+    world.look('https://secret.example/');
+    world.send({ type: 'beat' });
+    await world.recorder.settled();
+    expect(world.outbox.visits().filter((visit) => Number(visit['startedAt']) < world.now - 10_000)).toEqual([]);
+    // In another run of the browser its tabs are others.
+    expect(world.outbox.visits()).toHaveLength(session === 's' ? 0 : 1);
   });
 
   it('what was nobody\'s goes on under the first account', async () => {

@@ -136,4 +136,25 @@ describe('privacy rules', () => {
     await world.client.forget('site.example');
     expect((await world.waiting()).map((item) => JSON.parse(item.text))).toEqual([{ ...visit('child'), url: 'https://other.example/' }]);
   });
+
+  it('a site that could not be forgotten is tried again, and nothing is sent before it is', async () => {
+    const world = new World();
+    let attempts = 0;
+    world.client.onForget(() => {
+      if (++attempts === 1) throw new Error('not now');
+    });
+    world.host.script = ['nack'];
+    await world.client.start();
+    await world.client.add('pageVisit', [visit('stays')]);
+    await world.until(() => world.host.frames.length === 1);
+    world.host.push({ type: 'forget', domain: 'site.example' });
+    await world.until(() => attempts === 1);
+    const store = await IdbOutbox.open(world.name);
+    expect(await store.getMeta('forgetting')).toEqual(['site.example']);
+    await world.until(() => world.host.frames.length === 2, true);
+    expect([attempts, world.host.hellos.length]).toEqual([2, 2]);
+    await world.until(async () => (await world.waiting()).length === 0);
+    expect(await store.getMeta('forgetting')).toEqual([]);
+    store.close();
+  });
 });

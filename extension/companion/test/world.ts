@@ -182,6 +182,8 @@ export class World {
   readonly clock = new ManualClock();
   readonly host = new FakeHost();
   readonly name = `outbox-${++databases}`;
+  /** Ends with its process: what is dead has no timers and opens no port. */
+  private life = { over: false };
   client: Companion;
 
   constructor() {
@@ -189,16 +191,19 @@ export class World {
   }
 
   make(wrap: (store: OutboxStore) => OutboxStore = (store) => store): Companion {
+    const life = (this.life = { over: false });
+    const nobody = { send: () => undefined, close: () => undefined };
     return new Companion({
       client: { name: 'test', version: '1', browser: 'none', browserVersion: '0' },
-      connect: this.host.connect,
-      clock: this.clock,
+      connect: (events) => (life.over ? nobody : this.host.connect(events)),
+      clock: { ...this.clock, after: (ms, task) => this.clock.after(ms, () => life.over || task()) },
       openStore: async () => wrap(await IdbOutbox.open(this.name)),
     });
   }
 
   /** The process is gone, and another one starts on the same storage. */
   reborn(wrap?: (store: OutboxStore) => OutboxStore): void {
+    this.life.over = true;
     this.host.die();
     this.client = this.make(wrap);
   }

@@ -61,6 +61,23 @@ describe('the sentence of the popup', () => {
     expect(sentenceOf(state(), { is: 'off' })).toEqual({ look: 'paused', key: 'sayCaptureOff' });
   });
 
+  it('is never green while something waits in the browser, and says where nothing is taken', () => {
+    const outbox = { pageVisits: 3, tabAggregates: 1 };
+    const refused = { code: 'buffer_unavailable', text: 'a rule is mistaken' };
+    expect(sentenceOf(state({ outbox }), ON)).toEqual({ look: 'syncing', key: 'sayHandingOver', count: 4 });
+    for (const name of ['up_to_date', 'waiting', 'syncing', 'retrying', 'paused']) {
+      expect(sentenceOf(state({ outbox, problem: refused }, { state: name }), ON)).toEqual({ look: 'attention', key: 'sayNotTaken' });
+    }
+    expect(sentenceOf(state({ outbox, problem: refused }, { agentRunning: false }), ON).key).toBe('sayNotTaken');
+    // Of earlier ones that have been taken since.
+    expect(sentenceOf(state({ problem: refused }), ON).key).toBe('sayUpToDate');
+    for (const code of ['buffer_busy', 'set_aside']) expect(sentenceOf(state({ outbox, problem: { code, text: '' } }), ON).key).toBe('sayHandingOver');
+  });
+
+  it('does not say that records are kept where the host cannot keep them either', () => {
+    expect(sentenceOf(state({}, { state: 'buffer_problem', agentRunning: false }), ON).key).toBe('sayBufferProblem');
+  });
+
   it('says that capture is paused, but first what somebody has to do', () => {
     expect(sentenceOf(state(), PAUSED)).toEqual({ look: 'paused', key: 'sayCapturePaused' });
     expect(sentenceOf(state({}, { state: 'retrying' }), PAUSED).key).toBe('sayCapturePaused');
@@ -77,11 +94,17 @@ describe('the sentence of the popup', () => {
   it('has its words in every language, and so has every page', () => {
     const languages = readdirSync(here('_locales'));
     const keys = Object.keys(catalogue('en')).sort();
+    // Those that are named by the client, the host, and whoever starts the app (crates/native-host/src/launch.rs).
+    const named = [
+      ...['outbox', 'set_aside', 'ack_mismatch', 'buffer_full', 'buffer_busy', 'schema_newer'].map((code) => `problem_${code}`),
+      ...['agent_not_running', 'signed_out', 'paused', 'not_connected', 'no_answer', 'unknown', 'not_installed', 'ended_at_once', 'not_started'].map((code) => `refused_${code}`),
+    ];
+    expect(named.filter((key) => !keys.includes(key))).toEqual([]);
     for (const language of languages) expect(Object.keys(catalogue(language)).sort(), language).toEqual(keys);
     const sources = ['pages/popup.html', 'pages/consent.html', 'pages/popup.ts', 'pages/consent.ts', 'pages/sentence.ts', 'pages/text.ts', 'background/badge.ts', 'manifest/base.json'];
     for (const source of sources) {
       const text = readFileSync(here(source), 'utf8');
-      const used = [...text.matchAll(/data-i18n="(\w+)"|\bt\('(\w+)'|getMessage\(paused \? '(\w+)'|key: '(\w+)'|__MSG_(\w+)__/g)].map((m) => m.slice(1).find(Boolean) ?? '');
+      const used = [...text.matchAll(/data-i18n="(\w+)"|\bt\('(\w+)'|getMessage\(paused \? '(\w+)'|wrong \? '(\w+)'|key: '(\w+)'|__MSG_(\w+)__/g)].map((m) => m.slice(1).find(Boolean) ?? '');
       for (const key of used) expect(keys.some((k) => k === key || k === `${key}_other`), `${key} in ${source}`).toBe(true);
     }
   });

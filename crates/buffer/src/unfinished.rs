@@ -1,0 +1,130 @@
+//! Erasures that are done page by page, and may be cut short: of a site, of an account, of everything.
+//!
+//! One is noted in `meta` from before the first page until the last has gone. As long as a note stands:
+//! 1. no batch is made ([`Buffer::begin_batch`] refuses), and the one that was in flight has ended with the note;
+//! 2. whoever means to make one finishes it first, and so do the agent's start and each quarter of an hour, whatever it was
+//!    that cut it short: a death, a full disk, another program that was writing.
+//!
+//! What arrives of a site meanwhile is forgotten along with it. Of an account, and of everything, only those go that were
+//! there when somebody asked.
+
+use crate::erase::Erased;
+use crate::error::Result;
+use crate::open::Buffer;
+use heyho_records::fault::planted;
+use sqlx::SqliteConnection;
+
+/// Begins a key in `meta`: the site that follows is being forgotten.
+const FORGETTING: &str = "forgetting:";
+/// The same of an account, by its address or ref; the value is the number of the last record there was.
+const DISCARDING: &str = "discarding:";
+/// A key in `meta`: everything is being erased, up to the record whose number is the value.
+const ERASING: &str = "erasing-everything";
+const IS_NOTE: &str = "(key GLOB 'forgetting:*' OR key GLOB 'discarding:*' OR key = 'erasing-everything')";
+
+#[derive(Debug)]
+pub(crate) enum Erasure {
+    Site(String),
+    Account { who: String, last: i64 },
+    Everything { last: i64 },
+}
+
+impl Erasure {
+    fn key(&self) -> String {
+        match self {
+            Erasure::Site(domain) => format!("{FORGETTING}{domain}"),
+            Erasure::Account { who, .. } => format!("{DISCARDING}{who}"),
+            Erasure::Everything { .. } => ERASING.to_owned(),
+        }
+    }
+
+    fn last(&self) -> i64 {
+        match self {
+            Erasure::Site(_) => 0,
+            Erasure::Account { last, .. } | Erasure::Everything { last } => *last,
+        }
+    }
+
+    fn read(key: &str, value: &str) -> Erasure {
+        // One that cannot be read deletes nothing that somebody may not have meant.
+        let last = value.parse().unwrap_or(0);
+        if let Some(domain) = key.strip_prefix(FORGETTING) {
+            Erasure::Site(domain.to_owned())
+        } else if let Some(who) = key.strip_prefix(DISCARDING) {
+            Erasure::Account { who: who.to_owned(), last }
+        } else {
+            Erasure::Everything { last }
+        }
+    }
+}
+
+impl Buffer {
+    /// What was begun and not finished. One that is under way comes to its end.
+    pub async fn finish_erasures(&self) -> Result<()> {
+        if self.unfinished().await?.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.erasing.lock().await;
+        for (key, value) in self.unfinished().await? {
+            tracing::warn!("an erasure was not carried out to its end: it is now");
+            self.carry_out(&Erasure::read(&key, &value)).await?;
+        }
+        Ok(())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<(String, String)>> {
+        let notes = format!("SELECT key, value FROM meta WHERE {IS_NOTE}");
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(notes)).fetch_all(&self.pool).await?)
+    }
+
+    /// By whoever holds the lock `erasing`.
+    pub(crate) async fn carry_out(&self, erasure: &Erasure) -> Result<Erased> {
+        // Of both attempts.
+        let mut erased = Erased::default();
+        let mut done = self.by_pages(erasure, &mut erased).await;
+        if self.made_room(&done) {
+            done = self.by_pages(erasure, &mut erased).await;
+        }
+        done.map(|()| erased)
+    }
+
+    async fn by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
+        let mut tx = self.write().await?;
+        erased.copies += self.delete_all_copies()?;
+        if !planted("forgets-forgetting") {
+            sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
+                .bind(erasure.key())
+                .bind(erasure.last().to_string())
+                .execute(&mut *tx)
+                .await?;
+        }
+        // What is in it is not sent any more, whatever comes of the rest.
+        sqlx::query("DELETE FROM batch").execute(&mut *tx).await?;
+        tx.commit().await?;
+        self.forget_remembered(matches!(erasure, Erasure::Everything { .. })).await?;
+        match erasure {
+            Erasure::Site(_) => self.forget_by_pages(erasure, erased).await,
+            Erasure::Account { .. } => self.discard_by_pages(erasure, erased).await,
+            Erasure::Everything { .. } => self.erase_by_pages(erasure, erased).await,
+        }
+    }
+}
+
+/// In the transaction that ends it.
+pub(crate) async fn strike(tx: &mut SqliteConnection, erasure: &Erasure) -> Result<()> {
+    sqlx::query("DELETE FROM meta WHERE key = ?").bind(erasure.key()).execute(tx).await?;
+    Ok(())
+}
+
+/// Named is who or what, and nothing of it is left.
+pub(crate) async fn strike_all(tx: &mut SqliteConnection) -> Result<()> {
+    let notes = format!("DELETE FROM meta WHERE {IS_NOTE}");
+    sqlx::query(sqlx::AssertSqlSafe(notes)).execute(tx).await?;
+    Ok(())
+}
+
+/// Whether one is unfinished, as this transaction sees it.
+pub(crate) async fn is_owed(tx: &mut SqliteConnection) -> Result<bool> {
+    let owed = format!("SELECT EXISTS (SELECT 1 FROM meta WHERE {IS_NOTE})");
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(owed)).fetch_one(tx).await?)
+}
