@@ -228,7 +228,7 @@ async fn plain_postgres(url: &str, records: u64) -> Result<f64> {
         }
         tables.push(written);
     }
-    sqlx::raw_sql("TRUNCATE tab_aggregates, page_visits; CHECKPOINT").execute(&mut db).await?;
+    sqlx::raw_sql("TRUNCATE tab_aggregates, page_visits CASCADE; CHECKPOINT").execute(&mut db).await?;
     let start = Instant::now();
     for batch in 0..(records / IN_A_BATCH) as usize {
         let mut tx = db.begin().await?;

@@ -96,6 +96,8 @@ pub fn listen_address(text: &str) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
+const ACCEPTED: &str = "sqlite://PATH and postgres://USER@HOST/NAME are accepted";
+
 impl Database {
     /// Reads `sqlite://PATH` or `postgres://…`.
     pub fn parse(url: &str) -> anyhow::Result<Database> {
@@ -109,12 +111,14 @@ impl Database {
                 )?;
                 Ok(Database::Postgres(Url(url.to_owned())))
             }
-            _ => {
-                // the rest may hold a password
-                let scheme: String = url.chars().take_while(|c| *c != ':').take(20).collect();
-                bail!(
-                    "the database {scheme:?}… is not known; sqlite://PATH and postgres://USER@HOST/NAME are accepted"
-                )
+            // the rest may hold a password
+            Some((scheme, rest)) => {
+                let scheme: String = scheme.chars().take(20).collect();
+                let what = if rest.is_empty() { "says nothing behind" } else { "begins with" };
+                bail!("the database's URL {what} {scheme}://; {ACCEPTED}")
+            }
+            None => {
+                bail!("the database is not named by a URL; {ACCEPTED}, such as sqlite:///var/lib/heyho.db")
             }
         }
     }
@@ -157,9 +161,16 @@ mod tests {
         assert_eq!(Database::parse("sqlite:///a/b.db").unwrap(), Database::Sqlite("/a/b.db".into()));
         assert_eq!(Database::parse("sqlite://b.db").unwrap(), Database::Sqlite("b.db".into()));
         assert!(matches!(Database::parse("postgres://u@h/d").unwrap(), Database::Postgres(_)));
-        for bad in ["sqlite://", "postgres://", "b.db", "mysql://u:hunter2@h/d"] {
+        for (bad, what) in [
+            ("sqlite://", "says nothing behind sqlite://;"),
+            ("postgres://", "says nothing behind postgres://;"),
+            ("/x.db", "is not named by a URL;"),
+            ("u:hunter2@h/d", "is not named by a URL;"),
+            ("mysql://u:hunter2@h/d", "begins with mysql://;"),
+        ] {
             let error = Database::parse(bad).unwrap_err().to_string();
-            assert!(error.contains("sqlite://PATH") && !error.contains("hunter2"), "{error}");
+            assert!(error.contains(what) && error.contains("sqlite://PATH"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
         }
         for bad in ["postgres://u:hunter2@h:port/d", "postgres://u:hunter2@h/d?sslmode=nonsense"] {
             let error = format!("{:#}", Database::parse(bad).unwrap_err());

@@ -82,7 +82,8 @@ pub const USER_AT_ONCE: usize = 4;
 /// Longer than a few large batches take; who waits longer hears 429.
 pub const TURN_WAIT: Duration = Duration::from_secs(10);
 
-/// Rows that are deleted in one transaction: others write between two of them, and none comes near a statement's time.
+/// Rows that are deleted, or tied to a visit that came after them, in one transaction: others write between two of them,
+/// and none comes near a statement's time.
 pub const SLICE: usize = 1_000;
 /// Rows of each kind that a deletion has marked at once; then it looks again. It holds their ids.
 pub const MARKED: usize = 100_000;

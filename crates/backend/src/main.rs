@@ -188,7 +188,11 @@ fn password() -> anyhow::Result<String> {
     }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("reading the password from standard input")?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!("there is no password: it is the first line of standard input");
+    }
+    Ok(password.to_owned())
 }
 
 async fn serve(listen: &str, config: Config) -> anyhow::Result<()> {

@@ -239,6 +239,20 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-backend",
+        fault: "answer-before-commit",
+        wrong: "a batch is answered and committed a moment later: on SQLite",
+        tests: &["--test", "crash", "a_killed_sqlite_backend_loses"],
+        env: &[("HEYHO_KILLS", "3")],
+    },
+    Control {
+        package: "heyho-backend",
+        fault: "upgraded-by-halves",
+        wrong: "a migration that is killed stays half done",
+        tests: &["--test", "crash", "a_filled_sqlite_database"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-backend",
         fault: "plain-sequence",
         wrong: "versions come from a plain sequence",
         tests: &["--test", "http", "a_reader_by_version"],
@@ -361,6 +375,13 @@ pub const CONTROLS: &[Control] = &[
         fault: "all-at-once",
         wrong: "what goes is one statement, however much",
         tests: &["--test", "store", "a_large_deletion"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-backend",
+        fault: "all-at-once",
+        wrong: "all that waits for a visit is tied to it in its batch's transaction, however much",
+        tests: &["--test", "store", "links::sqlite::a_visit"],
         env: &[],
     },
     Control {

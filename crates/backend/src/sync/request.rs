@@ -12,6 +12,8 @@ use crate::sync::{columns, strict};
 use heyho_records::{Kind, Record};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::panic::resume_unwind;
+use std::thread;
 
 /// A request in which nothing is wrong.
 #[derive(Debug)]
@@ -67,9 +69,12 @@ pub fn read(form: Form, body: &[u8]) -> Result<Accepted, ApiError> {
         Form::Aggregates => (Vec::new(), needed("aggregates", list("aggregates", fields.aggregates)?)?),
     };
     let counts = Counts { page_visits: visits.len(), tab_aggregates: aggregates.len() };
-    let mut failed = Vec::new();
-    let visits = each(Kind::PageVisit, &visits, &mut failed, columns::visit);
-    let aggregates = each(Kind::TabAggregate, &aggregates, &mut failed, columns::aggregate);
+    let ((visits, mut failed), (aggregates, failed_too)) = at_once(
+        visits.len().min(aggregates.len()) >= WORTH_A_THREAD,
+        || each(Kind::PageVisit, &visits, columns::visit),
+        || each(Kind::TabAggregate, &aggregates, columns::aggregate),
+    );
+    failed.extend(failed_too);
     if !failed.is_empty() {
         return Err(ApiError::Records(failed));
     }
@@ -139,13 +144,31 @@ fn needed<T>(field: &'static str, list: Option<T>) -> Result<T, ApiError> {
     })
 }
 
+/// Reading so many records takes far longer than starting a thread.
+const WORTH_A_THREAD: usize = 25;
+
+/// Both, each on a thread of its own where that is wanted and there is one.
+fn at_once<A, B: Send>(wanted: bool, one: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -> (A, B) {
+    if !wanted {
+        return (one(), other());
+    }
+    thread::scope(|scope| match thread::Builder::new().spawn_scoped(scope, &other) {
+        Err(_) => (one(), other()),
+        Ok(beside) => {
+            let one = one();
+            (one, beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        }
+    })
+}
+
+/// The rows, and what is wrong with those that are none, in their order.
 fn each<C>(
     kind: Kind,
     raw: &[&RawValue],
-    failed: &mut Vec<FailedRecord>,
     row: impl Fn(Record) -> Row<C>,
-) -> Vec<Row<C>> {
+) -> (Vec<Row<C>>, Vec<FailedRecord>) {
     let mut rows = Vec::with_capacity(raw.len());
+    let mut failed = Vec::new();
     for (index, raw) in raw.iter().enumerate() {
         match Record::read(kind, raw.get()) {
             Ok(record) => match strict::refusal(&record, index) {
@@ -162,7 +185,7 @@ fn each<C>(
             }),
         }
     }
-    rows
+    (rows, failed)
 }
 
 /// The code as the contract spells it.
@@ -208,6 +231,43 @@ mod tests {
                 ("tabAggregate", 0, Some("a1"), "invalid_field"),
             ]
         );
+    }
+
+    /// As long as both lists are read here or beside: the same is named, in the same order.
+    #[test]
+    fn long_lists_are_read_as_short_ones_are() {
+        let list = |kind: &str, name: &str, records: usize| {
+            let one = |n: usize| match n % 10 {
+                9 => format!(r#"{{"id":"{name}{n}","startTime":"soon","tabId":1,"visited_at":"soon"}}"#),
+                _ => format!(
+                    r#"{{"id":"{name}{n}","url":"http://a.example/","visited_at":1,"startTime":1,"tabId":1}}"#
+                ),
+            };
+            format!(r#""{kind}":[{}]"#, (0..records).map(one).collect::<Vec<_>>().join(","))
+        };
+        let ask = |records| {
+            let (visits, aggregates) =
+                (list("pageVisits", "v", records), list("tabAggregates", "a", records));
+            read(Form::Batch, format!("{{{visits},{aggregates}}}").as_bytes())
+        };
+        for records in [9, WORTH_A_THREAD - 1, WORTH_A_THREAD, 10 * WORTH_A_THREAD] {
+            let named: Vec<(&str, usize, Option<String>)> = match ask(records) {
+                Err(ApiError::Records(failed)) => {
+                    failed.into_iter().map(|f| (f.kind, f.index, f.id)).collect()
+                }
+                other => {
+                    let accepted = other.unwrap();
+                    assert_eq!((accepted.visits.len(), accepted.aggregates.len()), (records, records));
+                    assert!(accepted.visits.iter().enumerate().all(|(n, row)| row.id == format!("v{n}")));
+                    Vec::new()
+                }
+            };
+            let bad = |kind, name: &str| {
+                let nines = (0..records).filter(|n| n % 10 == 9);
+                nines.map(|n| (kind, n, Some(format!("{name}{n}")))).collect::<Vec<_>>()
+            };
+            assert_eq!(named, [bad("pageVisit", "v"), bad("tabAggregate", "a")].concat());
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod kill;
 #[cfg(test)]
 mod large;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod operator;
 #[cfg(test)]
 #[path = "../support/postgres.rs"]

@@ -20,8 +20,10 @@ fn run(database: &str, arguments: [&str; 2], password: &str) -> (Option<i32>, St
         .unwrap();
     child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
     let ended = child.wait_with_output().unwrap();
-    let said = if ended.status.success() { ended.stdout } else { ended.stderr };
-    (ended.status.code(), String::from_utf8(said).unwrap())
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(!log.contains("skipping"), "what PostgreSQL finds there already is no news: {log}");
+    let said = if ended.status.success() { String::from_utf8(ended.stdout).unwrap() } else { log };
+    (ended.status.code(), said)
 }
 
 async fn login(client: &Client, password: &str) -> (u16, String) {
@@ -57,6 +59,8 @@ async fn an_operator_makes_an_account_and_gives_it_a_new_password(database: &str
         let (status, said) = run(database, ["reset-password", email], password);
         assert!(status == Some(1) && said.contains(word) && !said.contains(password), "{said}");
     }
+    let (status, said) = run(database, ["add-user", "eve@example.org"], "");
+    assert!(status == Some(1) && said.contains("standard input"), "{said}");
     let me = async || client.ask(Method::GET, "auth/me", &access, &json!(null)).await.unwrap().0;
     assert_eq!(me().await, 200);
     let (status, said) = run(database, ["reset-password", "ada@example.org"], "battery staple");

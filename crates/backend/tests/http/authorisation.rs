@@ -115,6 +115,12 @@ async fn nobody_reads_or_changes_what_is_somebody_elses(backend: Backend) {
     assert_eq!(body["version"], 1);
     let adas = backend.stored(&ada.access, "pageVisit", 10).await;
     assert_eq!((adas.len(), &adas[0]["url"]), (1, &secret["url"]));
+    // the same of aggregates, of which Bob's says more of each thing that decides
+    let bobs = json!({"id": "a", "page_visit_id": "nowhere", "total_time_seconds": 9e9, "closed_at": 9_999_999_999_999_i64, "totalActiveDuration": 9e9, "lastActiveTime": 9_999_999_999_999_i64});
+    backend.sync(&bob.access, json!([]), json!([bobs])).await.ok();
+    let adas = backend.stored(&ada.access, "tabAggregate", 10).await;
+    assert_eq!((adas.len(), &adas[0]["id"], &adas[0]["total_time_seconds"]), (1, &json!("a"), &json!(null)));
+    assert_eq!(backend.stored(&bob.access, "tabAggregate", 10).await.len(), 1);
     // nor is Bob's visit tied to Ada's aggregate
     assert_eq!(
         backend.count("SELECT count(*) FROM tab_aggregates WHERE page_visit_row IS NOT NULL").await,

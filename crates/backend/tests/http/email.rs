@@ -13,6 +13,7 @@ on_each_store!(
     nobody_learns_whether_an_address_has_an_account,
     accounts_from_before_need_no_code,
     a_code_is_nowhere_in_the_database,
+    the_end_of_an_account_leaves_no_code,
 );
 
 const ADA: &str = "ada@example.org";
@@ -209,6 +210,24 @@ async fn a_code_is_nowhere_in_the_database(mut backend: Backend) {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("it was not forgotten");
+}
+
+async fn the_end_of_an_account_leaves_no_code(mut backend: Backend) {
+    let ada = backend.register(ADA).await;
+    backend.register("bob@example.org").await;
+    let mut smtp = with_mail(&mut backend).await;
+    reset_code(&backend, &mut smtp).await;
+    assert_eq!(
+        post(&backend, "reset-password-request", json!({"email": "bob@example.org"})).await.status,
+        200
+    );
+    smtp.next().await;
+    assert_eq!(backend.count("SELECT count(*) FROM codes").await, 2);
+    assert_eq!(backend.delete("/api/v1/users/me", &ada.access).await.status, 204);
+    assert_eq!(backend.count("SELECT count(*) FROM codes").await, 1);
+    let bobs =
+        "SELECT count(*) FROM codes JOIN users ON users.id = codes.user_id WHERE email = 'bob@example.org'";
+    assert_eq!(backend.count(bobs).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ on_each_store!(
     odd_values_are_stored_to_the_letter,
     what_is_stored_outlives_a_restart,
     the_devices_header_wins_over_the_body,
+    a_node_whose_database_fails_is_not_ready,
     a_database_that_fails_is_one_code_on_the_routes_of_batches,
 );
 
@@ -253,6 +254,19 @@ async fn what_is_stored_outlives_a_restart(mut backend: Backend) {
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{:?}", entry.file_name());
     }
+}
+
+/// A proxy asks elsewhere from then on; the process lives, and is ready again with its database.
+async fn a_node_whose_database_fails_is_not_ready(backend: Backend) {
+    backend.execute("ALTER TABLE feeds RENAME TO elsewhere").await;
+    for path in ["/ready", "/api/v1/ready"] {
+        let answer = backend.get(path, "").await;
+        assert_eq!(answer.code(), (503, "NOT_READY"));
+        assert!(!answer.body.to_string().contains("feeds"), "{answer:?}");
+    }
+    assert_eq!(backend.get("/health", "").await.status, 200);
+    backend.execute("ALTER TABLE elsewhere RENAME TO feeds").await;
+    assert_eq!(backend.get("/ready", "").await.status, 200);
 }
 
 /// Also where only the session is looked up: who sends batches hears one code for all that goes wrong inside.

@@ -147,7 +147,10 @@ mod tests {
             assert_eq!(rows.len(), BATCHES * 100);
             upserts.extend(rows.chunks(100).map(|rows| upsert(table, &columns, rows)));
         }
-        sqlx::raw_sql("TRUNCATE tab_aggregates, page_visits; CHECKPOINT").execute(&mut db).await.unwrap();
+        sqlx::raw_sql("TRUNCATE tab_aggregates, page_visits CASCADE; CHECKPOINT")
+            .execute(&mut db)
+            .await
+            .unwrap();
         let transactions = transactions(upserts);
         let started = Instant::now();
         for sql in transactions {

@@ -21,7 +21,7 @@ const A_MOMENT_EACH: &str = "
 async fn much() -> Option<(Asked, UserId, PgConnection)> {
     let url = crate::postgres::new_database().await?;
     let limits = Limits { statement_timeout: Duration::from_secs(6), ..limits() };
-    let asked = Asked::of(Box::new(PostgresStore::open(&url, &limits).await.unwrap()));
+    let asked = Asked::of(PostgresStore::open(&url, &limits).await.unwrap(), &url);
     let user = asked.user().await;
     let mut beside = PgConnection::connect(&url).await.unwrap();
     let rows = format!(

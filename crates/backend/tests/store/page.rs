@@ -46,7 +46,7 @@ async fn counted(url: &str) -> (String, Arc<AtomicUsize>) {
 async fn a_page_of_large_records_brings_no_more_out_of_postgres_than_it_holds() {
     let Some(url) = crate::postgres::new_database().await else { return };
     let (url, count) = counted(&url).await;
-    let asked = Asked::of(Box::new(PostgresStore::open(&url, &limits()).await.unwrap()));
+    let asked = Asked::of(PostgresStore::open(&url, &limits()).await.unwrap(), &url);
     let user = asked.user().await;
     // Of two lengths, so that pages end anywhere; none that a database could make smaller.
     let mut draw = 1_u64;

@@ -10,6 +10,7 @@ use heyho_backend::store::{
 };
 use heyho_records::complete::Completeness;
 use sha2::{Digest as _, Sha256};
+use sqlx::Connection as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Makes one test a store of each function named: `fn name(asked: Asked)`.
@@ -47,23 +48,46 @@ pub fn limits() -> Limits {
 /// A store, empty at first.
 pub struct Asked {
     pub store: Box<dyn Store>,
+    url: String,
     _folder: tempfile::TempDir,
 }
 
 impl Asked {
     pub async fn sqlite() -> Asked {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("x.db")).await.unwrap();
-        Asked { store: Box::new(store), _folder: folder }
+        let path = folder.path().join("x.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        Asked { store: Box::new(store), url: format!("sqlite://{}", path.display()), _folder: folder }
     }
 
     pub async fn postgres() -> Option<Asked> {
         let url = crate::postgres::new_database().await?;
-        Some(Asked::of(Box::new(PostgresStore::open(&url, &limits()).await.unwrap())))
+        Some(Asked::of(PostgresStore::open(&url, &limits()).await.unwrap(), &url))
     }
 
-    pub fn of(store: Box<dyn Store>) -> Asked {
-        Asked { store, _folder: tempfile::tempdir().unwrap() }
+    pub fn of(store: PostgresStore, url: &str) -> Asked {
+        Asked { store: Box::new(store), url: url.to_owned(), _folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// What no part of the trait shows: a look into the tables, beside the store.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        if self.url.starts_with("sqlite") {
+            let mut beside = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut beside).await.unwrap()
+        } else {
+            let mut beside = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut beside).await.unwrap()
+        }
+    }
+
+    pub async fn execute(&self, sql: &'static str) {
+        if self.url.starts_with("sqlite") {
+            let mut beside = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut beside).await.unwrap();
+        } else {
+            let mut beside = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut beside).await.unwrap();
+        }
     }
 
     /// Somebody new.
@@ -180,7 +204,8 @@ impl Visit {
             title: Some(self.title.clone()),
             ..VisitColumns::default()
         };
-        row(&self.source, &self.id, self.ended, self.revision, self.text(), columns)
+        let row = row(&self.source, &self.id, self.ended, self.revision, self.text(), columns);
+        Row { captured_at: Some(self.at), ..row }
     }
 }
 
@@ -197,7 +222,8 @@ impl Aggregate {
             last_active_at: self.life.map(|(_, to)| to),
             ..AggregateColumns::default()
         };
-        row("s", &self.id, self.active, self.revision, self.text(), columns)
+        let row = row("s", &self.id, self.active, self.revision, self.text(), columns);
+        Row { captured_at: self.life.map(|(from, _)| from), ..row }
     }
 }
 

@@ -95,6 +95,7 @@ impl This {
     /// Forgets what is past its time; how many rows went.
     pub(super) async fn forget(&self, now: Millis) -> Result<u64> {
         self.finish_ends().await?;
+        self.tie_the_rest(None).await?;
         let mut forgotten = 0;
         for (sql, until) in PAST.into_iter().zip([now - IDEMPOTENCY_LIFE, now, now, now - SPENT_TOKEN_LIFE]) {
             forgotten += self.in_slices(sql, until).await?;

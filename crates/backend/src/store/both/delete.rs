@@ -9,8 +9,8 @@
 //! and no batch finds it. Then its rows. If that breaks off, [`delete_the_rest`] goes on, at the latest the next time
 //! that what is past its time is forgotten.
 
-use super::{AMONG, Db, This, Tx, ids, lock_user, mark, may_take_long, new_version};
-use crate::limits::SLICE;
+use super::links::OWED;
+use super::{AMONG, Db, This, Tx, ids, lock_user, mark, may_take_long, new_version, slice};
 use crate::store::columns::Table;
 use crate::store::rows::{AggregateColumns, VisitColumns};
 use crate::store::{Deletion, Result, UserId};
@@ -34,6 +34,7 @@ impl This {
     pub(super) async fn delete(&self, deletion: &Deletion) -> Result<u64> {
         let mut deleted = 0;
         loop {
+            self.tie_the_rest(Some(deletion.user)).await?;
             let mut snapshot = self.snapshot().await?;
             may_take_long(&mut snapshot).await?;
             let seen: Option<i64> = sqlx::query_scalar("SELECT version FROM feeds WHERE user_id = $1")
@@ -41,12 +42,18 @@ impl This {
                 .fetch_optional(&mut *snapshot)
                 .await?;
             let Some(seen) = seen else { return Ok(deleted) };
+            // What is owed for a visit came with it, or with a version of it that is newer than what was seen.
+            let owed: Option<i64> =
+                sqlx::query_scalar(OWED).bind(deletion.user).fetch_optional(&mut *snapshot).await?;
+            if owed.is_some() {
+                continue;
+            }
             let marked = mark(&mut snapshot, deletion).await?;
             drop(snapshot);
             if marked.is_empty() {
                 return Ok(deleted);
             }
-            for slice in marked.chunks(slice()) {
+            for slice in marked.chunks(usize::try_from(slice()).unwrap_or(usize::MAX)) {
                 deleted += self.delete_slice(deletion, seen, slice).await?;
             }
         }
@@ -156,17 +163,12 @@ impl This {
         let mut deleted = 0;
         loop {
             let mut tx: Tx = self.begin().await?;
-            let most = i64::try_from(slice()).unwrap_or(i64::MAX);
-            let gone = sqlx::query(sql).bind(key).bind(most).execute(&mut *tx).await?.rows_affected();
+            let gone = sqlx::query(sql).bind(key).bind(slice()).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
             deleted += gone;
-            if gone < slice() as u64 {
+            if gone < slice().unsigned_abs() {
                 return Ok(deleted);
             }
         }
     }
-}
-
-fn slice() -> usize {
-    if planted("all-at-once") { usize::MAX } else { SLICE }
 }

@@ -27,6 +27,9 @@ mod delete;
 #[path = "../both/feed.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod feed;
+#[path = "../both/links.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
+mod links;
 #[path = "../both/sessions.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same SQL, compiled for each database")]
 mod sessions;
@@ -57,7 +60,10 @@ pub struct PostgresStore {
 impl PostgresStore {
     pub async fn open(url: &str, limits: &Limits) -> Result<PostgresStore> {
         let statement_timeout = format!("{}ms", limits.statement_timeout.as_millis());
-        let options = PgConnectOptions::from_str(url)?.application_name("heyho-backend");
+        // that a table is there already is no news, and each start would say so
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("heyho-backend")
+            .options([("client_min_messages", "warning")]);
         let unbounded = options.clone().options([("statement_timeout", "0")]);
         let migrating = PgPoolOptions::new().max_connections(1).connect_with(unbounded).await?;
         let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&migrating).await?;

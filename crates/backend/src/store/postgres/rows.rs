@@ -118,28 +118,39 @@ pub(super) async fn write<C: Table>(
     Ok(())
 }
 
-/// Ties the written visits to aggregates that waited for them.
+/// No more than a slice.
+const LINK_WAITING: &str = "UPDATE tab_aggregates SET page_visit_row = (
+         SELECT v.row_id FROM page_visits AS v
+         WHERE v.user_id = tab_aggregates.user_id AND v.source = tab_aggregates.source
+         AND v.id = tab_aggregates.page_visit_id)
+     WHERE row_id = ANY (ARRAY (
+         SELECT a.row_id FROM unnest($2::text[], $3::text[]) AS k (source, id)
+         CROSS JOIN LATERAL (
+             SELECT row_id FROM tab_aggregates
+             WHERE user_id = $1 AND source = k.source AND page_visit_id = k.id
+             AND page_visit_row IS NULL AND page_visit_id IS NOT NULL OFFSET 0) AS a LIMIT $4))";
+
+/// Of which visits there are more: see `both/links.rs`.
+const OWE_LINKS: &str = "INSERT INTO link_debts (page_visit_row, user_id)
+     SELECT v.row_id, $1 FROM unnest($2::text[], $3::text[]) AS k (source, id)
+     CROSS JOIN LATERAL (
+         SELECT row_id FROM page_visits WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS v
+     WHERE (SELECT a.row_id FROM tab_aggregates AS a
+            WHERE a.user_id = $1 AND a.source = k.source AND a.page_visit_id = k.id
+            AND a.page_visit_row IS NULL AND a.page_visit_id IS NOT NULL LIMIT 1) IS NOT NULL
+     ON CONFLICT (page_visit_row) DO NOTHING";
+
+/// Ties aggregates to the written visits that they waited for.
 pub(super) async fn link_waiting(tx: &mut Tx, user: UserId, visits: &[&Row<VisitColumns>]) -> Result<()> {
     if visits.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "UPDATE tab_aggregates SET page_visit_row = (
-             SELECT v.row_id FROM page_visits AS v
-             WHERE v.user_id = tab_aggregates.user_id AND v.source = tab_aggregates.source
-             AND v.id = tab_aggregates.page_visit_id)
-         WHERE row_id = ANY (ARRAY (
-             SELECT a.row_id FROM unnest($2::text[], $3::text[]) AS k (source, id)
-             CROSS JOIN LATERAL (
-                 SELECT row_id FROM tab_aggregates
-                 WHERE user_id = $1 AND source = k.source AND page_visit_id = k.id
-                 AND page_visit_row IS NULL AND page_visit_id IS NOT NULL OFFSET 0) AS a))",
-    )
-    .bind(user)
-    .bind(column(visits, |r| r.source.as_str()))
-    .bind(column(visits, |r| r.id.as_str()))
-    .execute(&mut **tx)
-    .await?;
+    let sources = column(visits, |r| r.source.as_str());
+    let ids = column(visits, |r| r.id.as_str());
+    let linking = sqlx::query(LINK_WAITING).bind(user).bind(&sources).bind(&ids).bind(slice());
+    if linking.execute(&mut **tx).await?.rows_affected() == slice().unsigned_abs() {
+        sqlx::query(OWE_LINKS).bind(user).bind(&sources).bind(&ids).execute(&mut **tx).await?;
+    }
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// each is prepared once and kept; making one for each batch costs as much as running it.
 const CHUNKS: [usize; 3] = [100, 10, 1];
 
+/// No more than a slice.
 const LINK_WAITING: &str = "UPDATE tab_aggregates SET page_visit_row = (
          SELECT r.row_id FROM page_visits AS r
          WHERE r.user_id = tab_aggregates.user_id AND r.source = tab_aggregates.source
@@ -27,7 +28,16 @@ const LINK_WAITING: &str = "UPDATE tab_aggregates SET page_visit_row = (
      WHERE row_id IN (
          SELECT r.row_id FROM json_each($1) AS k CROSS JOIN tab_aggregates AS r
          ON r.user_id = $2 AND r.source = k.value ->> 0 AND r.page_visit_id = k.value ->> 1
-         WHERE r.page_visit_row IS NULL AND r.page_visit_id IS NOT NULL)";
+         WHERE r.page_visit_row IS NULL AND r.page_visit_id IS NOT NULL LIMIT $3)";
+
+/// Of which visits there are more: see `both/links.rs`.
+const OWE_LINKS: &str = "INSERT INTO link_debts (page_visit_row, user_id)
+     SELECT r.row_id, $2 FROM json_each($1) AS k CROSS JOIN page_visits AS r
+     ON r.user_id = $2 AND r.source = k.value ->> 0 AND r.id = k.value ->> 1
+     WHERE (SELECT a.row_id FROM tab_aggregates AS a
+            WHERE a.user_id = $2 AND a.source = r.source AND a.page_visit_id = r.id
+            AND a.page_visit_row IS NULL AND a.page_visit_id IS NOT NULL LIMIT 1) IS NOT NULL
+     ON CONFLICT (page_visit_row) DO NOTHING";
 
 /// Rows, and tombstones without what decides.
 fn held_rows(table: &str) -> String {
@@ -137,6 +147,10 @@ async fn held<C: Table>(
 }
 
 /// The statement that inserts so many rows or writes them anew, all but the identity and the moment a record first came.
+///
+/// Its parameters have no numbers: each that has one is looked for in a list of all of them when it is bound, and of
+/// thousands that took half of a batch's time. So the values of the rows come first, as they stand in the text, then those
+/// that all rows have.
 fn upsert<C: Table>(rows: usize) -> String {
     let (linked, visit, link) = match C::VISIT {
         None => Default::default(),
@@ -144,18 +158,12 @@ fn upsert<C: Table>(rows: usize) -> String {
         Some(_) => (
             ", page_visit_row",
             ", (SELECT r.row_id FROM page_visits AS r
-                WHERE r.user_id = ?1 AND r.source = k.source AND r.id = k.page_visit_id)",
+                WHERE r.user_id = ? AND r.source = k.source AND r.id = k.page_visit_id)",
             ", page_visit_row = excluded.page_visit_row",
         ),
     };
     let names: Vec<&str> = C::columns().map(Column::name).collect();
-    let mut parameters = 6..;
-    let values: Vec<String> = (0..rows)
-        .map(|_| {
-            let row: Vec<String> = parameters.by_ref().take(names.len()).map(|n| format!("?{n}")).collect();
-            format!("({})", row.join(","))
-        })
-        .collect();
+    let row = format!("({})", vec!["?"; names.len()].join(","));
     let anew: Vec<String> = ["version", "device_id", "updated_at", "checksum_algorithm"]
         .iter()
         .chain(names.iter().filter(|name| !["source", "id"].contains(name)))
@@ -166,9 +174,9 @@ fn upsert<C: Table>(rows: usize) -> String {
     format!(
         "WITH k ({names}) AS (VALUES {})
          INSERT INTO {table} (user_id, version, device_id, received_at, updated_at, checksum_algorithm, {names}{linked})
-         SELECT ?1, ?2, ?3, ?4, ?4, ?5, {names}{visit} FROM k WHERE TRUE
+         SELECT ?, ?, ?, ?, ?, ?, {names}{visit} FROM k WHERE TRUE
          ON CONFLICT (user_id, source, id) DO UPDATE SET {}{link}",
-        values.join(","),
+        vec![row; rows].join(","),
         anew.join(", "),
     )
 }
@@ -184,12 +192,7 @@ async fn write<C: Table>(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<
     let mut left = rows;
     for size in CHUNKS {
         while let Some((chunk, rest)) = left.split_at_checked(size) {
-            let mut query = sqlx::query(AssertSqlSafe(kept_upsert::<C>(size)))
-                .bind(batch.user)
-                .bind(version)
-                .bind(&batch.device)
-                .bind(batch.now)
-                .bind(SHA256_CANONICAL);
+            let mut query = sqlx::query(AssertSqlSafe(kept_upsert::<C>(size)));
             for row in chunk {
                 for column in C::columns() {
                     query = match column {
@@ -201,6 +204,11 @@ async fn write<C: Table>(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<
                     };
                 }
             }
+            query = query.bind(batch.user).bind(version).bind(&batch.device);
+            query = query.bind(batch.now).bind(batch.now).bind(SHA256_CANONICAL);
+            if C::VISIT.is_some() {
+                query = query.bind(batch.user);
+            }
             query.execute(&mut **tx).await?;
             left = rest;
         }
@@ -208,12 +216,16 @@ async fn write<C: Table>(tx: &mut Tx, batch: &Batch, version: i64, rows: &[&Row<
     Ok(())
 }
 
-/// Ties the written visits to aggregates that waited for them.
+/// Ties aggregates to the written visits that they waited for.
 async fn link_waiting(tx: &mut Tx, user: UserId, visits: &[&Row<VisitColumns>]) -> Result<()> {
     if visits.is_empty() {
         return Ok(());
     }
-    sqlx::query(LINK_WAITING).bind(keys(visits.iter().copied())).bind(user).execute(&mut **tx).await?;
+    let keys = keys(visits.iter().copied());
+    let linking = sqlx::query(LINK_WAITING).bind(&keys).bind(user).bind(slice());
+    if linking.execute(&mut **tx).await?.rows_affected() == slice().unsigned_abs() {
+        sqlx::query(OWE_LINKS).bind(&keys).bind(user).execute(&mut **tx).await?;
+    }
     Ok(())
 }
 
@@ -242,7 +254,8 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("x.db")).await.unwrap();
         let tables = [VisitColumns::NAME, AggregateColumns::NAME];
         let each = tables.iter().flat_map(|table| [held_rows(table), raise_rows(table)]);
-        for sql in each.chain([upsert::<AggregateColumns>(10), LINK_WAITING.to_owned()]) {
+        for sql in each.chain([upsert::<AggregateColumns>(10), LINK_WAITING.to_owned(), OWE_LINKS.to_owned()])
+        {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
             let plan = sqlx::query(explain).fetch_all(&store.read).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
