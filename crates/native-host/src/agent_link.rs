@@ -12,7 +12,7 @@ use heyho_records::status::Status;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::sync::{Mutex, Notify, broadcast, mpsc};
 use tokio::time::timeout;
 
 /// An agent that does not answer within this is treated as absent.
@@ -28,6 +28,8 @@ pub struct AgentLink {
     out: mpsc::WeakUnboundedSender<Vec<u8>>,
     /// What was forgotten. Whoever stores records holds it until they are committed.
     pub late: Mutex<Late>,
+    /// The agent has said that the settings have changed: the rules may have.
+    pub settings: Notify,
     pub patience: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -42,6 +44,7 @@ impl AgentLink {
             source,
             out: out.downgrade(),
             late,
+            settings: Notify::new(),
             patience: PATIENCE,
             clock,
         }
@@ -133,7 +136,12 @@ async fn pass_on(mut events: broadcast::Receiver<Event>, link: Weak<AgentLink>, 
                     let _ = timeout(link.patience, agent.call(Request::Told { domain })).await;
                 }
             }
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            // Among those that were missed one may have been of the settings.
+            Ok(Event::Settings) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                let Some(link) = link.upgrade() else { return };
+                link.settings.notify_one();
+            }
+            Ok(_) => {}
             Err(broadcast::error::RecvError::Closed) => return,
         }
     }

@@ -2,10 +2,14 @@
 
 use heyho_buffer::{Appended, BufferError};
 use heyho_records::native::{Answer, ErrorCode, MAX_TO_BROWSER, NackCode, Rejected, RequestId};
+use heyho_records::status::Status;
+use std::cmp::Reverse;
 
 /// Room for everything in an answer but the list of the rejected.
 const ENVELOPE: usize = 4_096;
 const LONGEST_ERROR: usize = 300;
+/// Of browser profiles in a status.
+const MOST_BROWSERS: usize = 50;
 
 pub fn ack(id: Option<RequestId>, appended: Appended) -> Answer {
     let mut left = MAX_TO_BROWSER - ENVELOPE;
@@ -42,7 +46,16 @@ pub fn error(id: Option<RequestId>, code: ErrorCode, error: String) -> Answer {
     Answer::Error { id, code, error, supported: None }
 }
 
-/// As JSON under the limit; an answer that is too large (which only a list in a status could be) is replaced.
+/// A status as an extension is told it: with the browsers that are connected, and of the others those seen last.
+pub fn status(id: Option<RequestId>, mut status: Status) -> Answer {
+    if status.browsers.len() > MOST_BROWSERS {
+        status.browsers.sort_by_key(|browser| (!browser.connected, Reverse(browser.last_seen_at)));
+        status.browsers.truncate(MOST_BROWSERS);
+    }
+    Answer::Status { id, status: Box::new(status) }
+}
+
+/// As JSON under the limit; an answer that is too large, which none is that the host makes, is replaced.
 pub fn json(answer: &Answer) -> Vec<u8> {
     match serde_json::to_vec(answer) {
         Ok(json) if json.len() <= MAX_TO_BROWSER => json,
@@ -61,7 +74,28 @@ pub fn json(answer: &Answer) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use heyho_records::status::Browser;
     use heyho_records::{Code, Kind};
+
+    #[test]
+    fn a_status_of_six_thousand_profiles_names_those_that_are_connected_and_the_latest() {
+        let mut status = Status::broken("", true);
+        let at = |n: usize| format!("2026-01-01T{:02}:{:02}:{:02}Z", n / 3_600, n / 60 % 60, n % 60);
+        let browser = |n: usize| {
+            let (name, profile) = ("\u{1}".repeat(128), "\u{1}".repeat(256));
+            serde_json::from_value(serde_json::json!({
+                "name": name, "profileId": profile, "lastSeenAt": at(n), "connected": n == 7
+            }))
+        };
+        status.browsers = (0..6_000).map(|n| browser(n).unwrap()).collect();
+        let answer = super::status(None, status);
+        assert!(json(&answer).len() <= MAX_TO_BROWSER);
+        let Answer::Status { status, .. } = answer else { panic!() };
+        assert_eq!(status.browsers.len(), MOST_BROWSERS);
+        assert!(status.browsers[0].connected);
+        let latest = |browser: &Browser| browser.last_seen_at.unwrap().to_string() > at(5_900);
+        assert!(status.browsers[1..].iter().all(latest));
+    }
 
     #[test]
     fn an_ack_of_two_thousand_rejected_stays_under_the_limit_and_still_adds_up() {

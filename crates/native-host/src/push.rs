@@ -1,5 +1,5 @@
 //! What a subscribed extension is told without asking: the status after each change, at most one a second, and
-//! the privacy rules when they change. From the agent while there is one; without one from the buffer, whose
+//! the privacy rules when they change, at once where the agent says so. From the agent while there is one; without one from the buffer, whose
 //! file says when another program has written. A buffer that cannot be used is told as well, and is tried again.
 
 use crate::agent_link::AgentLink;
@@ -52,14 +52,19 @@ impl Pusher {
             tokio::select! {
                 () = changed(&mut live) => {}
                 () = written_to(&mut self.written), if live.is_none() => {}
+                () = self.agent.settings.notified() => {}
                 () = tokio::time::sleep(self.look_every) => {}
             }
-            tokio::time::sleep_until(not_before).await;
-            not_before = Instant::now() + SPACING;
-            if let Some(rules) = self.settings.rules().filter(|now| self.rules.as_ref() != Some(now)) {
-                self.say(&Answer::Rules { rules: rules.clone() });
-                self.rules = Some(rules);
+            // A page may be open already that a new one keeps out.
+            self.tell_rules();
+            tokio::select! {
+                () = tokio::time::sleep_until(not_before) => {}
+                () = self.agent.settings.notified() => {
+                    self.tell_rules();
+                    tokio::time::sleep_until(not_before).await;
+                }
             }
+            not_before = Instant::now() + SPACING;
             if live.is_none() {
                 live = self.subscribe().await;
             }
@@ -98,6 +103,13 @@ impl Pusher {
         Some(watch)
     }
 
+    fn tell_rules(&mut self) {
+        if let Some(rules) = self.settings.rules().filter(|now| self.rules.as_ref() != Some(now)) {
+            self.say(&Answer::Rules { rules: rules.clone() });
+            self.rules = Some(rules);
+        }
+    }
+
     async fn tell_from_buffer(&mut self) {
         let (interval, now) = (self.settings.interval(), self.clock.now_ms());
         let cap = self.settings.current().ok().and_then(|config| config.buffer_max_bytes);
@@ -129,7 +141,7 @@ impl Pusher {
         if self.said.as_ref() == Some(&status) {
             return;
         }
-        self.say(&Answer::Status { id: self.id.clone(), status: Box::new(status.clone()) });
+        self.say(&answers::status(self.id.clone(), status.clone()));
         self.said = Some(status);
     }
 
@@ -174,7 +186,75 @@ mod tests {
     use super::*;
     use heyho_buffer::{Arrival, Source};
     use heyho_local::clock;
+    use heyho_local::socket;
+    use heyho_local::vocabulary::{Answering, Event};
     use std::process::Command;
+    use tokio::sync::{Notify, broadcast};
+
+    /// An agent that says when the settings have changed.
+    struct Says {
+        events: broadcast::Sender<Event>,
+        subscribed: Notify,
+        status: watch::Sender<Option<Status>>,
+    }
+
+    impl Companion for Says {
+        fn call(&self, request: AgentRequest) -> Answering<'_> {
+            Box::pin(async move {
+                if matches!(request, AgentRequest::Subscribe) {
+                    self.subscribed.notify_one();
+                }
+                Ok(serde_json::to_value(Status::broken("a stand-in", true)).unwrap())
+            })
+        }
+
+        fn events(&self) -> Option<broadcast::Receiver<Event>> {
+            Some(self.events.subscribe())
+        }
+
+        fn watch(&self) -> watch::Receiver<Option<Status>> {
+            self.status.subscribe()
+        }
+    }
+
+    /// In an hour's looking now and then nothing would be seen.
+    #[tokio::test]
+    async fn a_subscriber_hears_of_a_rule_when_the_agent_says_that_the_settings_have_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("agent.sock");
+        let (events, status) = (broadcast::channel(8).0, watch::Sender::new(None));
+        let agent = Arc::new(Says { events, subscribed: Notify::new(), status });
+        tokio::spawn(socket::serve(socket::bind(&place).unwrap(), agent.clone()));
+        let (out, mut said) = mpsc::unbounded_channel();
+        let config = dir.path().join("config.toml");
+        let pusher = Pusher {
+            agent: Arc::new(AgentLink::new(place, &out, clock::system())),
+            path: dir.path().join("buffer.db"),
+            buffer: None,
+            written: None,
+            settings: Settings::new(config.clone()),
+            clock: clock::system(),
+            out,
+            id: None,
+            said: None,
+            rules: Some(Vec::new()),
+            look_every: Duration::from_secs(3_600),
+        };
+        let running = tokio::spawn(pusher.run());
+        agent.subscribed.notified().await;
+        for pattern in ["one.example", "two.example"] {
+            let rules = format!(
+                "[[privacy.rules]]\nid = '{pattern}'\nmatch = 'host'\npattern = '{pattern}'\naction = 'drop'\n"
+            );
+            let before = std::fs::read_to_string(&config).unwrap_or_default();
+            std::fs::write(&config, before + &rules).unwrap();
+            agent.events.send(Event::Settings).unwrap();
+            let heard =
+                async { while !String::from_utf8(said.recv().await.unwrap()).unwrap().contains(pattern) {} };
+            tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
+        }
+        running.abort();
+    }
 
     /// By an event: in an hour's looking now and then nothing would be seen.
     #[tokio::test(flavor = "multi_thread")]

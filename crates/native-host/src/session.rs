@@ -33,6 +33,9 @@ const GROUP_BYTES: usize = 4 << 20;
 const GROUP_FRAMES: usize = 64;
 /// Of answers that nobody has read.
 const MOST_UNREAD: u64 = 32 << 20;
+/// Characters of what a client calls itself and its browser: what is longer is cut.
+const LONGEST_NAME: usize = 128;
+const LONGEST_PROFILE_ID: usize = 256;
 /// The stream cannot be trusted further (contract, section 2).
 const DATA_ERROR: u8 = 65;
 
@@ -59,6 +62,25 @@ pub struct Session {
     pusher: Option<AbortHandle>,
     /// Keeps the agent told of the browser.
     staying: Option<AbortHandle>,
+}
+
+/// What one client says of itself stands in the status that all others are told. A profile's number is a name by which
+/// records are told apart: it is not cut.
+fn bounded(client: Client) -> Result<Client, String> {
+    let profile = client.profile_id.as_deref().map_or(0, |id| id.chars().count());
+    if profile > LONGEST_PROFILE_ID {
+        return Err(format!(
+            "hello.client.profileId has {profile} characters; at most {LONGEST_PROFILE_ID} are accepted"
+        ));
+    }
+    let cut = |text: Option<String>| text.map(|text| text.chars().take(LONGEST_NAME).collect());
+    Ok(Client {
+        name: cut(client.name),
+        version: cut(client.version),
+        browser: cut(client.browser),
+        browser_version: cut(client.browser_version),
+        profile_id: client.profile_id,
+    })
 }
 
 /// A browser's own name, where the extension in it knows only that of its family: the browser is what started this
@@ -273,8 +295,8 @@ impl Session {
         match other {
             Other::Hello { protocol, client } => self.hello(id, protocol, client).await,
             Other::Status => {
-                let status = Box::new(self.status().await);
-                self.say(&Answer::Status { id, status });
+                let status = self.status().await;
+                self.say(&answers::status(id, status));
             }
             Other::Subscribe => self.subscribe(id).await,
             Other::Sync => {
@@ -304,6 +326,10 @@ impl Session {
             });
             return;
         }
+        let client = match bounded(client) {
+            Ok(client) => client,
+            Err(error) => return self.say(&answers::error(id, ErrorCode::BadMessage, error)),
+        };
         self.client = named(client);
         if self.presence.is_none() {
             let announced = Presence::announce(&self.paths.hosts());
@@ -352,7 +378,7 @@ impl Session {
 
     async fn subscribe(&mut self, id: Option<RequestId>) {
         let said = self.status().await;
-        self.say(&Answer::Status { id: id.clone(), status: Box::new(said.clone()) });
+        self.say(&answers::status(id.clone(), said.clone()));
         let pusher = Pusher {
             agent: self.agent.clone(),
             path: self.paths.buffer(),
@@ -389,7 +415,7 @@ impl Session {
             Ok(_) => Ok(()),
             // A headless agent has no window, and no agent has none either: the app brings one.
             Err(fault) if matches!(fault.code, FaultCode::AgentNotRunning | FaultCode::NoWindow) => {
-                crate::launch::app().await
+                crate::launch::app().await.map_err(str::to_owned)
             }
             Err(fault) => Err(fault.text),
         };

@@ -258,6 +258,26 @@ fn settle(file: &Path) {
     runtime.block_on(async { heyho_buffer::Buffer::open(file).await.unwrap().close().await });
 }
 
+/// What one client says of itself is told to all others at each change.
+#[test]
+fn a_client_that_says_much_of_itself_is_cut_short_and_one_without_a_usable_profile_is_refused() {
+    let world = tempfile::tempdir().unwrap();
+    let hello = |profile: &str| {
+        let long = "B".repeat(2_000_000);
+        json!({ "type": "hello", "protocol": 1, "client": { "name": long, "version": long, "browser": long,
+            "browserVersion": long, "profileId": profile } })
+    };
+    let mut host = Host::start(world.path());
+    let refused = host.ask(&hello(&"p".repeat(257)));
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("bad_message")));
+    assert!(refused["error"].as_str().unwrap().contains("at most 256"), "{refused}");
+    assert_eq!(host.ask(&hello("p"))["type"], "welcome");
+    assert_eq!(host.ask(&json!({ "type": "records", "pageVisits": [visit("a")] }))["stored"], 1);
+    let status = host.ask(&json!({ "type": "status" }));
+    assert_eq!(status["browsers"][0]["name"], "B".repeat(128));
+    assert_eq!(host.end().0, 0);
+}
+
 #[test]
 fn a_mistake_in_the_settings_costs_no_records() {
     let world = tempfile::tempdir().unwrap();
