@@ -3,9 +3,11 @@
 //! - [`running`]: one run, and listening meanwhile;
 //! - [`ended`]: what follows a run: the history, those who wait for it, the next one;
 //! - [`floor`]: what the backend asked for outlives the program;
+//! - [`remembered`]: what was learnt of the backend for an account does too;
 //! - [`resume`]: the session of the last start;
 //! - [`settings`]: settings that change while it runs;
-//! - [`telling`]: the figures of the day, and what somebody should be told.
+//! - [`telling`]: the figures of the day, and what somebody should be told;
+//! - [`watched`]: a fault of the engine itself is said, and another takes its place.
 //!
 //! One task owns the core. While it carries out one of the core's tasks it still listens: Stop and Pause end
 //! the run after the batch in flight; a change of account drops what is under way at once, which is safe at
@@ -16,10 +18,14 @@
 
 mod ended;
 mod floor;
+mod remembered;
 mod resume;
 mod running;
 mod settings;
 mod telling;
+mod watched;
+
+pub use watched::watched;
 
 use crate::account::Keeper;
 use crate::live::{Live, Pause, SessionState};
@@ -40,7 +46,7 @@ use heyho_sync::task::Trigger;
 use std::sync::Arc;
 use std::time::Duration;
 use telling::Telling;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub enum Command {
     Sync {
@@ -69,13 +75,15 @@ pub struct Signed {
 }
 
 /// What an engine is made of.
+#[derive(Clone)]
 pub struct Parts {
     pub buffer: Buffer,
     pub keeper: Keeper,
     pub live: Arc<Live>,
     pub clock: Arc<dyn Clock>,
     pub device_id: String,
-    pub config: Config,
+    /// As they are when an engine is made of them; it is told of changes.
+    pub settings: watch::Receiver<Config>,
     /// The network and the power, as they change.
     pub around: Around,
     /// Sync as soon as the session is there.
@@ -119,7 +127,7 @@ pub struct Engine {
     resume_at: Option<i64>,
     first_run: bool,
     look_every: Duration,
-    /// The user pressed Stop: before the next regular run none begins by itself.
+    /// The user pressed Stop, or paused: before the next regular run none begins by itself, whatever changes.
     stopped: bool,
     /// Who waits for the run, and who asked while it was going on.
     waiters: Vec<oneshot::Sender<RunSummary>>,
@@ -132,6 +140,8 @@ pub struct Engine {
     telling: Telling,
     /// Until when (on the wall) the backend asked to be left alone, as it is kept.
     kept_floor: Option<i64>,
+    /// [`Core::blamed`], as it is kept.
+    kept_blamed: [usize; 2],
     /// Failed records when the buffer was last looked at: one more is somebody's business at once.
     failed: u64,
     /// So many the last run left, because they wait for others that are held back: no reason for another.
@@ -140,8 +150,9 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(parts: Parts) -> Engine {
-        let Parts { buffer, keeper, live, clock, device_id, config, around, first_run, look_every, upkeep } =
+        let Parts { buffer, keeper, live, clock, device_id, settings, around, first_run, look_every, upkeep } =
             parts;
+        let config = settings.borrow().clone();
         let monotonic = Monotonic::start(clock.clone());
         let mut engine = Engine {
             upkeep,
@@ -171,6 +182,7 @@ impl Engine {
             ending: None,
             telling: Telling::default(),
             kept_floor: None,
+            kept_blamed: [0; 2],
             failed: 0,
             left_behind: 0,
         };
@@ -178,23 +190,25 @@ impl Engine {
         engine
     }
 
-    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    pub async fn run(mut self, commands: &mut mpsc::Receiver<Command>) {
         let mut watch = self.buffer.watch().await.ok();
         let mut looked_at = self.monotonic.now_ms();
+        // Seen by what woke us, a browser that stores again for instance.
+        let mut slept = false;
         loop {
             if let Some(done) = self.ending.take() {
                 let _ = done.send(());
                 return;
             }
             let now = self.monotonic.now_ms();
-            let suspended = now - looked_at > ms(SUSPENDED);
+            let suspended = std::mem::take(&mut slept) || self.has_slept(looked_at);
             if self.resume_at.is_some_and(|at| at <= now) {
                 self.resume_session().await;
             }
             let due = self.next_at.is_some_and(|at| at <= now);
-            if (suspended || due) && self.may_run() {
+            if (due || (suspended && !self.stopped)) && self.may_run() {
                 let trigger = if suspended { Trigger::NetworkBack } else { Trigger::Periodic };
-                self.begin(trigger, &mut commands).await;
+                self.begin(trigger, commands).await;
                 looked_at = self.monotonic.now_ms();
                 continue;
             }
@@ -205,24 +219,34 @@ impl Engine {
                 Some(at) => Duration::from_millis((at - now).max(0) as u64),
                 None => self.look_every,
             };
+            let last_end_at = self.last_end_at;
             tokio::select! {
                 command = commands.recv() => match command {
                     None => return,
                     Some(command) => {
-                        self.idle(command, &mut commands).await;
+                        slept = self.has_slept(looked_at) && !planted("sleeps-through");
+                        self.idle(command, commands).await;
                         looked_at = self.monotonic.now_ms();
                     }
                 },
                 () = self.around.changed() => self.surroundings_changed(),
                 () = written_or(&mut watch, until_due.min(self.look_every)) => {
+                    slept = self.has_slept(looked_at);
                     if changed(&mut watch).await {
-                        self.look(&mut commands).await;
+                        self.look(commands).await;
                         looked_at = self.monotonic.now_ms();
                     }
                     self.end_pause();
                 }
             }
+            // With what it woke to a run has begun already.
+            slept &= self.last_end_at == last_end_at;
         }
+    }
+
+    /// Since it was looked last. A run that took its time is not counted.
+    fn has_slept(&self, looked_at: i64) -> bool {
+        self.monotonic.now_ms() - looked_at > ms(SUSPENDED)
     }
 
     /// Whether a run may begin by itself.
@@ -281,10 +305,10 @@ impl Engine {
             }
             _ => self.core.forget_session(),
         }
-        self.remember_floor().await;
         let session = if signed.is_some() { SessionState::SignedIn } else { SessionState::SignedOut };
         let note = signed.as_ref().and_then(|_| self.keeper.note());
         self.signed = signed;
+        self.remember().await;
         self.next_at = None;
         self.left_behind = 0;
         self.telling.soon();
@@ -321,15 +345,29 @@ impl Engine {
     fn surroundings_changed(&mut self) {
         let (before, after) = (self.surroundings, self.around.now());
         self.surroundings = after;
-        let now = self.monotonic.now_ms();
         if network_returned(before, after) && self.signed.is_some() {
             tracing::info!("the network is back");
             self.meanwhile.online = true;
-            self.next_at = Some(run_after_return(now, self.next_at, self.last_end_at, clock::jitter()));
+            let now = self.monotonic.now_ms();
+            self.comes_at(run_after_return(now, self.next_at, self.last_end_at, clock::jitter()));
         }
         if self.hold_back() {
-            self.meanwhile.released = true;
-            self.next_at = Some(now);
+            self.released();
+        }
+    }
+
+    /// Nothing holds runs back any longer.
+    fn released(&mut self) {
+        self.meanwhile.released = true;
+        self.comes_at(self.monotonic.now_ms());
+    }
+
+    /// When the next run begins by itself, because something has changed; not after a Stop, nor without a session.
+    fn comes_at(&mut self, at: i64) {
+        let signed_in = self.live.read().session == SessionState::SignedIn;
+        // The fault: whatever changes, the user's word is forgotten.
+        if (signed_in && !self.stopped) || planted("forgets-stop") {
+            self.next_at = Some(at);
         }
     }
 }

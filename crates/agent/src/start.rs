@@ -2,7 +2,7 @@
 
 use crate::account::Keeper;
 use crate::commands::{Service, kept_pause};
-use crate::engine::{Command, Engine, Parts};
+use crate::engine::{Command, Parts, watched};
 use crate::live::Live;
 use crate::prevented::StartError;
 use crate::publish::publish;
@@ -156,6 +156,7 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
     tasks.spawn(look_out(buffer.clone(), live.clone()));
     let listener =
         socket::bind(&paths.socket()).map_err(|error| StartError::Socket { path: paths.socket(), error })?;
+    let in_force = settings.subscribe();
     let service: Arc<dyn Companion> = Arc::new(Service {
         buffer: buffer.clone(),
         keeper: keeper.clone(),
@@ -185,13 +186,13 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
         live,
         clock,
         device_id,
-        config,
+        settings: in_force,
         around,
         first_run,
         look_every,
         upkeep: upkeep.clone(),
     };
-    tasks.spawn(Engine::new(parts).run(received));
+    tasks.spawn(watched(parts, received));
     Ok(Started { companion: service, agent: Some(Agent { commands, upkeep, tasks, buffer, _lock: lock }) })
 }
 

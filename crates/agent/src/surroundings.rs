@@ -9,7 +9,7 @@ use heyho_sync::surroundings::Surroundings;
 use tokio::sync::watch;
 
 /// The surroundings, and a wake-up when they change.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Around(watch::Receiver<Surroundings>);
 
 impl Around {

@@ -73,6 +73,15 @@ pub struct Core {
     run: Option<Run>,
 }
 
+/// What was learnt of a backend for an account, and outlives the program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// How many records of each kind were set aside on the word of others, and none of the kind was accepted since.
+    pub blamed: [usize; 2],
+    /// It has confirmed records of this account.
+    pub takes_records: bool,
+}
+
 #[derive(Debug)]
 struct Run {
     trigger: Trigger,
@@ -97,7 +106,8 @@ struct Run {
     /// Records set aside because a known good one was accepted once more, and nothing new since.
     vouched: usize,
     /// Records of each kind set aside because something else was accepted, and none of the kind since: a kind that
-    /// is refused alone is sick as a whole, however well the other one is. Held over all runs.
+    /// is refused alone is sick as a whole, however well the other one is. Held over all runs, and all lives of the
+    /// program ([`Remembered`]).
     blamed: [usize; 2],
     /// Requests since something was confirmed, set aside or counted; and the last status that refused.
     fruitless: usize,
@@ -190,7 +200,18 @@ impl Core {
         *self = Core { policy: self.policy.clone(), run: self.run.take(), ..Core::new(Policy::default()) };
     }
 
-    /// Another session at the same backend: what it asked for holds.
+    /// What holds of whoever is signed in from now on ([`Core::blamed`]).
+    pub fn remember(&mut self, Remembered { blamed, takes_records }: Remembered) {
+        (self.blamed, self.takes_records) = (blamed, takes_records);
+    }
+
+    /// [`Remembered::blamed`], as it is by now. What a settlement sets aside is in it before the settlement is carried out.
+    pub fn blamed(&self) -> [usize; 2] {
+        self.run.as_ref().map_or(self.blamed, |run| run.blamed)
+    }
+
+    /// Another session at the same backend: what it asked for holds. Whose it is may have been here before
+    /// ([`Core::remember`]).
     pub fn forget_session(&mut self) {
         let floor_until = self.floor_until;
         self.forget_backend();

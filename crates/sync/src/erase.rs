@@ -1,5 +1,6 @@
 //! What a user asks of the backend besides syncing: whether it is one, and that it deletes a site.
 
+use crate::answer::{Reply, TransportError};
 use crate::body::Body;
 use crate::capabilities::Capabilities;
 use crate::classify::{CheckVerdict, classify_check};
@@ -21,6 +22,8 @@ pub enum Erasure {
     /// This backend names no such feature.
     NotOffered,
     Failed(Why),
+    /// It was asked, and whether it is done is not known: it may still be at it.
+    Unknown(Why),
 }
 
 #[derive(Deserialize)]
@@ -69,10 +72,20 @@ impl Driver {
                 None => Erasure::Failed(Why::NotProof { answer: NotProof::NotAnObject }),
             };
         }
-        Erasure::Failed(match classify_check(&reply) {
+        let why = match classify_check(&reply) {
             CheckVerdict::SignedOut => Why::SessionExpired,
             CheckVerdict::Configuration(why) | CheckVerdict::Later { why, .. } => why,
             CheckVerdict::Good => Why::NotProof { answer: NotProof::NotAnObject },
-        })
+        };
+        if may_go_on(&reply) { Erasure::Unknown(why) } else { Erasure::Failed(why) }
+    }
+}
+
+/// The backend, or something before it, was reached, and the answer is not its own last word.
+fn may_go_on(reply: &Reply) -> bool {
+    use TransportError::{AnswerTimeout, BodyTooLarge, ConnectionLost};
+    match reply {
+        Ok(answer) => matches!(answer.status, 408 | 502 | 504),
+        Err(error) => matches!(error, AnswerTimeout | BodyTooLarge | ConnectionLost),
     }
 }

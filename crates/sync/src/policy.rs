@@ -61,7 +61,7 @@ pub const REFUSED_PLACES: usize = 3;
 /// So many records may be set aside in one run on the word of a record that was confirmed before, with nothing new
 /// accepted in between; then the run ends, and the next one knows of no such record until something new is accepted. More
 /// bad ones than that at the end of a queue are less likely than a backend that takes nothing new. And so many of one kind
-/// with none of it accepted since, over all runs: then only its own kind decides about it.
+/// with none of it accepted since, over all runs, starts and sign-ins of an account: then only its own kind decides about it.
 pub const VOUCHED_MOST: usize = 50;
 
 /// How often a single record must stay unaccounted for, in answers that otherwise add up, before it is set

@@ -603,6 +603,27 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-agent",
+        fault: "forgets-blame",
+        wrong: "each start may set as many records of a sick kind aside as the first",
+        tests: &["--test", "agent", "starts::a_sick_kind"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-agent",
+        fault: "forgets-stop",
+        wrong: "a network that comes back begins a run after a Stop",
+        tests: &["--test", "agent", "schedule::after_a_stop"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-agent",
+        fault: "engine-unwatched",
+        wrong: "a panic of the task that sends is noticed by nobody",
+        tests: &["--test", "agent", "faults::a_fault"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-agent",
         fault: "run-outlives-account",
         wrong: "a run goes on for whoever began it with the records of whoever is signed in now",
         tests: &["--test", "agent", "switching"],

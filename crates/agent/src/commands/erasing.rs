@@ -140,6 +140,10 @@ impl Service {
                 Err("This backend cannot delete a site: what it has of it is still there.".to_owned())
             }
             Erasure::Failed(why) => Err(format!("What the backend has is still there. {}", why.sentence())),
+            Erasure::Unknown(why) => Err(format!(
+                "The backend has not said that it is done; it may still be deleting. {}",
+                why.sentence()
+            )),
         }
     }
 

@@ -1,11 +1,13 @@
 //! `sync`, `pause`, `resume`, `history`, `timeline`.
 
 use super::{Service, buffer, ending, json_of};
+use crate::account::why_code;
 use crate::engine::Command;
 use crate::live::{Pause, SessionState};
 use heyho_local::vocabulary::{Fault, FaultCode, Run, RunSummary, Timeline, TimelinePoint};
 use heyho_records::time::timestamp;
 use heyho_records::words::span;
+use heyho_sync::why::Why;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -35,7 +37,15 @@ impl Service {
         }
         let (done, summary) = oneshot::channel::<RunSummary>();
         self.tell(Command::Sync { done: Some(done) }).await?;
-        json_of(&summary.await.map_err(|_| ending())?)
+        json_of(&summary.await.map_err(|_| self.lost())?)
+    }
+
+    /// Whoever was to answer is gone: with the program, or by a fault in it, and another takes its place.
+    fn lost(&self) -> Fault {
+        match self.commands.is_closed() {
+            true => ending(),
+            false => Fault::new(why_code(&Why::Internal), Why::Internal.sentence()),
+        }
     }
 
     pub(super) async fn pause(&self, seconds: Option<u64>) -> Result<Value, Fault> {

@@ -8,6 +8,7 @@ use crate::upkeep::Chore;
 use heyho_buffer::{AccountId, RunRecord};
 use heyho_local::clock;
 use heyho_local::vocabulary::{FaultCode, RunSummary};
+use heyho_records::fault::planted;
 use heyho_records::status::Said;
 use heyho_records::time::timestamp;
 use heyho_sync::surroundings::run_after_return;
@@ -18,7 +19,9 @@ impl Engine {
     pub(super) async fn ended(&mut self, account: AccountId, started_at: i64, end: RunEnd) {
         let now = self.clock.now_ms();
         self.last_end_at = Some(self.monotonic.now_ms());
-        self.stopped = end.why == Why::Stopped { by: Stop::Asked };
+        let asked = end.why == Why::Stopped { by: Stop::Asked };
+        // Not where a metered connection or the end of the program ended it.
+        self.stopped = asked && self.meanwhile.stop;
         let now_ms = self.monotonic.now_ms();
         let regular = now_ms.saturating_add(ms(self.config.sync.interval));
         self.next_at = end.next_at_ms.or(match end.why {
@@ -28,12 +31,15 @@ impl Engine {
             Why::Stopped { by: Stop::Erased } => Some(now_ms),
             _ => None,
         });
-        if end.why.outlook() != Outlook::Good && (self.meanwhile.online || self.meanwhile.released) {
+        let held_up = !matches!(end.why.outlook(), Outlook::Good | Outlook::SessionExpired)
+            && (!self.stopped || planted("forgets-stop"));
+        if held_up && (self.meanwhile.online || self.meanwhile.released) {
             let returned = run_after_return(now_ms, self.next_at, Some(now_ms), clock::jitter());
             self.next_at = Some(if self.meanwhile.released { now_ms } else { returned });
         }
         let next = self.next_at.map(|at| timestamp(now.saturating_add(at - self.monotonic.now_ms())));
         self.keep_floor().await;
+        self.keep_blamed().await;
         // A look with nothing to send is no run of the history, whatever came of it: the rates are about delivering.
         let totals = self.buffer.totals(Some(account), now).await;
         let sendable = totals.map(|totals| totals.waiting().saturating_sub(totals.held)).ok();

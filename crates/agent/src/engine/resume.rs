@@ -60,8 +60,8 @@ impl Engine {
         }
         match driver(&self.config, &self.device_id) {
             Ok(driver) => {
-                self.remember_floor().await;
                 self.signed = Some(Signed { account, stored, driver });
+                self.remember().await;
                 self.next_at = self.first_run.then(|| self.monotonic.now_ms());
                 self.live.change(|live| {
                     live.session = SessionState::SignedIn;

@@ -75,6 +75,9 @@ impl Engine {
             if matches!((&task, shown), (Task::Send { .. }, false) | (Task::TakeBatch(_), true)) {
                 self.progress(account, &mut pace).await;
             }
+            if matches!(task, Task::Settle(_)) {
+                self.keep_what_is_blamed().await;
+            }
             let outcome = self.carry(&mut carrier, &task, trigger, commands, &mut after).await;
             task = self.core.told(outcome, self.monotonic.now_ms(), clock::jitter());
         };

@@ -26,7 +26,7 @@ impl Engine {
             self.live.change(|live| live.next_attempt_at = Some(shown));
         }
         if self.hold_back() {
-            self.next_at = Some(now);
+            self.released();
         }
         self.telling.soon();
         self.live.touch();

@@ -21,6 +21,8 @@ pub enum Mood {
     Empty,
     /// Names every visit whose id begins with `bad`.
     Picky,
+    /// Refuses whatever holds an aggregate, in no words of its own.
+    NoAggregates,
     Expired,
     /// Takes the request and never answers.
     Hangs,
@@ -59,6 +61,8 @@ pub struct Backend {
     pub delete_asked: Notify,
     /// It does not say what it can do, as S0 describes it.
     pub baseline: AtomicBool,
+    /// It has no route that says who is signed in.
+    pub knows_nobody: AtomicBool,
     /// Signed-in questions are answered when they are let go.
     pub slow_me: AtomicBool,
     pub me_asked: Notify,
@@ -91,6 +95,7 @@ pub async fn backend() -> (Arc<Backend>, String) {
         asked: AtomicUsize::new(0),
         delete_asked: Notify::new(),
         baseline: AtomicBool::new(false),
+        knows_nobody: AtomicBool::new(false),
         slow_me: AtomicBool::new(false),
         me_asked: Notify::new(),
     });
@@ -146,6 +151,9 @@ fn unauthorized() -> Response {
 
 async fn me(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap) -> Response {
     let Some(user) = user(&backend, &headers) else { return unauthorized() };
+    if backend.knows_nobody.load(Ordering::SeqCst) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     if backend.slow_me.load(Ordering::SeqCst) {
         backend.me_asked.notify_one();
         backend.let_go.notified().await;
@@ -202,6 +210,9 @@ async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: B
         Mood::Portal => return axum::response::Html("<html>Welcome to the hotel</html>").into_response(),
         Mood::Empty => return StatusCode::OK.into_response(),
         Mood::Expired => return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+        Mood::NoAggregates if !aggregates.is_empty() => {
+            return (StatusCode::BAD_REQUEST, "Bad Request").into_response();
+        }
         Mood::Hangs => std::future::pending().await,
         Mood::Busy => {
             let error = Json(json!({ "success": false, "code": "RATE_LIMITED", "error": "busy" }));
@@ -231,7 +242,7 @@ async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: B
                 return (StatusCode::BAD_REQUEST, Json(body)).into_response();
             }
         }
-        Mood::Well => {}
+        Mood::Well | Mood::NoAggregates => {}
     }
     let mut held = backend.held.lock().unwrap();
     let held = held.entry(user).or_default();

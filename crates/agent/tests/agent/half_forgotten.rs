@@ -1,10 +1,12 @@
-//! A site that was half forgotten when the program ended: the next start sends nothing of it, also where another program
-//! keeps it from going on at once.
+//! A site that was half forgotten: the next start sends nothing of it, also where another program keeps it from going on
+//! at once; and what fails in the middle is shown nowhere.
 
 use crate::backend::backend;
 use crate::world::World;
 use heyho_buffer::Buffer;
+use heyho_local::vocabulary::Request;
 use heyho_records::status::State;
+use serde_json::json;
 use sqlx::{Connection, SqliteConnection};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,5 +38,34 @@ async fn while_another_program_writes_a_start_sends_nothing_of_a_half_forgotten_
     let buffer = Buffer::open(&path).await.unwrap();
     assert_eq!(buffer.meta("forgetting:a").await.unwrap(), None);
     buffer.close().await;
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_of_a_site_is_not_shown_where_forgetting_it_fails_and_is_finished_later() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    world.append(&["delivered"]).await;
+    agent.sync().await.unwrap();
+    let delivered = async || agent.companion.call(Request::Delivered).await.unwrap();
+    assert_eq!(delivered().await[0]["host"], "a");
+    agent.companion.call(Request::Pause { seconds: None }).await.unwrap();
+    world.append(&["waits"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+
+    let file = format!("sqlite://{}", world.paths().buffer().display());
+    let mut other = SqliteConnection::connect(&file).await.unwrap();
+    let no = "CREATE TRIGGER no BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    sqlx::query(no).execute(&mut other).await.unwrap();
+    agent.companion.call(Request::Forget { domain: "a".into(), backend: false }).await.unwrap_err();
+    assert_eq!(delivered().await, json!([]));
+    sqlx::query("DROP TRIGGER no").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    agent.companion.call(Request::Resume).await.unwrap();
+    agent.until("gone", |s| s.backlog.records() == 0 && s.state == State::UpToDate).await;
+    assert_eq!(delivered().await, json!([]));
     agent.agent.shutdown().await;
 }

@@ -11,10 +11,12 @@
 mod backend;
 mod basics;
 mod dying;
+mod faults;
 mod half_forgotten;
 mod places;
 mod schedule;
 mod session;
+mod starts;
 mod switching;
 mod telling;
 mod vocabulary;

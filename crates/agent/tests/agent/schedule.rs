@@ -40,6 +40,20 @@ async fn after_hours_of_sleep_what_waits_is_sent_within_seconds_and_only_once() 
     agent.agent.shutdown().await;
 }
 
+/// A browser that stores again is often the first to wake; and the next run is minutes away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_sleep_is_noticed_also_where_it_is_a_browser_that_wakes_us() {
+    let (_backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let agent = calm(&world, &clock).await;
+    world.append(&["a"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    clock.pass(Duration::from_secs(120));
+    agent.companion.call(Request::Nudge).await.unwrap();
+    agent.until("delivered", |s| s.backlog.records() == 0).await;
+    agent.agent.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_was_slept_through_is_sent_again_with_the_same_bytes() {
     let (backend, url) = backend().await;
@@ -172,6 +186,83 @@ async fn a_network_that_comes_back_during_a_run_is_not_forgotten_when_that_fails
         clock.pass(Duration::from_secs(5));
         agent.companion.call(Request::Nudge).await.unwrap();
     }
+    agent.agent.shutdown().await;
+}
+
+/// Asked for while a run goes on, and not yet seen to be done: three answers later it has been heard of.
+async fn heard_of(agent: &Running) {
+    for _ in 0..3 {
+        agent.companion.call(Request::Status).await.unwrap();
+    }
+}
+
+/// The network comes back during the batch in flight, after it, and the machine sleeps: the user's word holds until the
+/// next regular run.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_stop_no_run_begins_before_its_regular_time_whatever_changes() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let around = |online, metered| Surroundings { online: Some(online), metered, ..Surroundings::default() };
+    let (tell, hear) = watch::channel(around(false, false));
+    let mut options = StartOptions { clock: clock.clone(), surroundings: Some(hear), ..world.options() };
+    let text =
+        format!("[backend]\nurl = \"{url}\"\n[tokens]\nstore = \"file\"\n[sync]\npause_on_metered = true\n");
+    options.config = Config::parse(&text, "config.toml").unwrap();
+    let agent = world.start_with(options).await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.feel(Mood::Slow);
+    // More than one batch; what is left begins no run by itself.
+    let ids: Vec<String> = (0..150).map(|n| format!("v{n:03}")).collect();
+    world.append(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    agent.until("seen", |s| s.backlog.records() == 150).await;
+    // The backlog has begun a run, or this does.
+    agent.companion.call(Request::Sync { wait: false }).await.unwrap();
+    backend.received.notified().await;
+    agent.companion.call(Request::Stop).await.unwrap();
+    tell.send_replace(around(true, false));
+    heard_of(&agent).await;
+    backend.feel(Mood::Well);
+    backend.let_go.notify_one();
+    agent.until("one batch", |s| s.progress.is_none() && s.backlog.records() == 50).await;
+    let asked = backend.asked.load(Ordering::SeqCst);
+    let mut watch = agent.companion.watch();
+    let changes = [(around(false, false), 30), (around(true, false), 100), (around(true, true), 30)];
+    for (changed, seconds) in changes.into_iter().chain([(around(true, false), 30)]) {
+        tell.send_replace(changed);
+        // Longer than any of them waits for, and once as long as a sleep.
+        clock.pass(Duration::from_secs(seconds));
+        agent.companion.call(Request::Nudge).await.unwrap();
+        let more = watch.wait_for(|s| s.as_ref().is_some_and(|s| s.backlog.records() < 50));
+        assert!(tokio::time::timeout(Duration::from_millis(700), more).await.is_err(), "{changed:?}");
+    }
+    assert_eq!(backend.asked.load(Ordering::SeqCst), asked);
+    clock.pass(Duration::from_secs(150));
+    agent.companion.call(Request::Nudge).await.unwrap();
+    agent.until("delivered", |s| s.backlog.records() == 0).await;
+    agent.agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_session_ends_while_the_network_comes_back_no_next_attempt_is_named() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let online = |online| Surroundings { online: Some(online), ..Surroundings::default() };
+    let (tell, hear) = watch::channel(online(false));
+    let options = StartOptions { clock: clock.clone(), surroundings: Some(hear), ..world.options() };
+    let agent = world.start_with(options).await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.feel(Mood::Expired);
+    backend.slow_refresh.store(true, Ordering::SeqCst);
+    world.append(&["a"]).await;
+    agent.companion.call(Request::Sync { wait: false }).await.unwrap();
+    backend.refresh_asked.notified().await;
+    tell.send_replace(online(true));
+    heard_of(&agent).await;
+    backend.let_go.notify_one();
+    let over = agent.until("over", |s| s.state == State::SessionExpired && s.progress.is_none()).await;
+    assert_eq!(over.next_attempt_at, None);
     agent.agent.shutdown().await;
 }
 

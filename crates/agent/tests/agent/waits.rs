@@ -211,7 +211,6 @@ async fn a_run_that_is_waited_for_is_stopped_and_resumed_at_will() {
     agent.agent.shutdown().await;
 }
 
-/// What is asked for while a run is ending is done after it, whoever asks and whether or not he waits.
 /// A batch that nobody waited for would be taken for the next one, and a word that nobody waited for would let it go.
 async fn earlier_batches_are_forgotten(backend: &Backend) {
     use futures_util::FutureExt;
@@ -219,6 +218,7 @@ async fn earlier_batches_are_forgotten(backend: &Backend) {
     let _ = backend.let_go.notified().now_or_never();
 }
 
+/// What is asked for while a run is ending is done after it, whoever asks and whether or not he waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn sync_now_after_a_stop_and_a_resume_after_a_pause_are_not_forgotten_while_the_run_ends() {
     let (backend, url) = backend().await;

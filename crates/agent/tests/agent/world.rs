@@ -8,7 +8,7 @@ use heyho_local::paths::Paths;
 use heyho_local::vocabulary::{Companion, Fault, Login, Request, RunSummary, ask};
 use heyho_records::status::{Account, Status};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 /// A clock that stands still until it is moved.
@@ -18,6 +18,8 @@ pub struct Played {
     boot: AtomicI64,
     /// How often the schedule's clock was looked at.
     pub looks: AtomicI64,
+    /// Whoever looks at it finds a fault of the program.
+    pub broken: AtomicBool,
 }
 
 impl Played {
@@ -27,6 +29,7 @@ impl Played {
             wall: AtomicI64::new(wall),
             boot: AtomicI64::new(1_000_000),
             looks: AtomicI64::new(0),
+            broken: AtomicBool::new(false),
         })
     }
 
@@ -49,6 +52,7 @@ impl clock::Clock for Played {
 
     fn boot_ms(&self) -> Option<i64> {
         self.looks.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.broken.load(Ordering::SeqCst), "a fault that the test has planted");
         Some(self.boot.load(Ordering::SeqCst))
     }
 }
@@ -96,12 +100,18 @@ impl World {
 
     /// As a host does: straight into the buffer.
     pub async fn append(&self, ids: &[&str]) {
-        let buffer = Buffer::open(&self.paths().buffer()).await.unwrap();
         let texts: Vec<String> = ids
             .iter()
             .map(|id| format!(r#"{{"id":"{id}","url":"http://a/{id}","startedAt":1700000000000}}"#))
             .collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        self.append_texts(&texts, &[]).await;
+    }
+
+    /// Visits and aggregates.
+    pub async fn append_texts(&self, visits: &[String], aggregates: &[String]) {
+        let buffer = Buffer::open(&self.paths().buffer()).await.unwrap();
+        let [visits, aggregates] =
+            [visits, aggregates].map(|texts| texts.iter().map(String::as_str).collect::<Vec<_>>());
         let source = Source {
             name: "ext#p".into(),
             profile_id: "p".into(),
@@ -109,7 +119,7 @@ impl World {
             client: String::new(),
         };
         let now = clock::system().now_ms();
-        buffer.append(&source, &[Arrival::read(None, &texts, &[])], 0, now).await.unwrap();
+        buffer.append(&source, &[Arrival::read(None, &visits, &aggregates)], 0, now).await.unwrap();
         buffer.close().await;
     }
 }

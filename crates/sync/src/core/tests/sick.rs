@@ -328,8 +328,8 @@ fn who_counts_what_it_has_and_nothing_new_costs_few_records_and_no_more() {
     assert!(requests <= 1_500, "{requests} requests");
 }
 
-/// One kind is sick (a table that is broken, a validation that went wrong), and the other goes on, run after run. It is
-/// kept, and goes when the backend is mended.
+/// One kind is sick (a table that is broken, a validation that went wrong), and the other goes on, run after run; also
+/// where each run is another life of the program, as from a timer. It is kept, and goes when the backend is mended.
 #[test]
 fn a_kind_that_is_refused_while_the_other_is_accepted_costs_few_records_and_no_more() {
     for (manner, sick, code) in [
@@ -338,28 +338,65 @@ fn a_kind_that_is_refused_while_the_other_is_accepted_costs_few_records_and_no_m
         (Manner::Fails, Kind::TabAggregate, "server_error"),
         (Manner::Skips, Kind::TabAggregate, "confirms_none"),
     ] {
-        let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(900), 0);
-        let of_kind = |batch: &Batch| -> BTreeSet<i64> {
-            batch.items.iter().filter(|it| it.row.kind == sick).map(|it| it.row.seq).collect()
-        };
-        let mut backend = |batch: &Batch| treat(manner, &of_kind(batch), batch);
-        for round in 0..20 {
-            let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
-            assert_eq!(end.why.code(), code, "{manner:?} {sick:?} {round}");
-            // Visits stand first in a request: where they are refused, nothing is accepted to begin with.
-            let others = queue.waiting.iter().filter(|it| it.row.kind != sick).count();
-            assert!(others == 0 || sick == Kind::PageVisit, "{manner:?} {sick:?}: {others} others wait");
-            assert!(round == 0 || end.totals.requests <= 60, "{}", end.totals.requests);
-            // Somebody browses.
-            queue.waiting.extend((0..10).map(|n| item(1_000 + round * 10 + n)));
-            now += 300_000;
+        for started_anew in [false, true] {
+            let (mut core, mut queue, mut now) = (Core::new(Policy::default()), Queue::of(900), 0);
+            let of_kind = |batch: &Batch| -> BTreeSet<i64> {
+                batch.items.iter().filter(|it| it.row.kind == sick).map(|it| it.row.seq).collect()
+            };
+            let mut backend = |batch: &Batch| treat(manner, &of_kind(batch), batch);
+            let case = format!("{manner:?} {sick:?}, started anew: {started_anew}");
+            for round in 0..20 {
+                if started_anew {
+                    core = after_a_start(&core);
+                }
+                let end = run_at(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now);
+                assert_eq!(end.why.code(), code, "{case}, {round}");
+                // Visits stand first in a request: where they are refused, nothing is accepted to begin with.
+                let others = queue.waiting.iter().filter(|it| it.row.kind != sick).count();
+                assert!(others == 0 || sick == Kind::PageVisit, "{case}: {others} others wait");
+                assert!(round == 0 || end.totals.requests <= 60, "{case}: {}", end.totals.requests);
+                // Somebody browses.
+                queue.waiting.extend((0..10).map(|n| item(1_000 + round * 10 + n)));
+                now += 300_000;
+            }
+            let most = policy::VOUCHED_MOST + policy::REFUSED_PLACES;
+            assert!(queue.set_aside.len() <= most, "{case}: {}", queue.set_aside.len());
+            let before = queue.set_aside.len();
+            if started_anew {
+                core = after_a_start(&core);
+            }
+            let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SyncNow, &mut now);
+            assert_eq!((end.why, queue.waiting.len(), queue.set_aside.len()), (Why::Emptied, 0, before));
+            assert_eq!(core.blamed(), [0; 2], "{case}: some of each kind were accepted");
         }
-        let most = policy::VOUCHED_MOST + policy::REFUSED_PLACES;
-        assert!(queue.set_aside.len() <= most, "{manner:?} {sick:?}: {}", queue.set_aside.len());
-        let before = queue.set_aside.len();
-        let end = run_at(&mut core, &mut queue, &mut saved, Trigger::SyncNow, &mut now);
-        assert_eq!((end.why, queue.waiting.len(), queue.set_aside.len()), (Why::Emptied, 0, before));
     }
+}
+
+/// What is persisted of it is all that the next life of the program has.
+fn after_a_start(core: &Core) -> Core {
+    let mut next = Core::new(Policy::default());
+    next.remember(Remembered { blamed: core.blamed(), takes_records: core.takes_records });
+    next
+}
+
+/// Killed at any task: what a settlement sets aside was counted before it was carried out.
+#[test]
+fn a_kind_that_is_refused_costs_no_more_where_the_program_is_killed_again_and_again() {
+    let (mut kept, mut queue, mut now) = (Remembered::default(), Queue::of(900), 0);
+    let of_kind = |batch: &Batch| -> BTreeSet<i64> {
+        batch.items.iter().filter(|it| it.row.kind == Kind::TabAggregate).map(|it| it.row.seq).collect()
+    };
+    let mut backend = |batch: &Batch| treat(Manner::Mute, &of_kind(batch), batch);
+    for life in 0..60 {
+        let mut core = Core::new(Policy::default());
+        core.remember(kept);
+        let dies_after = 20 + life * 7 % 50;
+        run_until(&mut core, &mut queue, &mut backend, Trigger::SyncNow, &mut now, Some(dies_after));
+        kept.blamed = core.blamed();
+        queue.waiting.extend((0..10).map(|n| item(1_000 + i64::from(life) * 10 + n)));
+    }
+    let most = policy::VOUCHED_MOST + policy::REFUSED_PLACES;
+    assert!((20..=most).contains(&queue.set_aside.len()), "{}", queue.set_aside.len());
 }
 
 /// The visit that was confirmed is not at hand any longer (it went along since, or was forgotten).
@@ -412,6 +449,8 @@ fn a_backend_that_knows_no_check_is_well_once_it_has_confirmed_records() {
     queue.waiting.push(item(1));
     let end = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
     assert_eq!(end.why, Why::Emptied);
-    let end = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
-    assert_eq!((end.why, end.totals.checked), (Why::NothingToSend, false));
+    for mut core in [after_a_start(&core), core] {
+        let end = run_at(&mut core, &mut queue, &mut saved, Trigger::Periodic, &mut now);
+        assert_eq!((end.why, end.totals.checked), (Why::NothingToSend, false));
+    }
 }
