@@ -10,7 +10,7 @@ use crate::rows::intact;
 use heyho_records::Kind;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-/// Of one tab: the life that is going on, and those before a restart whose aggregates are still to come.
+/// Of one tab and account: the life that is going on, and those before a restart whose aggregates are still to come.
 const OF_ONE_TAB: i64 = 4;
 /// Of all tabs.
 const AT_MOST: i64 = 5_000;
@@ -84,13 +84,17 @@ pub(crate) async fn keep(tx: &mut SqliteConnection, confirmed: &[BatchItem], now
             tuple.push_bind(item.seq).push_bind(item.revision);
         });
         query.build().execute(&mut *tx).await?;
-        sqlx::query(
+        // Of these tabs, and of each account by itself: a tab lives on when somebody else signs in.
+        let mut query = QueryBuilder::<Sqlite>::new(
             "DELETE FROM anchor WHERE anchor IN (SELECT anchor FROM (SELECT anchor, row_number() OVER \
-             (PARTITION BY source, tab ORDER BY visited_at DESC) AS place FROM anchor) WHERE place > ?)",
-        )
-        .bind(OF_ONE_TAB)
-        .execute(&mut *tx)
-        .await?;
+             (PARTITION BY account, source, tab ORDER BY visited_at DESC) AS place FROM anchor \
+             WHERE (source, tab) IN (SELECT source, tab FROM record WHERE (seq, revision) IN ",
+        );
+        query.push_tuples(&visits, |mut tuple, item| {
+            tuple.push_bind(item.seq).push_bind(item.revision);
+        });
+        query.push(")) WHERE place > ").push_bind(OF_ONE_TAB).push(")");
+        query.build().execute(&mut *tx).await?;
     }
     let aggregates = of(Kind::TabAggregate);
     if !aggregates.is_empty() {
@@ -118,4 +122,68 @@ pub(crate) async fn forget(tx: &mut SqliteConnection, numbers: &[i64]) -> Result
         sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(number).execute(&mut *tx).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Account, Arrival, Limits, Settlement, SignedIn, Source};
+
+    async fn sign_in(buffer: &Buffer, user: &str) -> Account {
+        let (user_id, email) = (user.to_owned(), format!("{user}@x"));
+        let who = SignedIn { backend: "http://b".into(), user_id, email, claim_others: false };
+        buffer.sign_in(&who, 1).await.unwrap().0
+    }
+
+    /// What the account saw in one tab, at these times, and the tab's life so far.
+    async fn browses(buffer: &Buffer, account: &Account, times: std::ops::Range<i64>) {
+        let source = Source {
+            name: "ext#p".into(),
+            profile_id: "p".into(),
+            browser: String::new(),
+            client: String::new(),
+        };
+        let visit =
+            |at| format!(r#"{{"id":"{}-{at}","url":"http://a/","startedAt":{at},"tabId":7}}"#, account.email);
+        let visits: Vec<String> = times.map(visit).collect();
+        let visits: Vec<&str> = visits.iter().map(String::as_str).collect();
+        let tab = r#"{"startTime":90,"tabId":7,"lastActiveTime":900}"#;
+        buffer.append(&source, &[Arrival::read(None, &visits, &[tab])], 0, 1).await.unwrap();
+    }
+
+    async fn delivers_visits(buffer: &Buffer, account: &Account) {
+        let limits = Limits { page_visits: 100, tab_aggregates: 0, bytes: 1 << 20 };
+        let rows = buffer.oldest(account.id, limits, &[], 1).await.unwrap();
+        let item = |row: &crate::Waiting| BatchItem { seq: row.seq, revision: row.revision, kind: row.kind };
+        let confirm = rows.iter().map(item).collect();
+        let done = Settlement { confirm, keep_anchors: true, ..Settlement::default() };
+        buffer.settle(None, &done, 1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_one_account_sees_in_a_tab_takes_no_anchor_of_another_that_was_there_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+        let first = sign_in(&buffer, "1").await;
+        browses(&buffer, &first, 100..110).await;
+        delivers_visits(&buffer, &first).await;
+        let of = async |account: &Account| {
+            let numbers: Vec<i64> = (1..100).collect();
+            let anchors = buffer.anchors(account.id, &numbers).await.unwrap();
+            let mut ids: Vec<String> = anchors.into_iter().map(|anchor| anchor.id).collect();
+            ids.sort();
+            ids
+        };
+        let kept = ["1@x-106", "1@x-107", "1@x-108", "1@x-109"];
+        assert_eq!(of(&first).await, kept, "so many of one tab");
+        let second = sign_in(&buffer, "2").await;
+        browses(&buffer, &second, 200..210).await;
+        delivers_visits(&buffer, &second).await;
+        assert_eq!(of(&second).await.len(), kept.len());
+        assert_eq!(of(&first).await, kept);
+        // What the first one's aggregate of the tab goes along with is there.
+        let limits = Limits { page_visits: 0, tab_aggregates: 9, bytes: 1 << 20 };
+        let rows = buffer.oldest(first.id, limits, &[], 1).await.unwrap();
+        assert!(rows.len() == 1 && rows[0].anchor.is_some(), "{rows:?}");
+    }
 }
