@@ -27,7 +27,9 @@ pub fn web() -> Result<()> {
         let dist = root().join(folder).join("dist");
         stamp::current(&format!("dist-{folder}"), &[folder], &dist, || {
             say(&format!("building {folder}/"));
-            shell::run(command(&["npm", "run", "--silent", "build"]).current_dir(root().join(folder)))
+            // What a command comes to is on standard output, and nothing else.
+            let mut build = command(&["npm", "run", "--silent", "build"]);
+            shell::run(build.current_dir(root().join(folder)).stdout(std::io::stderr()))
         })?;
     }
     Ok(())

@@ -95,7 +95,7 @@ fn node() -> Result<()> {
         stamp::current(&format!("npm-{folder}"), &inputs, &modules, || {
             say(&format!("fetching the npm packages of {folder}/"));
             let line = ["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline"];
-            shell::run(command(&line).current_dir(root().join(folder)))
+            shell::run(command(&line).current_dir(root().join(folder)).stdout(std::io::stderr()))
         })?;
     }
     Ok(())

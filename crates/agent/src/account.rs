@@ -210,8 +210,7 @@ pub fn fault(error: &AuthError) -> Fault {
         AuthError::SessionOver | AuthError::NotRenewable => FaultCode::SignInNeeded,
         AuthError::WrongCode => FaultCode::BadData,
         AuthError::NotHere => FaultCode::NotFound,
-        AuthError::NamesNeeded => FaultCode::Usage,
-        AuthError::Invalid { .. } => FaultCode::BadData,
+        AuthError::NamesNeeded | AuthError::Invalid { .. } => FaultCode::BadData,
         AuthError::NotNow(why, _) => return Fault::new(why_code(why), why.sentence()),
     };
     Fault::new(code, error.to_string())

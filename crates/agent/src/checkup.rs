@@ -32,7 +32,11 @@ pub async fn check_tokens(wanted: Wanted, paths: &Paths) -> Finding {
     let tried = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || store.probe())).await;
     match tried {
         Ok(Ok(Ok(()))) => Finding::good(PART, format!("can be kept in {place}")),
-        Ok(Ok(Err(error))) => Finding::bad(PART, error.to_string(), advice),
+        // In plain words: what the keyring's library says of it is for the log.
+        Ok(Ok(Err(error))) => {
+            tracing::debug!("{error}");
+            Finding::bad(PART, error.plain(), advice)
+        }
         Ok(Err(_)) => Finding::bad(PART, "the token store stopped unexpectedly", advice),
         Err(_) => {
             Finding::bad(PART, format!("{place} does not answer: it may be waiting to be unlocked"), advice)

@@ -6,9 +6,12 @@ use crate::link::running;
 use crate::sync::current_status;
 use heyho_local::config::{self, ConfigError};
 use heyho_local::vocabulary::{Fault, FaultCode, Request, Setting, Settings, ask};
+use heyho_records::rules::Rule;
 use heyho_records::words::waiting;
 use serde_json::Value;
 use std::process::ExitCode;
+
+const RULES: &str = "privacy.rules";
 
 pub async fn config(context: &Context, command: Command) -> Result<ExitCode, Fault> {
     let path = context.paths.config_file();
@@ -26,8 +29,15 @@ pub async fn config(context: &Context, command: Command) -> Result<ExitCode, Fau
         }
         Command::Get { key: Some(key) } => {
             let settings = config::settings(&path);
-            let setting = find(&settings, &key)?;
-            context.out.say(setting, |setting| shown(&setting.value))?;
+            if key == RULES {
+                context.out.say(&settings.rules, |rules| match rules.as_slice() {
+                    [] => "none".to_owned(),
+                    rules => rules.iter().map(rule).collect::<Vec<_>>().join("\n"),
+                })?;
+            } else {
+                let setting = find(&settings, &key)?;
+                context.out.say(setting, |setting| shown(&key, &setting.value))?;
+            }
             return problem(&settings);
         }
         Command::Set { key, value } => set(context, &key, config::typed(&key, &value)).await?,
@@ -37,6 +47,15 @@ pub async fn config(context: &Context, command: Command) -> Result<ExitCode, Fau
 }
 
 async fn set(context: &Context, key: &str, value: Value) -> Result<(), Fault> {
+    if key == RULES {
+        let file = context.paths.config_file();
+        let text = format!(
+            "{RULES} is a list: rules are made and taken away in the window (Settings, Privacy) or in {}, as \
+             [[privacy.rules]] tables with id, match, pattern and action",
+            file.display()
+        );
+        return Err(Fault::new(FaultCode::Usage, text));
+    }
     let agent = running(context).await;
     let settings = match &agent {
         Some(client) => ask::<Settings>(client, Request::ConfigSet { key: key.to_owned(), value }).await?,
@@ -49,7 +68,7 @@ async fn set(context: &Context, key: &str, value: Value) -> Result<(), Fault> {
     let setting = find(&settings, key)?;
     let moved = if key == "backend.url" { moved(context, setting).await } else { None };
     context.out.say(setting, |setting| {
-        let now = shown(&setting.value);
+        let now = shown(key, &setting.value);
         let said = match (agent.is_some(), setting.restart) {
             (true, true) => format!("{key} is {now} after the next start of the companion."),
             _ => format!("{key} is {now}."),
@@ -79,12 +98,22 @@ fn find<'a>(settings: &'a Settings, key: &str) -> Result<&'a Setting, Fault> {
     })
 }
 
-fn shown(value: &Value) -> String {
+/// What holds; where nothing is set and the default is no value, what holds then.
+fn shown(key: &str, value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Null => "not set".to_owned(),
+        Value::Null if key == "buffer.max_bytes" => {
+            "not set: the smaller of 2 GB and a tenth of the free disk".to_owned()
+        }
+        Value::Null => "not set: the system's".to_owned(),
         value => value.to_string(),
     }
+}
+
+fn rule(rule: &Rule) -> String {
+    let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, action) = (word(serde_json::json!(rule.r#match)), word(serde_json::json!(rule.action)));
+    format!("{action} {kind} {}", rule.pattern)
 }
 
 fn all(settings: &Settings) -> String {
@@ -95,12 +124,14 @@ fn all(settings: &Settings) -> String {
             true => "",
             false => "  (default)",
         };
-        format!("{:<28}{}{mark}", setting.key, shown(&setting.value))
+        format!("{:<28}{}{mark}", setting.key, shown(&setting.key, &setting.value))
     });
-    let rules = settings.rules.iter().map(|rule| {
-        let (kind, action) = (serde_json::json!(rule.r#match), serde_json::json!(rule.action));
-        format!("{:<28}{} {} {}", "privacy.rules", shown(&action), shown(&kind), rule.pattern)
-    });
+    let rules = match settings.rules.as_slice() {
+        [] if mistaken == Some(RULES) => vec!["none that can be read".to_owned()],
+        [] => vec!["none  (default)".to_owned()],
+        rules => rules.iter().map(rule).collect(),
+    };
+    let rules = rules.into_iter().map(|rule| format!("{RULES:<28}{rule}"));
     let unknown = settings.unknown.iter().map(|key| format!("{key:<28}means nothing here: misspelt?"));
     lines.chain(rules).chain(unknown).collect::<Vec<_>>().join("\n")
 }

@@ -232,6 +232,13 @@ async fn browsers(context: &Context) -> Vec<Finding> {
         let advice = "start a browser once, so that it makes its profile, then: heyho browsers register";
         return vec![Finding::bad(PART, "no browser was found", advice)];
     }
+    // Which of them somebody browses with is not known: it takes one.
+    let silent = rows.iter().any(is_well) && rows.iter().all(|row| row.profiles.is_empty());
+    let none = silent.then(|| {
+        let advice =
+            "load the extension in the browser that you use, and agree to capture there (README.md, Use it)";
+        Finding::bad(PART, "no browser has handed over a record yet", advice)
+    });
     let findings = rows.into_iter().map(|row| {
         let text = format!("{}: {}", row.name, row.sentence);
         if row.state == BrowserState::OptedOut {
@@ -250,7 +257,7 @@ async fn browsers(context: &Context) -> Vec<Finding> {
             },
         }
     });
-    findings.collect()
+    findings.chain(none).collect()
 }
 
 #[cfg(test)]

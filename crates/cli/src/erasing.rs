@@ -30,7 +30,11 @@ pub async fn forget(context: &Context, domain: String, backend: bool, sure: Sure
     }
     let forgotten = ask::<Forgotten>(link.companion.as_ref(), Request::Forget { domain, backend }).await;
     link.end().await;
-    let forgotten = forgotten?;
+    // What was not accepted was typed.
+    let forgotten = forgotten.map_err(|fault| match fault.code {
+        FaultCode::BadData => Fault { code: FaultCode::Usage, ..fault },
+        _ => fault,
+    })?;
     context.out.say(&forgotten, |forgotten| forgotten.text.clone())?;
     // It was asked for, and was not done.
     Ok(if backend && forgotten.backend.is_none() { ExitCode::from(1) } else { ExitCode::SUCCESS })

@@ -6,7 +6,7 @@ use crate::link::{nudge, request_sync};
 use crate::sync::{failed as fault_of, open};
 use crate::waiting::{cut, whose};
 use heyho_agent::shown;
-use heyho_buffer::{Buffer, Failed, FailedQuery};
+use heyho_buffer::{Buffer, BufferError, Failed, FailedQuery};
 use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::vocabulary::{FailedRecord, Fault, FaultCode};
 use heyho_records::reason::Reason;
@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 const PAGE: u32 = 1_000;
+/// As many numbers are said one by one.
+const NAMED: usize = 5;
+const REJECTED_AT_CAPTURE: &str = "rejected_at_capture";
 
 pub async fn failed(context: &Context, command: args::Failed) -> Result<ExitCode, Fault> {
     use args::Failed;
@@ -144,7 +147,7 @@ async fn change(context: &Context, which: Which, change: Change) -> Result<ExitC
     }
     let done = match change {
         Change::Retry => buffer.retry_failed(&query).await,
-        Change::Discard(_) => buffer.discard_failed(&query).await,
+        Change::Discard(_) => discard(&buffer, &query, &meant).await,
         Change::Keep => buffer.keep_failed(&query).await,
     };
     let done = done.map_err(fault_of)?;
@@ -162,6 +165,19 @@ async fn change(context: &Context, which: Which, change: Change) -> Result<ExitC
         FailedQuery::Numbers(numbers) => left_over(&numbers, &meant, change),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// What had failed when somebody was asked: runs go on meanwhile, and what failed since nobody has seen.
+async fn discard(buffer: &Buffer, query: &FailedQuery, meant: &[Failed]) -> Result<u64, BufferError> {
+    let numbers = meant.iter().map(|failed| failed.seq).collect();
+    let done = buffer.discard_failed(&FailedQuery::Numbers(numbers)).await?;
+    // What is left of chosen ones is removed soon, of all of them at once: it stands gone whatever comes of this.
+    if matches!(query, FailedQuery::All)
+        && let Err(error) = buffer.finish_erasing().await
+    {
+        tracing::error!("what was deleted has left traces, which are removed later: {error}");
+    }
+    Ok(done)
 }
 
 /// What is known of the records that are meant, before anything is done to them.
@@ -216,8 +232,10 @@ fn retried(meant: &[Failed]) -> String {
     let others = others(goes());
     let own = goes().count() as u64 - others.values().sum::<u64>();
     let mut said = Vec::new();
-    let stay = (meant.len() - goes().count()) as u64;
-    if own > 0 || (others.is_empty() && stay == 0) {
+    if meant.is_empty() {
+        return "Nothing was there to be sent again.".to_owned();
+    }
+    if own > 0 {
         said.push(format!("{}: sent again with the next sync.", count(own, "record")));
     }
     said.extend(others.into_iter().map(|(account, n)| match account {
@@ -226,8 +244,18 @@ fn retried(meant: &[Failed]) -> String {
         }
         None => format!("{} of nobody yet: sent once claimed.", count(n, "record")),
     }));
-    if stay > 0 {
-        said.push(format!("{} cannot be sent again: not acceptable as captured.", count(stay, "record")));
+    let stay: Vec<i64> = meant.iter().filter(|failed| !can_go(failed)).map(|failed| failed.seq).collect();
+    if !stay.is_empty() {
+        let it = if stay.len() == 1 { "it" } else { "them" };
+        let which = match stay.len() {
+            1..=NAMED => stay.iter().map(i64::to_string).collect::<Vec<_>>().join(" "),
+            _ => format!("--reason {REJECTED_AT_CAPTURE}"),
+        };
+        said.push(format!(
+            "{} cannot be sent again: not acceptable as captured. To delete {it}: heyho failed discard {which}; to \
+             keep {it} without being asked: heyho failed keep {which}.",
+            count(stay.len() as u64, "record")
+        ));
     }
     said.join("\n")
 }

@@ -19,6 +19,11 @@ impl Link {
     /// With `first_run`, an agent that begins here syncs at once by itself.
     pub async fn join(context: &Context, first_run: bool) -> Result<Link, Fault> {
         let (_, started) = start(context, first_run).await?;
+        // Whoever was stopped still has its socket: it would be waited for without end.
+        if started.agent.is_none() && !answers(started.companion.as_ref(), LONGER).await {
+            let text = "another companion is running and does not answer: quit it, or end its process, and try again";
+            return Err(Fault::new(FaultCode::TryLater, text));
+        }
         Ok(Link { companion: started.companion, agent: started.agent })
     }
 
@@ -56,13 +61,18 @@ pub async fn start(context: &Context, first_run: bool) -> Result<(StartOptions, 
 
 /// An agent that does not answer within this (it was stopped, or hangs) is treated as absent.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where the command cannot do without it.
+const LONGER: Duration = Duration::from_secs(10);
 
 /// The agent that is running, if one is and answers.
 pub async fn running(context: &Context) -> Option<Client> {
     let client = Client::connect(&context.paths.socket()).await.ok()?;
+    answers(&client, PATIENCE).await.then_some(client)
+}
+
+async fn answers(companion: &dyn Companion, within: Duration) -> bool {
     let hello = Request::Hello { version: VERSION, program: "heyho".to_owned() };
-    timeout(PATIENCE, client.call(hello)).await.ok()?.ok()?;
-    Some(client)
+    matches!(timeout(within, companion.call(hello)).await, Ok(Ok(_)))
 }
 
 /// Tells the agent, if there is one, that the buffer has changed.

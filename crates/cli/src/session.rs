@@ -1,10 +1,11 @@
 //! `login`, also by the code of a confirming message, `logout`, `claim`.
 
+use crate::Context;
 use crate::args::Login;
 use crate::link::Link;
-use crate::{Context, sync};
 use heyho_local::vocabulary::{Count, Fault, FaultCode, Login as LoginRequest, Request, SignedIn, ask};
-use heyho_records::words::count;
+use heyho_records::status::Status;
+use heyho_records::words::{count, number};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -65,7 +66,7 @@ fn text(signed_in: &SignedIn) -> String {
     }
     if signed_in.unclaimed > 0 {
         text.push_str(&format!(
-            "\n{} captured while nobody was signed in: kept here, never sent. Yours? heyho claim",
+            "\n{} captured while nobody was signed in: kept here and sent to nobody, unless you make them yours: heyho claim",
             count(signed_in.unclaimed, "record")
         ));
     }
@@ -123,8 +124,39 @@ fn unshown(question: &str) -> std::io::Result<String> {
     rpassword::prompt_password(question)
 }
 
+/// Who is signed in is looked at before: afterwards nobody is.
 pub async fn logout(context: &Context) -> Result<ExitCode, Fault> {
-    sync::simple(context, Request::Logout, "Signed out. Records stay here until you sign in again.").await
+    let link = Link::join(context, false).await?;
+    let ended = async {
+        let status = ask::<Status>(link.companion.as_ref(), Request::Status).await?;
+        link.call(Request::Logout).await.map(|_| status)
+    };
+    let ended = ended.await;
+    link.end().await;
+    let status = ended?;
+    let waiting = status.backlog.records();
+    let others: u64 = status.other_accounts.iter().map(|other| other.failed).sum();
+    let failed = status.failed.saturating_sub(others);
+    let said = serde_json::json!({ "done": true, "waiting": waiting, "failed": failed });
+    context.out.say(&said, |_| match &status.account {
+        Some(account) => signed_out(&account.email, waiting, failed),
+        None => "Nobody was signed in.".to_owned(),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn signed_out(email: &str, waiting: u64, failed: u64) -> String {
+    let what = match (waiting, failed) {
+        (0, 0) => return "Signed out. Nothing of that account is left here.".to_owned(),
+        (n, 0) => format!("{} not sent yet", count(n, "record")),
+        (0, n) => format!("{} that could not be delivered", count(n, "record")),
+        (n, failed) => {
+            format!("{} not sent yet and {} that could not be delivered", count(n, "record"), number(failed))
+        }
+    };
+    format!(
+        "Signed out. {what}: kept here until {email} signs in again. To take a copy along: heyho export FILE."
+    )
 }
 
 pub async fn claim(context: &Context) -> Result<ExitCode, Fault> {

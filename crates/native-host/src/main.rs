@@ -16,13 +16,24 @@ mod settings;
 use heyho_local::clock;
 use heyho_local::paths::Paths;
 use settings::Settings;
+use std::io::Write;
 use std::process::ExitCode;
 use tokio::sync::{mpsc, watch};
 
 /// Of threads that wait for the pipes and the socket: a browser starts a host for each of its profiles.
 const BLOCKING_THREADS: usize = 6;
 
+const HELP: &str = "\
+A browser starts this program for the HeyHo extension, and speaks native messaging with it on standard input and output.
+To make it known to your browsers: heyho browsers register. How records come and go: heyho status.";
+
 fn main() -> ExitCode {
+    // Somebody who looks what it is; browsers say who asks, and nothing like this.
+    match std::env::args().nth(1).as_deref() {
+        Some("--help" | "-h") => return said(HELP),
+        Some("--version" | "-V") => return said(concat!("heyho-host ", env!("CARGO_PKG_VERSION"))),
+        _ => {}
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
@@ -34,6 +45,13 @@ fn main() -> ExitCode {
             eprintln!("heyho-host: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn said(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

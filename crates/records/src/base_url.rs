@@ -22,7 +22,7 @@ pub enum BadUrl {
     #[error("`{0}` begins with neither https:// nor http://")]
     Scheme(String),
     #[error(
-        "`{0}` would send records and the sign-in unencrypted; accepted: https://, http:// for this machine only, or allow_http = true"
+        "`{0}` would send records and the sign-in unencrypted; accepted: https://, http:// for this machine only (elsewhere too after: heyho config set backend.allow_http true)"
     )]
     Unencrypted(String),
     #[error("the address holds a user name or password; sign in with `heyho login` instead")]

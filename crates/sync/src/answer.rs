@@ -70,7 +70,7 @@ pub enum TransportError {
 pub enum TlsProblem {
     #[error("The backend's certificate has expired")]
     Expired,
-    #[error("The backend's certificate is not valid yet: is the date of this computer right?")]
+    #[error("The backend's certificate is not valid yet (is the date of this computer right?)")]
     NotYetValid,
     #[error(
         "The backend's certificate was issued by an authority this computer does not know (backend.ca_file names one)"
@@ -82,7 +82,7 @@ pub enum TlsProblem {
     Revoked,
     #[error("The backend's certificate cannot be read")]
     BadCertificate,
-    #[error("The backend does not speak TLS at this address: http instead of https?")]
+    #[error("The backend does not speak TLS at this address (is it http instead of https?)")]
     NotTls,
     #[error("The backend and this computer share no version of TLS")]
     NoCommonVersion,

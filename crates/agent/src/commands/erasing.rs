@@ -175,8 +175,9 @@ impl Service {
 
 /// The name of a site, or what would be one.
 fn site(domain: &str) -> Result<String, Fault> {
-    host_name(domain)
-        .ok_or_else(|| Fault::new(FaultCode::Usage, format!("{domain:?} is no domain; such as example.com")))
+    host_name(domain).ok_or_else(|| {
+        Fault::new(FaultCode::BadData, format!("{domain:?} is no domain; such as example.com"))
+    })
 }
 
 fn told(site: &str, erased: &Erased, backend: Result<u64, String>, missed: &Missed) -> String {

@@ -27,7 +27,7 @@ impl Service {
             self.config.send_replace(config.clone());
             self.live.push(Event::Settings);
         }
-        let (account, stored, claimed) = enter(
+        let entered = enter(
             &self.buffer,
             &self.keeper,
             self.clock.as_ref(),
@@ -35,7 +35,13 @@ impl Service {
             &session,
             &login,
         )
-        .await?;
+        .await;
+        // The settings name that backend by now: whoever sends hears of it also where nobody is signed in there.
+        if backend_changed && entered.is_err() {
+            self.tell(Command::Settings(Box::new(config.clone()))).await?;
+            self.live.touch();
+        }
+        let (account, stored, claimed) = entered?;
         let signed = Signed { account: account.clone(), stored, driver };
         // It is over no longer, for whoever asks before the engine has heard of the new one.
         self.live.change(|live| {

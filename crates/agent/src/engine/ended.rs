@@ -46,8 +46,11 @@ impl Engine {
         self.left_behind = sendable.filter(|_| end.why == Why::LeftBehind).unwrap_or_default();
         let did = end.totals.requests > 0 || end.totals.set_aside > 0;
         let had_work = did || sendable != Some(0);
+        // A command that was the agent for its own length is over, or the program ends: nobody asked for it to stop.
+        let cut_short = self.stopped && self.ending.is_some();
         let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend)
             || (end.why == Why::LeftBehind && !did)
+            || (cut_short && !did)
             || !had_work;
         if !quiet {
             tracing::info!(
@@ -63,7 +66,7 @@ impl Engine {
                 sent: end.totals.confirmed,
                 failed: end.totals.set_aside,
                 outcome: end.why.code().to_owned(),
-                why: (end.why.outlook() != Outlook::Good).then(|| end.why.sentence()),
+                why: (end.why.outlook() != Outlook::Good && !cut_short).then(|| end.why.sentence()),
             };
             if let Err(error) = self.buffer.add_run(account, &run).await {
                 tracing::warn!("the run could not be added to the history: {error}");

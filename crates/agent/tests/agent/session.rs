@@ -4,6 +4,7 @@ use crate::backend::{Mood, backend};
 use crate::world::{World, login};
 use heyho_local::vocabulary::{FaultCode, Login, Request, RunSummary, ask};
 use heyho_records::status::{Account, State};
+use sqlx::{Connection, SqliteConnection};
 use std::sync::atomic::Ordering;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,5 +165,32 @@ async fn what_is_done_by_codes_is_done_at_the_backend_that_was_typed() {
         assert_eq!(refused.await.unwrap_err().code, FaultCode::Configuration);
     }
     assert!(!world.paths().config_file().exists(), "only a sign-in writes the address down");
+    agent.agent.shutdown().await;
+}
+
+/// By then the settings name the other backend: what is captured is not sent to the one before as if nothing had happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_cannot_be_stored_leaves_nobody_sending_to_the_backend_before() {
+    let ((one, url), (other, elsewhere)) = (backend().await, backend().await);
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    let file = world.paths().buffer();
+    let mut store = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON account BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    sqlx::query(refuse).execute(&mut store).await.unwrap();
+    let there = Login { backend: Some(elsewhere.clone()), ..login("u@x", "right password") };
+    let fault = ask::<Account>(agent.companion.as_ref(), Request::Login(there.clone())).await.unwrap_err();
+    assert!(fault.text.contains("could not be stored"), "{fault}");
+    let status = agent.until("over", |s| s.state == State::SessionExpired).await;
+    assert_eq!(status.reason_code.as_deref(), Some("other_backend"));
+    world.append(&["a"]).await;
+    assert_eq!(agent.sync().await.unwrap_err().code, FaultCode::SignInNeeded);
+    assert!(one.ids("u@x").is_empty());
+    sqlx::query("DROP TRIGGER refuse").execute(&mut store).await.unwrap();
+    ask::<Account>(agent.companion.as_ref(), Request::Login(there)).await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    assert_eq!((one.ids("u@x"), other.logins.load(Ordering::SeqCst)), (Vec::<String>::new(), 2));
     agent.agent.shutdown().await;
 }

@@ -55,7 +55,7 @@ async fn what_was_delivered_is_shown_and_forgotten_with_its_site() {
         };
         assert_eq!(told, site, "extensions hear of it");
     }
-    assert_eq!(of::<Forgotten>(&running, forget("a/b")).await.unwrap_err().code, FaultCode::Usage);
+    assert_eq!(of::<Forgotten>(&running, forget("a/b")).await.unwrap_err().code, FaultCode::BadData);
     running.agent.shutdown().await;
 }
 

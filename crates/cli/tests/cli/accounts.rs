@@ -45,6 +45,11 @@ fn each_command_says_the_same_as_json() {
         &["export", "-", "--account", "nobody@x"],
         &["failed", "export", out, "--force"],
         &["failed", "keep", "--all"],
+        &["failed", "show", "f"],
+        &["failed", "retry", "f"],
+        &["failed", "retry", "f"],
+        &["waiting", "list", "--search", "Page f"],
+        &["waiting", "discard", "97"],
         &["failed", "discard", "99"],
         &["forget", "bank.example"],
         &["forget", "http://a/b"],
@@ -52,7 +57,15 @@ fn each_command_says_the_same_as_json() {
         &["discard", "--account", EMAIL],
         &["erase"],
         &["erase", "--yes"],
+        &["import", file],
+        &["failed", "discard", "--all"],
         &["config", "get", "sync.interval"],
+        &["config", "set", "sync.interval", "9m"],
+        &["config", "unset", "sync.interval"],
+        &["config", "path"],
+        &["config", "get", "privacy.rules"],
+        &["config", "set", "privacy.rules", "[]"],
+        &["logout"],
         &["logout"],
     ] {
         said.push(world.said(&[&["--json"], arguments].concat()));
@@ -71,6 +84,17 @@ fn the_doctor_reads_as_a_list_with_what_to_do() {
         shown
     });
     same!(lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn the_doctor_says_the_same_as_json() {
+    let world = World::with("[backend]\nurl = 'http://127.0.0.1:9'\n[tokens]\nstore = 'file'\n[synk]\n");
+    let arguments = ["--json", "doctor"];
+    let mut output = world.heyho(&arguments);
+    let mut found: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    found.retain(|finding| finding["part"] != "browsers");
+    output.stdout = found.iter().map(|finding| format!("{finding}\n")).collect::<String>().into_bytes();
+    same!(world.shown(&arguments, &output));
 }
 
 /// An address that has to be confirmed: the registration is finished by the code, in the same command.

@@ -15,7 +15,9 @@ fn settings_are_shown_and_changed() {
         &["config", "set", "sync.interval", "90s"],
         &["config", "set", "sync.batch_page_visits", "5"],
         &["config", "set", "sync.pause_on_battery", "true"],
-        &["config", "set", "extensions.firefox", "[\"5\"]"],
+        &["config", "set", "extensions.firefox", "me@example.org"],
+        &["config", "set", "extensions.chromium", "abc"],
+        &["config", "set", "browsers.skip", "[\"brave\", \"edge\"]"],
         &["config", "set", "backend.ca_file", "5"],
         &["--json", "config", "set", "window.language", "de"],
         &["config", "set", "log.level", "debug"],
@@ -60,6 +62,25 @@ fn a_file_that_cannot_be_read_shows_no_defaults_and_accuses_no_browser() {
     let got = world.said(&["config", "get"]);
     assert!(got.contains("(default: what is set is not accepted)"), "{got}");
     assert!(!browsers(&world).contains("not looked at"));
+}
+
+#[test]
+fn privacy_rules_are_shown_and_where_they_are_made_is_said() {
+    let rule = |id: &str, action: &str| {
+        format!(
+            "[[privacy.rules]]\nid = '{id}'\nmatch = 'host'\npattern = '*.{id}.example'\naction = '{action}'\n"
+        )
+    };
+    let world = World::with(&rule("bank", "drop"));
+    let mut said = vec![
+        world.said(&["config", "get", "privacy.rules"]),
+        world.said(&["--json", "config", "get", "privacy.rules"]),
+        world.said(&["config", "set", "privacy.rules", "[]"]),
+    ];
+    // One that is mistaken hides none of the others.
+    world.configure(&format!("{}{}", rule("bank", "drop"), rule("clinic", "drp")));
+    said.push(world.said(&["config", "get", "privacy.rules"]));
+    same!(said.join("\n"));
 }
 
 /// Its session counts for nothing there, which nobody should have to find out.

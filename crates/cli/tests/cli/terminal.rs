@@ -102,6 +102,26 @@ fn what_deletes_for_good_asks_and_only_a_yes_is_one() {
     assert!(!none.ends().1.contains("Go on?"));
 }
 
+/// The question may stand there for minutes: what fails meanwhile is in no count and in no export of whoever answers.
+#[test]
+fn what_fails_while_the_question_stands_is_not_deleted_by_its_answer() {
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    for (n, all) in [&["--all"][..], &["--reason", "rejected_by_backend"]].into_iter().enumerate() {
+        let (seen, later) = (format!("seen-{n}"), format!("later-{n}"));
+        world.import(&[failed(&seen, "bank.example")]);
+        let mut terminal = Terminal::start(&world, &[&["failed", "discard"], all].concat());
+        terminal.says("will be deleted").says("Go on? [y/N] ");
+        world.import(&[failed(&later, "bank.example")]);
+        terminal.types("y");
+        let (status, shown) = terminal.ends();
+        assert_eq!(status, 0, "{shown}");
+        assert!(shown.contains("1 record: deleted."), "{shown}");
+        let left = world.json(&["failed", "list"]);
+        assert_eq!(left.as_array().unwrap().iter().map(|f| &f["id"]).collect::<Vec<_>>(), [&later]);
+        world.json(&["failed", "discard", &later]);
+    }
+}
+
 #[test]
 fn a_password_is_asked_for_and_not_shown() {
     let backend = Backend::start();

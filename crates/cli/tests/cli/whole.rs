@@ -245,6 +245,40 @@ fn a_session_that_cannot_be_kept_is_no_silent_success() {
     assert!(text.contains("could not be kept") && text.contains("tokens.store file"), "{text}");
 }
 
+/// Who signs out is told what is not delivered, and how to take it along.
+#[test]
+fn signing_out_names_what_was_not_sent() {
+    let backend = Backend::start();
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    // Nothing goes out by itself meanwhile.
+    world.json(&["pause"]);
+    let mut said = Vec::new();
+    for records in [&[][..], &[line("w", "news.example", None)], &[failed("f", "bank.example")]] {
+        let arguments =
+            ["login", "--email", EMAIL, "--password-stdin", "--backend", &backend.url, "--register"];
+        let arguments = &arguments[..arguments.len() - usize::from(!said.is_empty())];
+        assert!(world.heyho_reading(arguments, PASSWORD).status.success());
+        if !records.is_empty() {
+            world.import(records);
+            world.json(&["claim"]);
+        }
+        said.push(world.said(&["logout"]));
+    }
+    said.push(world.said(&["logout"]));
+    same!(said.join("\n"));
+}
+
+/// One that was stopped has its socket still.
+#[cfg(unix)]
+#[test]
+fn an_agent_that_hangs_is_not_waited_for_without_end() {
+    let world = World::with("[tokens]\nstore = 'file'\n");
+    let agent = world.agent();
+    agent.hang();
+    let said = world.said(&["--json", "pause"]);
+    assert!(said.contains("does not answer") && said.ends_with("= 75\n"), "{said}");
+}
+
 #[test]
 fn signing_out_leaves_no_tokens_behind() {
     let backend = Backend::start();

@@ -113,6 +113,14 @@ impl World {
 /// Ends with the test.
 pub struct Agent(Child);
 
+impl Agent {
+    /// It is there, and answers nothing.
+    pub fn hang(&self) {
+        let stopped = Command::new("kill").args(["-STOP", &self.0.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.0.kill();

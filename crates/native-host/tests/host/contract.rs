@@ -237,3 +237,14 @@ fn a_full_buffer_a_newer_schema_and_a_lock_that_is_held_are_each_a_nack_and_noth
     lock(&mut other, "ROLLBACK");
     assert_eq!(host.ask(&json!({ "type": "records", "pageVisits": [visit("a")] }))["stored"], 1);
 }
+
+#[test]
+fn whoever_starts_it_by_hand_is_told_what_it_is() {
+    for (argument, word) in [("--help", "heyho browsers register"), ("--version", env!("CARGO_PKG_VERSION"))]
+    {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_heyho-host")).arg(argument).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && said.contains(word), "{said}");
+    }
+}
