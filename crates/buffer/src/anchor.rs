@@ -86,14 +86,17 @@ pub(crate) async fn keep(tx: &mut SqliteConnection, confirmed: &[BatchItem], now
         query.build().execute(&mut *tx).await?;
         // Of these tabs, and of each account by itself: a tab lives on when somebody else signs in.
         let mut query = QueryBuilder::<Sqlite>::new(
-            "DELETE FROM anchor WHERE anchor IN (SELECT anchor FROM (SELECT anchor, row_number() OVER \
-             (PARTITION BY account, source, tab ORDER BY visited_at DESC) AS place FROM anchor \
-             WHERE (source, tab) IN (SELECT source, tab FROM record WHERE (seq, revision) IN ",
+            "DELETE FROM anchor WHERE anchor IN (SELECT a.anchor FROM anchor a WHERE (SELECT 1 FROM anchor o \
+             WHERE o.source = a.source AND o.tab = a.tab AND o.account = a.account \
+             AND (o.visited_at, o.anchor) > (a.visited_at, a.anchor) LIMIT 1 OFFSET ",
+        );
+        query.push_bind(OF_ONE_TAB - 1).push(
+            ") IS NOT NULL AND (a.source, a.tab) IN (SELECT source, tab FROM record WHERE (seq, revision) IN ",
         );
         query.push_tuples(&visits, |mut tuple, item| {
             tuple.push_bind(item.seq).push_bind(item.revision);
         });
-        query.push(")) WHERE place > ").push_bind(OF_ONE_TAB).push(")");
+        query.push("))");
         query.build().execute(&mut *tx).await?;
     }
     let aggregates = of(Kind::TabAggregate);
