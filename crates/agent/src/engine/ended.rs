@@ -47,7 +47,7 @@ impl Engine {
         let did = end.totals.requests > 0 || end.totals.set_aside > 0;
         let had_work = did || sendable != Some(0);
         // A command that was the agent for its own length is over, or the program ends: nobody asked for it to stop.
-        let cut_short = self.stopped && self.ending.is_some();
+        let cut_short = asked && self.ending.is_some();
         let quiet = matches!(end.why, Why::NotYet | Why::AskedToWait | Why::NothingToSend)
             || (end.why == Why::LeftBehind && !did)
             || (cut_short && !did)
