@@ -24,6 +24,13 @@ pub fn run() -> Result<bool> {
 
 fn desktop() -> Result<bool> {
     say("a backend on this machine, and the app; quitting the app ends both");
+    let extension = shell::root().join("extension/dist");
+    eprintln!(
+        "The extension to load: {} (chrome://extensions, Developer mode, Load unpacked), or in Firefox {} \
+         (about:debugging, This Firefox, Load Temporary Add-on).",
+        extension.join("chromium").display(),
+        extension.join("firefox/manifest.json").display()
+    );
     let _backend = Backend::start()?;
     shell::run(build::program("heyho")?.args(["browsers", "register"]))?;
     Ok(build::program("heyho-companion")?.status()?.success())

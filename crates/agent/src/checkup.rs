@@ -53,8 +53,15 @@ pub async fn check_backend(config: &Config, now: Timestamp) -> Vec<Finding> {
             return vec![Finding::bad("backend", fault.text, "see what stands there: heyho config get")];
         }
     };
-    let address =
-        "start the backend, check the network, or set its address: heyho config set backend.url URL";
+    // Here it would be the user's own; elsewhere somebody else starts it.
+    let address = match url.is_loopback() {
+        true => {
+            "start your own: heyho-backend serve (docs/backend.md); or set another's address: heyho config set backend.url URL"
+        }
+        false => {
+            "check the network, ask whoever runs it, or set another address: heyho config set backend.url URL"
+        }
+    };
     let found = match driver.probe().await {
         Ok(features) if features.is_empty() => Finding::good(
             "backend",

@@ -21,7 +21,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 64 mistyped; 65 bad da
 pub enum Command {
     /// Show whether your records are safe and arriving.
     Status,
-    /// Send what waits now.
+    /// Send what waits now. Without a running companion the command is one itself, and waits for the end.
     Sync {
         /// Come back when everything was sent, or when it cannot be now.
         #[arg(long)]

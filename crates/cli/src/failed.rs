@@ -73,14 +73,26 @@ async fn show(context: &Context, id: &str) -> Result<ExitCode, Fault> {
     let record = found.map(|failed| shown(failed, true)).ok_or_else(|| none(id))?;
     context.out.say(&record, |record| {
         format!(
-            "{}\n        first {}, id {}\n{}",
+            "{}\n        first {}, id {}\n{}\n{}",
             lines(record, SystemClock.now()),
             record.first_at,
             record.id,
-            record.record.as_deref().unwrap_or_default()
+            record.record.as_deref().unwrap_or_default(),
+            what_to_do(record)
         )
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn what_to_do(record: &FailedRecord) -> String {
+    let again = match &record.reason {
+        Reason::RejectedAtCapture { .. } => "It cannot be sent again: not acceptable as captured.".to_owned(),
+        _ => format!("To send it again, once the cause is mended: heyho failed retry {}.", record.number),
+    };
+    format!(
+        "{again} To delete it: heyho failed discard {0}; to keep it without being asked: heyho failed keep {0}.",
+        record.number
+    )
 }
 
 fn none(id: &str) -> Fault {

@@ -2,7 +2,7 @@
 //! that lie in the scratch home are looked at.
 
 use crate::same;
-use crate::world::World;
+use crate::world::{World, line};
 use std::process::{Command, Output};
 
 const OURS: [(&str, &str); 2] = [("Brave", "brave"), ("Vivaldi", "vivaldi")];
@@ -78,4 +78,20 @@ fn browsers_are_listed_registered_and_taken_away() {
     std::fs::remove_file(world.path("bin/heyho-host")).unwrap();
     all.push(said(&world, &["browsers", "list"]));
     same!(all.join("\n"));
+}
+
+/// Registered is not yet connected: until one has handed a record over, something is left to do.
+#[test]
+fn the_doctor_says_when_no_browser_has_handed_over_anything() {
+    let world = world();
+    run(&world, &["browsers", "register"]);
+    let doctor = || String::from_utf8(run(&world, &["doctor"]).stdout).unwrap();
+    let said = doctor();
+    assert!(
+        said.contains("no browser has handed over a record yet") && said.contains("→ load the extension"),
+        "{said}"
+    );
+    world.import(&[line("a", "news.example", None)]);
+    let said = doctor();
+    assert!(!said.contains("no browser has handed over"), "{said}");
 }
