@@ -9,6 +9,7 @@ use heyho_local::vocabulary::{
 };
 use heyho_records::rules::Rule;
 use heyho_records::status::{Account, Status};
+use jiff::Timestamp;
 use serde_json::Value;
 use tauri::State;
 
@@ -70,8 +71,12 @@ pub async fn failed_retry(agent: State<'_, Agent>, which: Selection) -> Answer<C
 }
 
 #[tauri::command]
-pub async fn failed_discard(agent: State<'_, Agent>, which: Selection) -> Answer<Count> {
-    ask(&*agent.0, Request::FailedDiscard { which }).await
+pub async fn failed_discard(
+    agent: State<'_, Agent>,
+    which: Selection,
+    as_of: Option<Timestamp>,
+) -> Answer<Count> {
+    ask(&*agent.0, Request::FailedDiscard { which, as_of }).await
 }
 
 #[tauri::command]
@@ -157,8 +162,13 @@ pub async fn set_setting(agent: State<'_, Agent>, key: String, value: Value) -> 
 }
 
 #[tauri::command]
-pub async fn set_rules(agent: State<'_, Agent>, rules: Vec<Rule>) -> Answer<Settings> {
-    ask(&*agent.0, Request::RulesSet { rules }).await.map(shown)
+pub async fn add_rule(agent: State<'_, Agent>, rule: Rule) -> Answer<Settings> {
+    ask(&*agent.0, Request::RulesAdd { rule }).await.map(shown)
+}
+
+#[tauri::command]
+pub async fn remove_rule(agent: State<'_, Agent>, rule: Rule) -> Answer<Settings> {
+    ask(&*agent.0, Request::RulesRemove { rule }).await.map(shown)
 }
 
 #[tauri::command]

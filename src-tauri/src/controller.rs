@@ -59,6 +59,7 @@ impl<S: Shell> Controller<S> {
         let mut pushes = self.pushes.take();
         let mut asked = JoinSet::new();
         let mut settings = JoinSet::new();
+        let mut standing = JoinSet::new();
         let mut tray = None;
         let mut not_before = Instant::now();
         let mut connected = true;
@@ -101,6 +102,16 @@ impl<S: Shell> Controller<S> {
                         // An answer to an earlier question would be older.
                         settings.abort_all();
                         settings.spawn(async move { ask::<Settings>(&*agent.0, Request::ConfigGet).await });
+                        // It may be another agent, or something was missed: what stands there may not have been told.
+                        let agent = self.companion.clone();
+                        standing.abort_all();
+                        standing.spawn(async move { ask::<Vec<Notice>>(&*agent.0, Request::Alerts).await });
+                    }
+                },
+                Some(said) = standing.join_next() => if let Ok(Ok(said)) = said {
+                    self.remember(self.memory.note_standing(|alert| said.iter().any(|it| it.code == alert)));
+                    for notice in &said {
+                        self.alerted(notice);
                     }
                 },
                 Some(said) = settings.join_next() => if let Ok(Ok(said)) = said {
@@ -163,14 +174,24 @@ impl<S: Shell> Controller<S> {
         view.fresh_for()
     }
 
-    /// The agent says each once, until it changes; what is over needs nobody.
+    /// Each once, until it changes, whoever is the agent; what is over needs nobody.
     fn alerted(&self, notice: &Notice) {
         // The others are told to whoever looks: nobody has to act.
         let acts = match notice.code {
             Alert::SessionExpired | Alert::FailedRecords | Alert::BacklogDay | Alert::DiskFull => true,
             Alert::FailureRate | Alert::Backlog => false,
         };
-        if self.look.notifications && notice.raised && acts {
+        if !acts {
+            return;
+        }
+        if !notice.raised {
+            return self.remember(self.memory.note_standing(|alert| alert != notice.code));
+        }
+        if self.memory.was_told(notice.code) {
+            return;
+        }
+        self.remember(self.memory.note_told(notice.code));
+        if self.look.notifications {
             let lang = self.look.lang();
             let (title, text) = (lang.words().needs_you.to_owned(), lang.alert(notice));
             self.shell.notify(Notification { title, text });
@@ -185,8 +206,12 @@ impl<S: Shell> Controller<S> {
         let words = self.look.lang().words();
         self.shell
             .notify(Notification { title: words.in_tray.to_owned(), text: words.in_tray_how.to_owned() });
-        if let Err(error) = self.memory.note_said_tray() {
-            tracing::warn!("that it was said cannot be remembered: {error}");
+        self.remember(self.memory.note_said_tray());
+    }
+
+    fn remember(&self, noted: std::io::Result<()>) {
+        if let Err(error) = noted {
+            tracing::warn!("what was said cannot be remembered: {error}");
         }
     }
 

@@ -8,6 +8,7 @@ use heyho_local::vocabulary::{Answering, Event as Push, FaultCode};
 use heyho_records::alert::Alert;
 use heyho_records::status::State;
 use serde_json::Value;
+use std::sync::Mutex;
 use tokio::sync::oneshot;
 
 /// What the desktop was told.
@@ -49,8 +50,17 @@ impl Shell for Recording {
     }
 }
 
+/// What the agent says: whether notifications are wanted, and what stands.
+type Says = Arc<Mutex<(bool, Vec<Notice>)>>;
+
+impl Told {
+    fn asks(&self, word: &str) -> bool {
+        *self == Told::Asked(format!(r#"{{"cmd":"{word}"}}"#))
+    }
+}
+
 /// Notes each request on the same record; refuses a sync.
-struct Scripted(mpsc::UnboundedSender<Told>, watch::Receiver<Option<Status>>, broadcast::Sender<Push>);
+struct Scripted(mpsc::UnboundedSender<Told>, watch::Receiver<Option<Status>>, broadcast::Sender<Push>, Says);
 
 impl Companion for Scripted {
     fn call(&self, request: Request) -> Answering<'_> {
@@ -58,12 +68,16 @@ impl Companion for Scripted {
         Box::pin(async move {
             match request {
                 Request::ConfigGet => {
-                    let text = "[window]\nlanguage = \"de\"\nappearance = \"dark\"\nnotifications = false";
+                    let notifications = self.3.lock().unwrap().0;
+                    let text = format!(
+                        "[window]\nlanguage = 'de'\nappearance = 'dark'\nnotifications = {notifications}"
+                    );
                     let dir = tempfile::tempdir().unwrap();
                     let file = dir.path().join("config.toml");
                     std::fs::write(&file, text).unwrap();
                     Ok(serde_json::to_value(config::settings(&file)).unwrap())
                 }
+                Request::Alerts => Ok(serde_json::to_value(self.3.lock().unwrap().1.clone()).unwrap()),
                 Request::Sync { .. } => Err(Fault::new(FaultCode::TryLater, "the backend asked to wait")),
                 _ => Ok(Value::Null),
             }
@@ -85,6 +99,8 @@ struct Bench {
     /// The agent has ended, once this is sent.
     ended: Option<oneshot::Sender<()>>,
     pushes: broadcast::Sender<Push>,
+    says: Says,
+    memory: Memory,
     _state: tempfile::TempDir,
 }
 
@@ -97,18 +113,20 @@ impl Bench {
         let (events, heard) = mpsc::channel(8);
         let pushes = broadcast::Sender::new(8);
         let state = tempfile::tempdir().unwrap();
+        let (says, memory) = (Says::default(), Memory::read(state.path()));
         let controller = Controller {
             shell: Recording(record.clone()),
-            companion: Agent(Arc::new(Scripted(record, watched, pushes.clone()))),
+            companion: Agent(Arc::new(Scripted(record, watched, pushes.clone(), says.clone()))),
             pushes: Some(pushes.subscribe()),
             clock: Arc::new(SystemClock),
             look: LOOK,
-            memory: Memory::read(state.path()),
+            memory: memory.clone(),
             zone: TimeZone::UTC,
         };
         let (ended, end) = oneshot::channel();
         let running = tokio::spawn(controller.run(heard, || async { end.await.unwrap() }));
-        Bench { events, statuses: Some(statuses), told, running, ended: Some(ended), pushes, _state: state }
+        let (statuses, ended) = (Some(statuses), Some(ended));
+        Bench { events, statuses, told, running, ended, pushes, says, memory, _state: state }
     }
 
     async fn told(&mut self) -> Told {
@@ -246,7 +264,10 @@ async fn another_language_is_spoken_at_once_and_without_notifications_nothing_is
     bench.told().await;
     bench.pushes.send(Push::Settings).unwrap();
     assert_eq!(bench.told().await, Told::Settings);
-    assert_eq!(bench.told().await, Told::Asked(r#"{"cmd":"config.get"}"#.to_owned()));
+    let asked = [bench.told().await, bench.told().await];
+    for word in ["config.get", "alerts"] {
+        assert!(asked.iter().any(|told| told.asks(word)), "{asked:?}");
+    }
     let look = Look { lang: Some(Lang::De), appearance: Appearance::Dark, notifications: false };
     assert_eq!(bench.told().await, Told::Dressed(look));
     assert_eq!(bench.told().await, line("Zum Starten anmelden"));
@@ -288,11 +309,65 @@ async fn only_what_somebody_must_act_on_is_a_notification() {
     assert_eq!(bench.told().await, Told::Open);
 }
 
+/// A window beside an agent that was there before it, or that has said more than could be heard.
+#[tokio::test]
+async fn what_stood_before_anybody_listened_is_notified_once_until_it_has_ended() {
+    let mut bench = Bench::new(None);
+    bench.told().await;
+    bench.told().await;
+    let mut noticed = 0_usize;
+    for stands in [true, true, false, true] {
+        let standing = stands.then(|| notice(Alert::SessionExpired, true)).into_iter().collect();
+        *bench.says.lock().unwrap() = (true, standing);
+        bench.pushes.send(Push::Settings).unwrap();
+        // Its answer is taken when it is remembered.
+        loop {
+            let told = bench.told().await;
+            noticed += usize::from(matches!(told, Told::Noticed(_)));
+            if told.asks("alerts") {
+                break;
+            }
+        }
+        let memory = bench.memory.clone();
+        let taken = async {
+            while memory.was_told(Alert::SessionExpired) != stands {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), taken).await.unwrap();
+    }
+    bench.tell(Event::Open).await;
+    loop {
+        match bench.told().await {
+            Told::Noticed(_) => noticed += 1_usize,
+            Told::Open => break,
+            _ => {}
+        }
+    }
+    assert_eq!(noticed, 2);
+}
+
+#[tokio::test]
+async fn what_was_told_is_not_told_again_before_it_has_ended() {
+    let mut bench = Bench::new(None);
+    bench.told().await;
+    bench.told().await;
+    for raised in [true, true, false, true] {
+        bench.pushes.send(alert(Alert::DiskFull, raised)).unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(bench.told().await, Told::Noticed("HeyHo Companion needs you".to_owned()));
+    }
+    bench.tell(Event::Open).await;
+    assert_eq!(bench.told().await, Told::Open);
+    assert!(bench.memory.was_told(Alert::DiskFull));
+}
+
+fn notice(code: Alert, raised: bool) -> Notice {
+    let args = [("failed".to_owned(), 3)].into();
+    Notice { code, text: "3 records need you.".to_owned(), args, raised }
+}
+
 fn alert(code: Alert, raised: bool) -> Push {
-    Push::Alert(Notice {
-        code,
-        text: "3 records need you.".to_owned(),
-        args: [("failed".to_owned(), 3)].into(),
-        raised,
-    })
+    Push::Alert(notice(code, raised))
 }

@@ -1,8 +1,10 @@
-//! What the shell remembers from one start to the next: `window.json` in the state directory, an object of
-//! flags. A file that is not there, or cannot be read, says no to everything: then a question is asked again.
+//! What the shell remembers from one start to the next: `window.json` in the state directory, what was answered and
+//! what was said. A file that is not there, or cannot be read, says no to everything: then a question is asked again.
 
 use heyho_local::paths::{private_dir, write_private};
+use heyho_records::alert::Alert;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,13 +14,15 @@ pub struct Memory {
     flags: Arc<Mutex<Flags>>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Flags {
     /// The first question of the first run was answered with yes.
     welcomed: bool,
     /// It was said that closing the window leaves the app in the tray.
     said_tray: bool,
+    /// What stands and was notified: not again before it has ended.
+    told: BTreeSet<Alert>,
 }
 
 impl Memory {
@@ -45,13 +49,33 @@ impl Memory {
         self.note(|flags| flags.said_tray = true)
     }
 
+    /// Whether this was told and has not ended since.
+    pub fn was_told(&self, alert: Alert) -> bool {
+        self.flags().told.contains(&alert)
+    }
+
+    pub fn note_told(&self, alert: Alert) -> std::io::Result<()> {
+        self.note(|flags| {
+            flags.told.insert(alert);
+        })
+    }
+
+    /// Only these stand.
+    pub fn note_standing(&self, standing: impl Fn(Alert) -> bool) -> std::io::Result<()> {
+        self.note(|flags| flags.told.retain(|alert| standing(*alert)))
+    }
+
     fn flags(&self) -> Flags {
-        *self.flags.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flags.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, change: impl FnOnce(&mut Flags)) -> std::io::Result<()> {
         let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = flags.clone();
         change(&mut flags);
+        if *flags == before {
+            return Ok(());
+        }
         if let Some(folder) = self.file.parent() {
             private_dir(folder)?;
         }

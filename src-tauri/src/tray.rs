@@ -2,7 +2,7 @@
 //! parameters. It says the same as the head of the window, and never more than the status.
 
 use crate::words::{Lang, fill};
-use heyho_agent::NO_START;
+use heyho_agent::{HeldBack, NO_START};
 use heyho_records::status::{State, Status};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -145,7 +145,8 @@ impl View<'_> {
         let mut menu = vec![Item::Line(line), Item::Separator];
         match self.known {
             Known::Status(Status { state: State::Syncing, .. }) => menu.push(entry(Action::Stop, words.stop)),
-            Known::Status(Status { state: State::Paused, .. }) => {
+            // Where only the network or the power holds runs back there is no pause to end.
+            Known::Status(status) if status.state == State::Paused && held_back(status).is_none() => {
                 menu.push(entry(Action::Resume, words.resume))
             }
             Known::Status(status) => {
@@ -208,9 +209,11 @@ impl View<'_> {
                 sentence([Some(needing), waits], None)
             }
             State::Paused => {
-                let paused = match status.paused_until {
-                    Some(until) => fill(words.paused_until, &[&self.clock(until)]),
-                    None => words.paused.to_owned(),
+                let paused = match (status.paused_until, held_back(status)) {
+                    (Some(until), _) => fill(words.paused_until, &[&self.clock(until)]),
+                    (None, Some(HeldBack::Metered)) => words.paused_metered.to_owned(),
+                    (None, Some(HeldBack::Battery)) => words.paused_battery.to_owned(),
+                    (None, None) => words.paused.to_owned(),
                 };
                 sentence([Some(paused), waits], None)
             }
@@ -251,6 +254,19 @@ impl View<'_> {
         let format = if at.date() == today { "%H:%M" } else { "%Y-%m-%d %H:%M" };
         at.strftime(format).to_string()
     }
+}
+
+/// What holds runs back though nobody has paused: Sync now sends all the same.
+fn held_back(status: &Status) -> Option<HeldBack> {
+    if status.paused_until.is_some() {
+        return None;
+    }
+    let mut codes = status
+        .reason_code
+        .iter()
+        .map(String::as_str)
+        .chain(status.also.iter().map(|said| said.code.as_str()));
+    codes.find_map(|code| [HeldBack::Metered, HeldBack::Battery].into_iter().find(|held| held.code() == code))
 }
 
 /// Whether the agent says that it could not be started.

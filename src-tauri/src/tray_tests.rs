@@ -1,5 +1,5 @@
 use super::*;
-use heyho_records::status::{Backlog, Progress};
+use heyho_records::status::{Backlog, Progress, Said};
 
 const NOW: &str = "2026-11-21T14:30:00Z";
 static UTC: TimeZone = TimeZone::UTC;
@@ -72,6 +72,8 @@ fn each_state_has_its_icon_and_its_first_line() {
     let one_failed = Status { failed: 1, ..status(State::NeedsAttention) };
     let paused = Status { paused_until: Some(at("2026-11-21T15:00:00Z")), ..waiting(State::Paused) };
     let long = Status { paused_until: Some(at("2026-11-22T06:00:00Z")), ..status(State::Paused) };
+    let also = vec![Said::new("on_battery", "")];
+    let metered = Status { reason_code: Some("metered".to_owned()), ..waiting(State::Paused) };
     let full = Status { reason: Some("the disk is full".to_owned()), ..status(State::BufferProblem) };
     let table = [
         (status(State::UpToDate), Icon::Calm, "Up to date, confirmed 2 min ago"),
@@ -86,6 +88,8 @@ fn each_state_has_its_icon_and_its_first_line() {
         (paused, Icon::Paused, "Paused until 15:00, 1,204 waiting"),
         (long, Icon::Paused, "Paused until 2026-11-22 06:00"),
         (status(State::Paused), Icon::Paused, "Paused"),
+        (metered, Icon::Paused, "Paused on a metered connection, 1,204 waiting"),
+        (Status { also, ..status(State::Paused) }, Icon::Paused, "Paused on battery"),
         (status(State::SessionExpired), Icon::Attention, "Session expired. Sign in again"),
         (status(State::SignedOut), Icon::Calm, "Sign in to start"),
         (full, Icon::Attention, "The store on this computer has a problem: the disk is full"),
@@ -108,6 +112,9 @@ fn the_menu_offers_what_the_state_allows() {
     }
     assert_eq!(offered(State::Syncing), [Stop, Open, Quit]);
     assert_eq!(offered(State::Paused), [Resume, Open, Quit]);
+    // Nobody has paused: it can be sent all the same.
+    let held = Status { reason_code: Some("metered".to_owned()), ..status(State::Paused) };
+    assert_eq!(actions(&view(&held)), [SyncNow, PauseHour, PauseTomorrow, Open, Quit]);
     assert_eq!(offered(State::SignedOut), [Open, Quit]);
     assert_eq!(offered(State::SessionExpired), [Open, Quit]);
 }

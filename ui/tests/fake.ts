@@ -48,6 +48,8 @@ export class FakeCompanion implements Companion {
   points: Timeline["points"] = [];
   rules: Rule[] = [];
   problem: SettingProblem | null = null;
+  /** When the list of failed records was read, by the agent's clock. */
+  asOf = "2026-11-21T14:30:00Z";
   file = new Map<string, SettingValue>();
   heard: ((status: Status | null) => void) | undefined;
   settingsChanged: (() => void) | undefined;
@@ -97,6 +99,7 @@ export class FakeCompanion implements Companion {
       return {
         records: all.filter((r) => r.number > after).slice(0, limit),
         total: all.length,
+        asOf: this.asOf,
         reasons: Array.from(counts, ([code, count]) => ({ code, count })),
       };
     });
@@ -114,7 +117,7 @@ export class FakeCompanion implements Companion {
   }
 
   failedRetry = (which: Selection) => this.#answer("failedRetry", [which], () => this.#remove(which));
-  failedDiscard = (which: Selection) => this.#answer("failedDiscard", [which], () => this.#remove(which));
+  failedDiscard = (which: Selection, asOf: string | null) => this.#answer("failedDiscard", [which, asOf], () => this.#remove(which));
   failedKeep = (which: Selection) =>
     this.#answer("failedKeep", [which], () => {
       const chosen = this.#chosen(which);
@@ -165,9 +168,15 @@ export class FakeCompanion implements Companion {
       this.file.set(key, value);
       return this.#settings();
     });
-  setRules = (rules: readonly Rule[]) =>
-    this.#answer("setRules", [rules], () => {
-      this.rules = [...rules];
+  addRule = (rule: Rule) =>
+    this.#answer("addRule", [rule], () => {
+      this.rules = [...this.rules, rule];
+      return this.#settings();
+    });
+  removeRule = (rule: Rule) =>
+    this.#answer("removeRule", [rule], () => {
+      const at = this.rules.findIndex((other) => JSON.stringify(other) === JSON.stringify(rule));
+      this.rules = this.rules.filter((_, i) => i !== at);
       return this.#settings();
     });
   testBackend = (url: string) =>

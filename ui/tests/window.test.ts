@@ -1,60 +1,12 @@
-import { cleanup, render } from "@testing-library/svelte";
-import { flushSync, tick } from "svelte";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import App from "../src/App.svelte";
+import { cleanup } from "@testing-library/svelte";
+import { flushSync } from "svelte";
+import { expect, test, vi } from "vitest";
 import type { Status } from "../src/generated/Status";
-import { Format } from "../src/lib/format";
-import { Session } from "../src/lib/session.svelte";
-import { catalogues } from "../src/messages";
 import { FakeCompanion } from "./fake";
+import { clipboard, german, now, open, settle } from "./opened";
 import { browserRows, failedRecords, runs, scenes, waitingRecords } from "./scenes";
 
-const now = new Date("2026-11-21T14:30:00Z");
 const all = scenes(now);
-
-beforeEach(() => {
-  vi.useFakeTimers({ now, toFake: ["Date", "setTimeout", "clearTimeout"] });
-});
-afterEach(() => {
-  cleanup();
-  vi.unstubAllGlobals();
-  vi.useRealTimers();
-});
-
-/** What is put on the clipboard, in a list. */
-function clipboard(): string[] {
-  const written: string[] = [];
-  vi.stubGlobal("navigator", { ...navigator, clipboard: { writeText: (text: string) => Promise.resolve(void written.push(text)) } });
-  return written;
-}
-
-/** Lets answers arrive and effects run: no time passes. */
-async function settle() {
-  for (let i = 0; i < 20; i += 1) {
-    await Promise.resolve();
-    await tick();
-  }
-}
-
-const english = catalogues.en(new Format("en-GB"));
-const german = catalogues.de(new Format("de-DE"));
-
-async function open(status: Status | null, companion = new FakeCompanion(status), m = english) {
-  const session = new Session(companion);
-  const { container } = render(App, { session, m });
-  await session.start();
-  await settle();
-  const find = (testid: string) => container.querySelector<HTMLElement>(`[data-testid="${testid}"]`);
-  const text = (testid: string) => find(testid)?.textContent?.replace(/\s+/g, " ").trim();
-  const press = async (testid: string) => {
-    const element = find(testid);
-    expect(element, testid).not.toBeNull();
-    element?.click();
-    await settle();
-  };
-  const asked = (name: string) => companion.asked.filter(([n]) => n === name).map(([, ...args]) => args);
-  return { container, session, companion, find, text, press, asked };
-}
 
 test("the head and the backlog say what the status says, and follow each event", async () => {
   const w = await open(all["waiting"]!);
@@ -233,7 +185,7 @@ test("failed records: why, and what can be done about each", async () => {
   expect(w.asked("failedDiscard")).toEqual([]);
   expect(w.container.querySelector("dialog")?.textContent).toContain("the only copy");
   await w.press("confirm");
-  expect(w.asked("failedDiscard")).toEqual([[{ ids: [2] }]]);
+  expect(w.asked("failedDiscard")).toEqual([[{ ids: [2] }, null]]);
   w.container.querySelector<HTMLElement>('[data-row="0"]')?.click();
   await settle();
   await w.press("failed-keep");
@@ -772,7 +724,7 @@ test("a chosen record that somebody else dealt with is chosen no more", async ()
   expect(w.text("failed-chosen")).toContain("2 chosen");
   await w.press("chosen-discard");
   await w.press("confirm");
-  expect(w.asked("failedDiscard")).toEqual([[{ ids: [1, 3] }]]);
+  expect(w.asked("failedDiscard")).toEqual([[{ ids: [1, 3] }, null]]);
 });
 
 test("the last day: its sentence and its table say what the chart shows, the newest hour first", async () => {

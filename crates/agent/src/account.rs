@@ -209,7 +209,7 @@ pub fn fault(error: &AuthError) -> Fault {
         AuthError::Unverified => FaultCode::Unverified,
         AuthError::SessionOver | AuthError::NotRenewable => FaultCode::SignInNeeded,
         AuthError::WrongCode => FaultCode::BadData,
-        AuthError::NotHere => FaultCode::NotFound,
+        AuthError::NotHere | AuthError::NoMail => FaultCode::NotOffered,
         AuthError::NamesNeeded | AuthError::Invalid { .. } => FaultCode::BadData,
         AuthError::NotNow(why, _) => return Fault::new(why_code(why), why.sentence()),
     };

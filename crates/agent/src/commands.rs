@@ -103,13 +103,14 @@ impl Service {
             }
             Request::FailedShow { number } => json_of(&self.failed_show(number).await?),
             Request::FailedRetry { which } => json_of(&self.failed_retry(which).await?),
-            Request::FailedDiscard { which } => json_of(&self.failed_discard(which).await?),
+            Request::FailedDiscard { which, as_of } => json_of(&self.failed_discard(which, as_of).await?),
             Request::FailedKeep { which } => json_of(&self.failed_keep(which).await?),
             Request::History { limit } => json_of(&self.history(limit).await?),
             Request::Timeline => json_of(&self.timeline().await?),
             Request::ConfigGet => json_of(&self.config_get()),
             Request::ConfigSet { key, value } => json_of(&self.config_set(&key, &value).await?),
-            Request::RulesSet { rules } => json_of(&self.rules_set(&rules).await?),
+            Request::RulesAdd { rule } => json_of(&self.rules_add(&rule).await?),
+            Request::RulesRemove { rule } => json_of(&self.rules_remove(&rule).await?),
             Request::BackendTest { url } => json_of(&self.backend_test(&url).await),
             Request::Export { path, failed, account, force } => {
                 json_of(&self.export(&path, failed, account.as_deref(), force).await?)
@@ -118,6 +119,7 @@ impl Service {
             Request::DiscardAccount { account } => json_of(&self.discard_account(&account).await?),
             Request::Erase => json_of(&self.erase().await?),
             Request::Diagnostics => json_of(&self.diagnostics().await),
+            Request::Alerts => json_of(&self.live.alerts().await),
             Request::RecoverySeen => {
                 self.buffer.recovery_seen().await.map_err(buffer)?;
                 self.live.change(|live| live.recovered = None);
@@ -168,7 +170,7 @@ fn json_of<T: Serialize>(value: &T) -> Result<Value, Fault> {
 
 fn buffer(error: BufferError) -> Fault {
     let code = match error {
-        BufferError::Busy => FaultCode::TryLater,
+        BufferError::Busy => FaultCode::Busy,
         _ => FaultCode::Failed,
     };
     Fault::new(code, format!("{error}."))

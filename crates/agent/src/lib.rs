@@ -41,7 +41,7 @@ mod upkeep;
 pub use checkup::{check_backend, check_tokens};
 pub use commands::{driver, shown, waiting_record};
 pub use heyho_local::lock::{AgentLock, LockError};
-pub use heyho_sync::surroundings::Surroundings;
+pub use heyho_sync::surroundings::{HeldBack, Surroundings};
 pub use prevented::{NO_START, StartError};
 pub use start::{Agent, StartOptions, Started, start_or_join};
 pub use stay::{Stayed, go_on_staying, start_and_stay};

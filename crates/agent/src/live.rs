@@ -2,7 +2,7 @@
 //! The engine and the commands write it; publishing reads it.
 
 use crate::forgetting::{Forgetting, Hosts};
-use heyho_local::vocabulary::{Attachment, Delivered, Event};
+use heyho_local::vocabulary::{Attachment, Delivered, Event, Notice};
 use heyho_records::fault::planted;
 use heyho_records::status::{Metrics, Said};
 use heyho_sync::surroundings::HeldBack;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, broadcast};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, broadcast, watch};
 
 /// So many of the last deliveries are remembered.
 pub const DELIVERED: usize = 20;
@@ -26,6 +26,8 @@ pub struct Live {
     /// Read by whoever has records on the way to the backend, written by whoever deletes them there.
     sending: Arc<RwLock<()>>,
     events: broadcast::Sender<Event>,
+    /// What stands of what somebody should be told; none: it was not looked at yet.
+    alerts: watch::Sender<Option<Vec<Notice>>>,
     hosts: Hosts,
 }
 
@@ -37,6 +39,7 @@ impl Default for Live {
             delivered: Mutex::default(),
             sending: Arc::default(),
             events: broadcast::channel(EVENTS).0,
+            alerts: watch::Sender::new(None),
             hosts: Hosts::default(),
         }
     }
@@ -187,6 +190,19 @@ impl Live {
     /// Tells whoever is attached or subscribed; nobody need be.
     pub fn push(&self, event: Event) {
         let _ = self.events.send(event);
+    }
+
+    pub fn note_alerts(&self, standing: Vec<Notice>) {
+        self.alerts.send_replace(Some(standing));
+    }
+
+    /// What stands, once that is known.
+    pub async fn alerts(&self) -> Vec<Notice> {
+        let mut alerts = self.alerts.subscribe();
+        match alerts.wait_for(Option::is_some).await {
+            Ok(known) => known.clone().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Tells the hosts to let nothing older of a site pass any more, and those that attach as long as this is kept.

@@ -99,6 +99,9 @@ fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
     let in_the_way = live.last_end.as_ref().filter(|_| {
         matches!(outlook, Some(Outlook::NeedsAttention | Outlook::Retrying)) && live.running.is_none()
     });
+    // Who has paused is told of that pause: Sync now does nothing then, and Resume does.
+    let held_back = live.held_back.filter(|_| live.paused.is_none());
+    let held_back = held_back.map(|held| Said::new(held.code(), held.sentence()));
     match status.state {
         State::BufferProblem => {
             said.extend(live.damage.clone().or_else(|| live.buffer_problem.clone()));
@@ -116,6 +119,7 @@ fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
         State::NeedsAttention if live.configuration.is_some() => said.extend(live.configuration.clone()),
         State::NeedsAttention if outlook == Some(Outlook::NeedsAttention) => {}
         State::NeedsAttention => said.extend(failed_records(status)),
+        State::Paused => said.extend(held_back.clone()),
         _ => {}
     }
     if !matches!(status.state, State::SessionExpired | State::SignedOut) {
@@ -123,7 +127,7 @@ fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
         said.extend(failed_records(status));
         said.extend(live.note.clone());
     }
-    said.extend(live.held_back.map(|held| Said::new(held.code(), held.sentence())));
+    said.extend(held_back);
     said.extend(live.recovered.clone());
     let mut codes = HashSet::new();
     said.retain(|one| codes.insert(one.code.clone()));
@@ -183,6 +187,25 @@ mod tests {
         let status = Status { state: State::UpToDate, ..status.clone() };
         let up: Vec<_> = said(&status, Vec::new(), &live).into_iter().map(|said| said.code).collect();
         assert_eq!(up, ["recovered"]);
+    }
+
+    /// By that word, window and tray offer Sync now and not Resume.
+    #[test]
+    fn what_holds_runs_back_is_said_first_and_not_to_whoever_has_paused() {
+        use heyho_sync::answer::TransportError;
+        use heyho_sync::surroundings::HeldBack;
+        let mut live = LiveState {
+            last_end: Some(Why::NoAnswer { error: TransportError::Refused }),
+            held_back: Some(HeldBack::Metered),
+            ..LiveState::default()
+        };
+        let status = Status { state: State::Paused, ..Status::broken("", true) };
+        let codes = |live: &LiveState| -> Vec<String> {
+            said(&status, Vec::new(), live).into_iter().map(|said| said.code).collect()
+        };
+        assert_eq!(codes(&live), ["metered", "no_answer"]);
+        live.paused = Some(Pause::UntilResumed);
+        assert_eq!(codes(&live), ["no_answer"]);
     }
 
     #[test]

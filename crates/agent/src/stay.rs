@@ -10,6 +10,7 @@
 //! it is over, be it the first start or a later one. One that does not work is said by a status with the reason code
 //! [`crate::NO_START`], and tried again by itself, at ever longer intervals, or at once with [`Stayed::again`].
 
+use crate::prevented::StartError;
 use crate::start::{Agent, StartOptions, Started, start_or_join};
 use heyho_local::config::{self, Config};
 use heyho_local::vocabulary::{Answering, Companion, Event, Fault, FaultCode, Request};
@@ -24,6 +25,8 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
 /// Events a listener may be behind.
 const EVENTS: usize = 64;
+/// An agent that was stopped, or hangs, is none.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The agent that is at hand.
 pub struct Stayed {
@@ -177,7 +180,15 @@ async fn start_at_last(
 ) -> Started {
     let mut pause = AGAIN;
     loop {
-        match start_or_join(options.clone()).await {
+        let started = match start_or_join(options.clone()).await {
+            // A stopped process still has its socket: whatever was asked there would be waited for without end.
+            Ok(joined) if joined.agent.is_none() => match answers(joined.companion.as_ref()).await {
+                true => Ok(joined),
+                false => Err(StartError::Silent(std::io::ErrorKind::TimedOut.into())),
+            },
+            started => started,
+        };
+        match started {
             Ok(started) => return started,
             Err(error) => {
                 tracing::error!("the companion cannot start: {error}");
@@ -190,6 +201,12 @@ async fn start_at_last(
             () = again.notified() => {}
         }
     }
+}
+
+/// Whether the agent that was joined says anything within a time in which every one does that runs.
+async fn answers(companion: &dyn Companion) -> bool {
+    let hello = Request::hello("heyho-companion");
+    matches!(tokio::time::timeout(ANSWERS_WITHIN, companion.call(hello)).await, Ok(Ok(_)))
 }
 
 async fn finish(agent: Option<Agent>, done: Option<oneshot::Sender<()>>) {

@@ -16,7 +16,7 @@ mod rules;
 pub use change::set;
 pub use file::{ConfigError, Reading, read, settings, told};
 pub use keys::{duration, typed};
-pub use rules::{add_rule, remove_rule, rules, set_rules};
+pub use rules::{add_rule, remove_rule, rules};
 
 use crate::browsers::OptOut;
 use heyho_records::base_url::BaseUrl;

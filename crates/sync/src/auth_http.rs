@@ -105,6 +105,8 @@ pub enum AuthError {
     WrongCode,
     #[error("This backend does that on its own pages only.")]
     NotHere,
+    #[error("This backend sends no e-mail: ask whoever runs it.")]
+    NoMail,
     /// Nothing was decided: the network, a fault of the backend, a wrong address; and how long it asked to be left
     /// alone, if it did.
     #[error("{}", .0.sentence())]
@@ -227,6 +229,7 @@ pub(crate) fn accepted(reply: Reply) -> Result<Answer, AuthError> {
             Some("EMAIL_TAKEN") => Some(AuthError::EmailTaken),
             Some("EMAIL_NOT_VERIFIED") => Some(AuthError::Unverified),
             Some("REGISTRATION_CLOSED") => Some(AuthError::RegistrationClosed),
+            Some("NO_MAIL") => Some(AuthError::NoMail),
             Some("VALIDATION_ERROR") => Some(invalid(&body)),
             Some(_) if answer.status == 403 => Some(forbidden(&body)),
             Some(_) => None,

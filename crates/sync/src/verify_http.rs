@@ -42,7 +42,7 @@ impl Driver {
     async fn asked(&self, route: &'static str, body: &Value) -> Result<(), AuthError> {
         let reply = self.post(route, body, None).await;
         if is_missing(&reply) {
-            return Err(AuthError::NotHere);
+            return Err(not_here(reply));
         }
         match accepted(reply) {
             Ok(_) => Ok(()),
@@ -53,10 +53,18 @@ impl Driver {
     }
 }
 
+/// Why it is not done here, where the backend says so.
+fn not_here(reply: Reply) -> AuthError {
+    match accepted(reply) {
+        Err(AuthError::NoMail) => AuthError::NoMail,
+        _ => AuthError::NotHere,
+    }
+}
+
 /// A refusal here is about the code, whatever its own word for that, but for a password that is called too weak.
 fn by_code(reply: Reply) -> Result<(), AuthError> {
     if is_missing(&reply) {
-        return Err(AuthError::NotHere);
+        return Err(not_here(reply));
     }
     let refused = reply.as_ref().is_ok_and(|answer| matches!(answer.status, 400 | 401 | 403 | 410 | 422));
     match accepted(reply) {

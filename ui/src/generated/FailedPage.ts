@@ -8,6 +8,10 @@ export type FailedPage = { records: Array<FailedRecord>,
  */
 total: number, 
 /**
+ * What is counted had failed by then: for a question about all of them. Null from an earlier agent.
+ */
+asOf: string | null, 
+/**
  * How many there are for each reason code.
  */
 reasons: Array<ReasonCount>, };

@@ -50,7 +50,8 @@ export interface Companion {
   failedList(after: number, limit: number, reason: string | null): Promise<FailedPage>;
   failedShow(number: number): Promise<FailedRecord>;
   failedRetry(which: Selection): Promise<Count>;
-  failedDiscard(which: Selection): Promise<Count>;
+  /** `asOf`: only what had failed by then; null: whatever is meant now. */
+  failedDiscard(which: Selection, asOf: string | null): Promise<Count>;
   failedKeep(which: Selection): Promise<Count>;
   waitingList(after: number, limit: number, search: string | null): Promise<WaitingPage>;
   waitingDiscard(which: Selection): Promise<Count>;
@@ -59,7 +60,10 @@ export interface Companion {
   history(limit: number): Promise<Run[]>;
   settings(): Promise<Settings>;
   setSetting(key: string, value: SettingValue): Promise<Settings>;
-  setRules(rules: readonly Rule[]): Promise<Settings>;
+  /** One more rule; all others stay as they are. */
+  addRule(rule: Rule): Promise<Settings>;
+  /** The rule that says exactly this. */
+  removeRule(rule: Rule): Promise<Settings>;
   testBackend(url: string): Promise<BackendTest>;
   forget(domain: string, backend: boolean): Promise<Forgotten>;
   erase(): Promise<Count>;
@@ -114,7 +118,7 @@ export function tauriCompanion(): Companion {
     failedList: (after, limit, reason) => invoke("failed_list", { after, limit, reason }),
     failedShow: (number) => invoke("failed_show", { number }),
     failedRetry: (which) => invoke("failed_retry", { which }),
-    failedDiscard: (which) => invoke("failed_discard", { which }),
+    failedDiscard: (which, asOf) => invoke("failed_discard", { which, asOf }),
     failedKeep: (which) => invoke("failed_keep", { which }),
     waitingList: (after, limit, search) => invoke("waiting_list", { after, limit, search }),
     waitingDiscard: (which) => invoke("waiting_discard", { which }),
@@ -123,7 +127,8 @@ export function tauriCompanion(): Companion {
     history: (limit) => invoke("history", { limit }),
     settings: () => invoke("settings"),
     setSetting: (key, value) => invoke("set_setting", { key, value }),
-    setRules: (rules) => invoke("set_rules", { rules }),
+    addRule: (rule) => invoke("add_rule", { rule }),
+    removeRule: (rule) => invoke("remove_rule", { rule }),
     testBackend: (url) => invoke("test_backend", { url }),
     forget: (domain, backend) => invoke("forget", { domain, backend }),
     erase: () => invoke("erase"),

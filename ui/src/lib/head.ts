@@ -66,6 +66,15 @@ function everything(s: Status): Said[] {
 /** The agent's word for a damaged store that was put in order; it has a place and a button of its own. */
 const RECOVERED = "recovered";
 
+/** The agent's words for what holds runs back though nobody has paused: Sync now sends all the same. */
+const HELD_BACK = ["metered", "on_battery"] as const;
+
+function heldBack(s: Status): (typeof HELD_BACK)[number] | null {
+  if (s.state !== "paused" || s.pausedUntil !== null) return null;
+  const codes = everything(s).map((said) => said.code);
+  return HELD_BACK.find((code) => codes.includes(code)) ?? null;
+}
+
 function recovered(s: Status, m: Messages): string | null {
   const said = everything(s).find((said) => said.code === RECOVERED);
   if (!said) return null;
@@ -137,16 +146,19 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         primary: "sync",
         canPause: true,
       };
-    case "paused":
+    case "paused": {
+      const held = heldBack(s) !== null;
       return {
         ...base,
         tone: "calm",
         icon: "pause",
         sentence: s.pausedUntil === null ? m.head.paused : m.head.pausedUntil(m.format.clock(new Date(s.pausedUntil), now)),
         detail: n > 0 ? m.head.safeHere(n) : null,
-        primary: "resume",
-        canPause: false,
+        // There is no pause to end where only the network or the power holds runs back.
+        primary: held ? "sync" : "resume",
+        canPause: held,
       };
+    }
     case "session_expired":
       return {
         ...base,
@@ -192,8 +204,10 @@ export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; 
   switch (s.state) {
     case "syncing":
       return { text: m.head.nextAttemptRunning, at: null };
-    case "paused":
-      return { text: m.head.nextAttemptPaused, at: null };
+    case "paused": {
+      const held = heldBack(s);
+      return { text: held === null ? m.head.nextAttemptPaused : m.head.nextAttemptHeld[held], at: null };
+    }
     case "signed_out":
     case "session_expired":
       return { text: m.head.nextAttemptSignIn, at: null };

@@ -26,6 +26,8 @@ export class Session {
   first = $state<boolean | null>(null);
   /** What `window.language` says; null before the settings were read. */
   language = $state<string | null>(null);
+  /** What `backend.url` says, for the sign-in form: another program may have changed it since the page opened. */
+  backend = $state<string | null>(null);
   /** Counts the changes of settings that were heard of: whoever shows settings reads them again. */
   settingsRead = $state(0);
   /** The companion is ending, and what comes then: the batch in flight is waited for. */
@@ -53,6 +55,8 @@ export class Session {
     }
     try {
       this.about = await this.companion.about();
+      // What was heard of since is newer.
+      this.backend ??= this.about.backend;
       // There is no agent to ask then, and that is said in its own words.
       if (this.about.problem !== null) this.fault = null;
       this.ending ??= this.about.ending;
@@ -114,20 +118,25 @@ export class Session {
   };
 
   settingsChanged(): void {
-    this.settingsRead += 1;
-    // Also where no settings are open: the language is the whole window's.
-    void this.companion.settings().then((settings) => this.look(settings), () => undefined);
+    const mine = ++this.settingsRead;
+    // Also where no settings are open: language and backend are the whole window's. An answer to an earlier question
+    // would be older.
+    const heard = (settings: Settings) => {
+      if (mine === this.settingsRead) this.look(settings);
+    };
+    void this.companion.settings().then(heard, () => undefined);
   }
 
-  /** Some settings change the window itself. */
+  /** Some settings change the window itself, and where a password goes. */
   look(settings: Settings): void {
-    const language = settings.settings.find((setting) => setting.key === "window.language")?.value;
-    if (typeof language === "string") this.language = language;
-  }
-
-  /** The address that the sign-in form offers. */
-  backend(url: string): void {
-    if (this.about) this.about = { ...this.about, backend: url };
+    const text = (key: string) => {
+      const value = settings.settings.find((setting) => setting.key === key)?.value;
+      return typeof value === "string" ? value : null;
+    };
+    this.language = text("window.language") ?? this.language;
+    // Beside a mistake there stands a default that is not in force: no password goes there.
+    const mistaken = settings.problem !== null && [null, "backend", "backend.url"].includes(settings.problem.key);
+    if (!mistaken) this.backend = text("backend.url") ?? this.backend;
   }
 
   async #run(what: "sync" | "stop" | "pause" | "resume", call: () => Promise<unknown>): Promise<void> {

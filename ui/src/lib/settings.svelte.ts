@@ -7,6 +7,9 @@ import type { Rule } from "../generated/Rule";
 import type { Settings } from "../generated/Settings";
 import { asFault, type Companion, type SettingValue } from "./companion";
 
+/** The key that a refusal of a rule stands beside. */
+export const RULES = "privacy.rules";
+
 export class SettingsFile {
   readonly #companion: Companion;
   /** Called with each answer: some settings change the window itself. */
@@ -22,7 +25,13 @@ export class SettingsFile {
 
   read = () => this.#ask(null, () => this.#companion.settings());
   set = (key: string, value: SettingValue) => this.#ask(key, () => this.#companion.setSetting(key, value));
-  setRules = (rules: readonly Rule[]) => this.#ask("privacy.rules", () => this.#companion.setRules(rules));
+  addRule = (rule: Rule) => this.#ask(RULES, () => this.#companion.addRule(rule));
+  /** One that was changed or taken out meanwhile stays as it is, and that is said beside the rules as they are now. */
+  removeRule = async (rule: Rule) => {
+    const done = await this.#ask(RULES, () => this.#companion.removeRule(rule));
+    const refused = this.fault;
+    if (!done && (await this.read())) this.fault = refused;
+  };
 
   of(key: string): SettingValue {
     return this.value?.settings.find((setting) => setting.key === key)?.value ?? null;

@@ -55,6 +55,10 @@ export function heading(record: FailedRecord, m: Messages): string {
   return record.title || record.host || record.id || m.failed.kind[record.kind];
 }
 
+/** What is not acceptable as captured would not be at the backend either: it waits no more (crates/buffer/src/failed.rs). */
+export const NOT_AGAIN = "rejected_at_capture";
+export const canRetry = (record: FailedRecord): boolean => record.reason.code !== NOT_AGAIN;
+
 /** Everything known of one record, for a report to whoever runs the backend. */
 export function details(record: FailedRecord): string {
   const { record: text, ...rest } = record;

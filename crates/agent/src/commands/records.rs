@@ -10,10 +10,13 @@ use heyho_local::vocabulary::{
 use heyho_records::glance::Glance;
 use heyho_records::json::Json;
 use heyho_records::time::timestamp;
+use jiff::Timestamp;
 use std::path::Path;
 
 /// Records in one answer.
 const MOST: u32 = 1_000;
+/// Failed records that are in memory at once, with all that is kept of them.
+const AT_ONCE: u32 = 200;
 
 impl Service {
     pub(super) async fn waiting_page(
@@ -46,6 +49,8 @@ impl Service {
         limit: u32,
         reason: Option<&str>,
     ) -> Result<FailedPage, Fault> {
+        // Before they are counted: a question about these must never reach more than it names.
+        let as_of = Some(self.clock.now());
         let records = self.buffer.failed(after, limit.min(1_000), reason).await.map_err(buffer)?;
         let reasons: Vec<ReasonCount> = self
             .buffer
@@ -57,7 +62,8 @@ impl Service {
             .collect();
         let total =
             reasons.iter().filter(|r| reason.is_none_or(|code| r.code == code)).map(|r| r.count).sum();
-        Ok(FailedPage { records: records.into_iter().map(|f| shown(f, false)).collect(), total, reasons })
+        let records = records.into_iter().map(|failed| shown(failed, false)).collect();
+        Ok(FailedPage { records, total, as_of, reasons })
     }
 
     pub(super) async fn failed_show(&self, number: i64) -> Result<FailedRecord, Fault> {
@@ -75,10 +81,38 @@ impl Service {
         Ok(Count { count })
     }
 
-    pub(super) async fn failed_discard(&self, which: Selection) -> Result<Count, Fault> {
-        let count = self.buffer.discard_failed(&query(which)).await.map_err(buffer)?;
+    pub(super) async fn failed_discard(
+        &self,
+        which: Selection,
+        as_of: Option<Timestamp>,
+    ) -> Result<Count, Fault> {
+        let which = match as_of {
+            Some(as_of) => FailedQuery::Numbers(self.failed_by(which, as_of).await?),
+            None => query(which),
+        };
+        let count = self.buffer.discard_failed(&which).await.map_err(buffer)?;
         self.live.touch();
         Ok(Count { count })
+    }
+
+    /// The numbers of those that had failed by then. One that fails anew later has another number.
+    async fn failed_by(&self, which: Selection, as_of: Timestamp) -> Result<Vec<i64>, Fault> {
+        let reason = match &which {
+            Selection::Reason(code) => Some(code.as_str()),
+            Selection::All | Selection::Ids(_) => None,
+        };
+        let (mut numbers, mut after) = (Vec::new(), 0);
+        loop {
+            let page = self.buffer.failed(after, AT_ONCE, reason).await.map_err(buffer)?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            let by_then = page.iter().filter(|failed| failed.last_at <= as_of.as_millisecond());
+            numbers.extend(by_then.map(|failed| failed.seq));
+        }
+        if let Selection::Ids(chosen) = which {
+            numbers.retain(|number| chosen.contains(number));
+        }
+        Ok(numbers)
     }
 
     pub(super) async fn failed_keep(&self, which: Selection) -> Result<Count, Fault> {

@@ -1,4 +1,4 @@
-//! `config.get`, `config.set`, `rules.set`: the settings, in force as soon as they are written.
+//! `config.get`, `config.set`, `rules.*`: the settings, in force as soon as they are written.
 
 use super::Service;
 use crate::engine::Command;
@@ -19,9 +19,16 @@ impl Service {
         Ok(self.config_get())
     }
 
-    pub(super) async fn rules_set(&self, rules: &[Rule]) -> Result<Settings, Fault> {
+    pub(super) async fn rules_add(&self, rule: &Rule) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let reading = config::set_rules(&self.paths.config_file(), rules)?;
+        let reading = config::add_rule(&self.paths.config_file(), rule)?;
+        self.put_in_force(reading).await?;
+        Ok(self.config_get())
+    }
+
+    pub(super) async fn rules_remove(&self, rule: &Rule) -> Result<Settings, Fault> {
+        let _one = self.sessions.lock().await;
+        let reading = config::remove_rule(&self.paths.config_file(), rule)?;
         self.put_in_force(reading).await?;
         Ok(self.config_get())
     }

@@ -94,17 +94,19 @@ impl Engine {
             let text = serde_json::to_string(&standing).unwrap_or_default();
             self.buffer.set_meta(STANDING, &text).await
         };
+        let notice =
+            |code, raised| Notice { code, text: facts.sentence(code), args: facts.args(code), raised };
+        self.live.note_alerts(alerts.standing().map(|alert| notice(alert, true)).collect());
         self.telling.alerts = Some(alerts);
         for event in events {
-            let (code, raised) = match event {
-                Event::Raised(alert) => (alert, true),
-                Event::Ended(alert) => (alert, false),
+            let notice = match event {
+                Event::Raised(alert) => notice(alert, true),
+                Event::Ended(alert) => notice(alert, false),
             };
-            let text = facts.sentence(code);
-            if raised {
-                tracing::warn!(alert = ?code, "{text}");
+            if notice.raised {
+                tracing::warn!(alert = ?notice.code, "{}", notice.text);
             }
-            self.live.push(Push::Alert(Notice { code, text, args: facts.args(code), raised }));
+            self.live.push(Push::Alert(notice));
         }
         kept
     }

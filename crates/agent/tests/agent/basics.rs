@@ -5,7 +5,9 @@ use crate::world::{World, login};
 use heyho_agent::{NO_START, start_and_stay, start_or_join};
 use heyho_buffer::Buffer;
 use heyho_local::socket::Client;
-use heyho_local::vocabulary::{Companion, FailedPage, FaultCode, Request, Run, RunSummary, Selection, ask};
+use heyho_local::vocabulary::{
+    Companion, Count, FailedPage, FaultCode, Request, Run, RunSummary, Selection, ask,
+};
 use heyho_records::status::{Account, State, Status};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -103,9 +105,39 @@ async fn a_record_the_backend_names_is_set_aside_and_the_rest_goes_on() {
     let which = Selection::Ids(vec![page.records[0].number]);
     agent.companion.call(Request::FailedRetry { which }).await.unwrap();
     agent.until("one left", |s| s.failed == 1 && s.backlog.records() == 0).await;
-    agent.companion.call(Request::FailedDiscard { which: Selection::All }).await.unwrap();
+    agent.companion.call(Request::FailedDiscard { which: Selection::All, as_of: None }).await.unwrap();
     agent.until("up to date", |s| s.state == State::UpToDate).await;
     assert_eq!(backend.ids("u@x"), ["a", "b", "bad1"]);
+    agent.agent.shutdown().await;
+}
+
+/// The question may stand for minutes, and runs go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_while_somebody_is_asked_about_all_is_not_discarded_with_them() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.feel(Mood::Picky);
+    world.append(&["bad1", "bad2"]).await;
+    assert_eq!(agent.sync().await.unwrap().failed, 2);
+    let list = || Request::FailedList { after: 0, limit: 10, reason: None };
+    let asked: FailedPage = ask(agent.companion.as_ref(), list()).await.unwrap();
+    assert_eq!(asked.total, 2);
+    // One of them is sent again, and fails anew; and one more does.
+    let which = Selection::Ids(vec![asked.records[0].number]);
+    agent.companion.call(Request::FailedRetry { which }).await.unwrap();
+    world.append(&["bad3"]).await;
+    agent.sync().await.unwrap();
+    agent.until("three failed", |s| s.failed == 3).await;
+    for which in [Selection::Reason("rejected_by_backend".to_owned()), Selection::All] {
+        let discard = Request::FailedDiscard { which, as_of: asked.as_of };
+        ask::<Count>(agent.companion.as_ref(), discard).await.unwrap();
+        let left: FailedPage = ask(agent.companion.as_ref(), list()).await.unwrap();
+        let ids: Vec<&str> = left.records.iter().map(|record| record.id.as_str()).collect();
+        assert_eq!(ids, ["bad1", "bad3"]);
+    }
     agent.agent.shutdown().await;
 }
 
@@ -409,6 +441,26 @@ async fn a_program_that_stays_mends_a_buffer_that_was_found_damaged_or_replaced_
     watch.wait_for(unclaimed(0)).await.unwrap();
     world.append(&["b", "c"]).await;
     watch.wait_for(unclaimed(2)).await.unwrap();
+    stayed.shutdown().await;
+}
+
+/// A process that was stopped still has its lock and its socket.
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_an_agent_that_does_not_answer_it_is_said_and_over_once_that_has_ended() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let lock = heyho_agent::AgentLock::take(&world.paths().agent_lock()).unwrap();
+    let hung = heyho_local::socket::bind(&world.paths().socket()).unwrap();
+    let stayed = start_and_stay(world.options());
+    let mut watch = stayed.companion.watch();
+    let refused = stayed.companion.call(Request::ConfigGet).await.unwrap_err();
+    assert_eq!(refused.code, FaultCode::AgentNotRunning);
+    let status = watch.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert_eq!(status.reason_code.as_deref(), Some(NO_START));
+    assert_eq!(status.reason_args["cause"], "silent");
+    drop((hung, lock));
+    stayed.again.notify_one();
+    watch.wait_for(|s| s.as_ref().is_some_and(|s| s.state == State::SignedOut)).await.unwrap();
     stayed.shutdown().await;
 }
 

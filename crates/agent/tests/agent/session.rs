@@ -150,7 +150,7 @@ async fn what_is_done_by_codes_is_done_at_the_backend_that_was_typed() {
     };
     for request in asked(Some(&url)) {
         let word = request.word();
-        assert_eq!(agent.companion.call(request).await.unwrap_err().code, FaultCode::NotFound, "{word}");
+        assert_eq!(agent.companion.call(request).await.unwrap_err().code, FaultCode::NotOffered, "{word}");
     }
     for request in asked(None).into_iter().chain(asked(Some(" "))) {
         let word = request.word();

@@ -4,7 +4,7 @@ use crate::backend::{Mood, backend};
 use crate::world::{Played, World};
 use heyho_agent::StartOptions;
 use heyho_local::socket::Client;
-use heyho_local::vocabulary::{Companion, Event, Notice, Request, Selection};
+use heyho_local::vocabulary::{Companion, Event, Notice, Request, Selection, ask};
 use heyho_records::alert::Alert;
 use heyho_records::status::State;
 use std::time::Duration;
@@ -46,6 +46,11 @@ async fn failed_records_and_an_ended_session_are_told_once_until_they_are_mended
     let agent = world.start().await;
     let mut events = agent.companion.events().unwrap();
     agent.until("three failed", |s| s.failed == 3 && s.metrics.is_some()).await;
+    // Whoever was not there when it was told can ask.
+    let standing: Vec<Notice> = ask(agent.companion.as_ref(), Request::Alerts).await.unwrap();
+    let standing: Vec<_> =
+        standing.iter().map(|notice| (notice.code, notice.raised, notice.args["failed"])).collect();
+    assert_eq!(standing, [(Alert::FailedRecords, true, 3)]);
     backend.feel(Mood::Expired);
     world.append(&["a"]).await;
     agent.sync().await.unwrap();
@@ -55,10 +60,11 @@ async fn failed_records_and_an_ended_session_are_told_once_until_they_are_mended
     agent.login("u@x", "right password").await.unwrap();
     let told = next(&mut events).await;
     assert_eq!((told.code, told.raised), (Alert::SessionExpired, false));
-    agent.companion.call(Request::FailedDiscard { which: Selection::All }).await.unwrap();
+    agent.companion.call(Request::FailedDiscard { which: Selection::All, as_of: None }).await.unwrap();
     agent.sync().await.unwrap();
     let told = next(&mut events).await;
     assert_eq!((told.code, told.raised), (Alert::FailedRecords, false));
+    assert_eq!(agent.companion.call(Request::Alerts).await.unwrap(), serde_json::json!([]));
     agent.agent.shutdown().await;
 }
 

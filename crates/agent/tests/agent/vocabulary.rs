@@ -7,6 +7,7 @@ use heyho_local::vocabulary::{
     BackendTest, Companion, Count, Delivered, Event, Fault, FaultCode, Forgotten, Request, Selection,
     Settings, Timeline, WaitingPage, ask,
 };
+use heyho_records::rules::Rule;
 use heyho_records::status::State;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -236,11 +237,22 @@ async fn settings_are_checked_before_they_are_written_and_shown_with_what_is_wro
     assert_eq!(bad.code, FaultCode::Configuration);
     let unknown = of::<Settings>(&running, set("sync.intervall", json!("5m"))).await.unwrap_err();
     assert_eq!(unknown.code, FaultCode::Usage);
-    let rules = serde_json::from_value(
-        json!([{"id": "r", "match": "host", "pattern": "*.bank.example", "action": "drop"}]),
-    );
-    let settings: Settings = of(&running, Request::RulesSet { rules: rules.unwrap() }).await.unwrap();
-    assert_eq!(settings.rules.len(), 1);
+    let rule: Rule = serde_json::from_value(
+        json!({"id": "r", "match": "host", "pattern": "*.bank.example", "action": "drop"}),
+    )
+    .unwrap();
+    let settings: Settings = of(&running, Request::RulesAdd { rule: rule.clone() }).await.unwrap();
+    assert_eq!(settings.rules, [rule.clone()]);
+    // By hand meanwhile, as whoever looks at an older list does not know.
+    let file = world.paths().config_file();
+    let by_hand = std::fs::read_to_string(&file).unwrap()
+        + "\n# mine\n[[privacy.rules]]\nid = 'r'\nmatch = 'url'\npattern = 'p'\naction = 'strip'\n";
+    std::fs::write(&file, by_hand).unwrap();
+    let settings: Settings = of(&running, Request::RulesRemove { rule: rule.clone() }).await.unwrap();
+    assert_eq!(settings.rules.iter().map(|rule| rule.pattern.as_str()).collect::<Vec<_>>(), ["p"]);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("# mine"));
+    let gone = of::<Settings>(&running, Request::RulesRemove { rule }).await.unwrap_err();
+    assert!(gone.text.contains("*.bank.example"), "{gone}");
     std::fs::write(world.paths().config_file(), "[sync]\ninterval = 5\n").unwrap();
     let settings: Settings = of(&running, Request::ConfigGet).await.unwrap();
     assert_eq!(settings.problem.unwrap().key.as_deref(), Some("sync.interval"));

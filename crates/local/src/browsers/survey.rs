@@ -98,7 +98,8 @@ fn combine(
     indices.sort_by_key(|i| order(standings[*i]));
     for index in indices {
         let (registration, standing) = (&all[index], standings[index]);
-        let (mine, rest) = unplaced.into_iter().partition(|browser| browser.name == registration.says);
+        let (mine, rest) =
+            unplaced.into_iter().partition(|browser| same_name(&browser.name, registration.says));
         unplaced = rest;
         let mine: Vec<&Browser> = mine;
         if standing == Standing::NotInstalled && mine.is_empty() {
@@ -112,8 +113,18 @@ fn combine(
     }
     rows.sort_by_key(|(index, _)| *index);
     let mut rows: Vec<BrowserRow> = rows.into_iter().map(|(_, row)| row).collect();
-    rows.extend(unplaced.into_iter().map(|browser| unknown(browser, now)));
+    while let Some(first) = unplaced.first().map(|browser| browser.name.clone()) {
+        let (mine, rest): (Vec<&Browser>, _) =
+            unplaced.into_iter().partition(|browser| same_name(&browser.name, &first));
+        rows.push(unknown(&first, &mine, now));
+        unplaced = rest;
+    }
     rows
+}
+
+/// Extensions say it as they like.
+fn same_name(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
 }
 
 fn row(
@@ -243,21 +254,18 @@ fn against_the_wish(held: Held) -> String {
     }
 }
 
-/// A browser this program knows nothing of, which found the host all the same.
-fn unknown(browser: &Browser, now: Timestamp) -> BrowserRow {
-    let profile = profile(browser, now);
-    let state = match (profile.connected, profile.quiet) {
-        (true, _) => BrowserState::Connected,
-        (false, true) => BrowserState::Quiet,
-        (false, false) => BrowserState::Seen,
-    };
+/// A browser this program knows nothing of, which found the host all the same, with all its profiles.
+fn unknown(name: &str, heard: &[&Browser], now: Timestamp) -> BrowserRow {
+    let profiles: Vec<BrowserProfile> = heard.iter().map(|browser| profile(browser, now)).collect();
+    // Nothing else is known of it than what was heard.
+    let state = state(Standing::Registered, &profiles, false);
     let sentence = match state {
         BrowserState::Connected => "Connected.",
         _ => "Not running at the moment, or its extension is off.",
     };
     BrowserRow {
-        browser: browser.name.to_lowercase(),
-        name: browser.name.clone(),
+        browser: name.to_lowercase(),
+        name: name.to_owned(),
         form: Form::Package,
         state,
         sentence: sentence.to_owned(),
@@ -265,6 +273,6 @@ fn unknown(browser: &Browser, now: Timestamp) -> BrowserRow {
         changed: None,
         can_register: false,
         quiet_days: None,
-        profiles: vec![profile],
+        profiles,
     }
 }

@@ -76,6 +76,26 @@ fn heard(name: &str, connected: bool, last_seen_at: &str) -> Browser {
     }
 }
 
+/// Extensions name their browsers as they like: each name is one row, with its profiles.
+#[test]
+fn a_browser_that_nobody_knows_is_one_row_however_many_profiles_it_has() {
+    let made = Made::new();
+    let [one, two, other] = [("Arc", "p1"), ("ARC", "p2"), ("Opera GX", "p1")].map(|(name, profile_id)| {
+        Browser { profile_id: profile_id.to_owned(), ..heard(name, name == "ARC", "2026-11-21T10:00:00Z") }
+    });
+    let rows = made.rows(&[one, other, two]);
+    let said: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.state, row.profiles.len())).collect();
+    assert_eq!(said, [("Arc", BrowserState::Connected, 2), ("Opera GX", BrowserState::Seen, 1)]);
+}
+
+/// A name in other letters is no other browser.
+#[test]
+fn a_known_browser_in_lower_case_is_that_browser() {
+    let made = Made::new();
+    let rows = made.rows(&[heard("firefox", true, "2026-11-21T10:00:00Z")]);
+    assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["Firefox"]);
+}
+
 #[test]
 fn every_system_has_its_own_places() {
     let of = |system, home: &str| {

@@ -72,19 +72,6 @@ pub fn remove_rule(path: &Path, rule: &Rule) -> Result<Reading, ConfigError> {
     })
 }
 
-/// These and no others, one change after the other. Whoever asks by an old list takes back what came in since.
-pub fn set_rules(path: &Path, rules: &[Rule]) -> Result<Reading, ConfigError> {
-    let mut reading = super::file::read(path);
-    let before = std::mem::take(&mut reading.config.rules);
-    for rule in before.iter().filter(|rule| !rules.contains(rule)) {
-        reading = remove_rule(path, rule)?;
-    }
-    for rule in rules.iter().filter(|rule| !before.contains(rule)) {
-        reading = add_rule(path, rule)?;
-    }
-    Ok(reading)
-}
-
 const ACCEPTED: &str = "[[privacy.rules]] tables, each with id, match = \"host\" or \"url\", pattern, and action = \"drop\" or \"strip\"";
 
 fn bad(file: &str, value: String, accepted: &str) -> ConfigError {

@@ -12,8 +12,12 @@ pub enum FaultCode {
     Usage,
     BadData,
     NotFound,
+    /// The backend has no such thing, or not for a program.
+    NotOffered,
     BackendUnreachable,
     TryLater,
+    /// Somebody else is at the store: nothing was changed, and nothing is tried again by itself.
+    Busy,
     SignInNeeded,
     WrongCredentials,
     EmailTaken,
@@ -30,11 +34,11 @@ impl FaultCode {
     /// The exit status of the contract, section 4.
     pub fn exit_status(self) -> u8 {
         match self {
-            FaultCode::Failed | FaultCode::NotFound | FaultCode::NoWindow => 1,
+            FaultCode::Failed | FaultCode::NotFound | FaultCode::NotOffered | FaultCode::NoWindow => 1,
             FaultCode::UnknownCommand | FaultCode::Usage => 64,
             FaultCode::BadData => 65,
             FaultCode::BackendUnreachable | FaultCode::AgentNotRunning => 69,
-            FaultCode::TryLater => 75,
+            FaultCode::TryLater | FaultCode::Busy => 75,
             FaultCode::SignInNeeded
             | FaultCode::WrongCredentials
             | FaultCode::EmailTaken

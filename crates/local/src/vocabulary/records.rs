@@ -148,6 +148,10 @@ pub struct FailedPage {
     /// Of the whole selection, not of this page.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub total: u64,
+    /// What is counted had failed by then: for a question about all of them. Null from an earlier agent.
+    #[serde(default)]
+    #[cfg_attr(feature = "ts", ts(type = "string | null"))]
+    pub as_of: Option<Timestamp>,
     /// How many there are for each reason code.
     pub reasons: Vec<ReasonCount>,
 }

@@ -3,6 +3,7 @@
 use super::session::Login;
 use super::{Selection, VERSION};
 use heyho_records::rules::Rule;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ pub enum Request {
         #[serde(default)]
         backend: Option<String>,
     },
-    /// Sets a new password by the code of that message. Answer: null; then `login` works. `not_found` where the
+    /// Sets a new password by the code of that message. Answer: null; then `login` works. `not_offered` where the
     /// backend does this on its own pages only.
     #[serde(rename = "password.set")]
     PasswordSet {
@@ -126,7 +127,12 @@ pub enum Request {
     FailedRetry { which: Selection },
     /// Answer: [`super::Count`].
     #[serde(rename = "failed.discard")]
-    FailedDiscard { which: Selection },
+    FailedDiscard {
+        which: Selection,
+        /// Of those, only what had failed by then: what failed while somebody was asked was not seen by anybody.
+        #[serde(default)]
+        as_of: Option<Timestamp>,
+    },
     /// Answer: [`super::Count`].
     #[serde(rename = "failed.keep")]
     FailedKeep { which: Selection },
@@ -147,9 +153,12 @@ pub enum Request {
     /// Null takes the key out of the file, so that its default holds. Answer: [`super::Settings`].
     #[serde(rename = "config.set")]
     ConfigSet { key: String, value: Value },
-    /// All privacy rules anew. Answer: [`super::Settings`].
-    #[serde(rename = "rules.set")]
-    RulesSet { rules: Vec<Rule> },
+    /// One more privacy rule; all others stay. Answer: [`super::Settings`].
+    #[serde(rename = "rules.add")]
+    RulesAdd { rule: Rule },
+    /// The privacy rule that says exactly this. Answer: [`super::Settings`].
+    #[serde(rename = "rules.remove")]
+    RulesRemove { rule: Rule },
     /// Asks a backend what it is, before it is used. Answer: [`super::BackendTest`].
     #[serde(rename = "backend.test")]
     BackendTest { url: String },
@@ -191,6 +200,10 @@ pub enum Request {
     /// For a report: versions, counts, states, last errors; no addresses, tokens or e-mail. Answer: text.
     #[serde(rename = "diagnostics")]
     Diagnostics,
+    /// What somebody should be told and stands now, once that is known: for whoever was not there when it was raised.
+    /// Answer: array of [`super::Notice`].
+    #[serde(rename = "alerts")]
+    Alerts,
     /// The user has read that a damaged store was set aside (`recovered` in the status). Answer: null.
     #[serde(rename = "recovery.seen")]
     RecoverySeen,
@@ -242,7 +255,8 @@ impl Request {
             Request::Timeline => "timeline",
             Request::ConfigGet => "config.get",
             Request::ConfigSet { .. } => "config.set",
-            Request::RulesSet { .. } => "rules.set",
+            Request::RulesAdd { .. } => "rules.add",
+            Request::RulesRemove { .. } => "rules.remove",
             Request::BackendTest { .. } => "backend.test",
             Request::Export { .. } => "export",
             Request::Forget { .. } => "forget",
@@ -250,6 +264,7 @@ impl Request {
             Request::DiscardAccount { .. } => "discard.account",
             Request::Erase => "erase",
             Request::Diagnostics => "diagnostics",
+            Request::Alerts => "alerts",
             Request::RecoverySeen => "recovery.seen",
             Request::Checkup => "checkup",
             Request::Open => "open",
@@ -272,7 +287,8 @@ mod tests {
     #[test]
     fn a_request_is_called_what_it_is_sent_as() {
         let rich = json!({"id": 1, "version": 1, "program": "p", "source": "s", "email": "e", "password": "p",
-            "code": "c", "which": "all", "number": 1, "key": "k", "value": 1, "rules": [], "url": "u",
+            "code": "c", "which": "all", "number": 1, "key": "k", "value": 1, "url": "u",
+            "rule": {"id": "r", "match": "host", "pattern": "p", "action": "drop"},
             "path": "/p", "domain": "d", "account": "a", "seconds": 1, "browser": "b"});
         for word in [
             "hello",
@@ -303,7 +319,8 @@ mod tests {
             "timeline",
             "config.get",
             "config.set",
-            "rules.set",
+            "rules.add",
+            "rules.remove",
             "backend.test",
             "export",
             "forget",
@@ -311,6 +328,7 @@ mod tests {
             "discard.account",
             "erase",
             "diagnostics",
+            "alerts",
             "recovery.seen",
             "checkup",
             "open",

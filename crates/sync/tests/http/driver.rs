@@ -364,6 +364,7 @@ async fn an_address_is_confirmed_and_a_password_set_anew_by_code() {
         (401, "{}", AuthError::WrongCode),
         (422, r#"{"error":"expired"}"#, AuthError::WrongCode),
         (404, "", AuthError::NotHere),
+        (404, r#"{"code":"NO_MAIL","error":"no e-mail here"}"#, AuthError::NoMail),
         (400, weak, AuthError::Invalid { field: Some("new_password".into()), message: "too short".into() }),
     ] {
         let server = Server::start(vec![json(status, body)]).await;
@@ -371,6 +372,10 @@ async fn an_address_is_confirmed_and_a_password_set_anew_by_code() {
         let error = driver.reset_password("a@b", &code, &Secret::new("x")).await.unwrap_err();
         assert_eq!(error, expected, "{status}");
     }
+    let no_mail = json(404, r#"{"success":false,"code":"NO_MAIL","error":"no e-mail here"}"#);
+    let server = Server::start(vec![no_mail]).await;
+    let error = patient(&server.url).request_password_reset("a@b").await.unwrap_err();
+    assert_eq!(error, AuthError::NoMail);
     let server = Server::start(vec![json(500, "{}")]).await;
     let error = patient(&server.url).verify_email("a@b", &code).await.unwrap_err();
     assert!(matches!(error, AuthError::NotNow(..)), "{error:?}");

@@ -35,6 +35,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     nextAttemptNone: "nicht geplant",
     nextAttemptRunning: "läuft gerade",
     nextAttemptPaused: "nach der Pause",
+    nextAttemptHeld: { metered: "ohne getaktete Verbindung", on_battery: "am Stromnetz" },
     nextAttemptSignIn: "nach der Anmeldung",
     due: "jetzt fällig",
     recoveredTitle: "Der Speicher auf diesem Rechner war beschädigt",
@@ -143,6 +144,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     waiting: "Wartend",
     hour: "Stunde ab",
     table: "Als Tabelle",
+    soon: "Das Diagramm beginnt, wenn zwei Stunden bekannt sind.",
   },
 
   exporting: {
@@ -222,6 +224,12 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     choose: (name) => `${name} auswählen`,
     chosen: (n) => f.plural(n, { one: "# ausgewählt", other: "# ausgewählt" }),
     chooseNone: "Auswahl aufheben",
+    notAgain: "Er kann nicht noch einmal gesendet werden: so, wie er erfasst ist, ist er nicht annehmbar. Exportieren Sie ihn für eine Meldung, behalten Sie ihn still, oder verwerfen Sie ihn.",
+    notAgainOf: (n) =>
+      f.plural(n, {
+        one: "# kann nicht noch einmal gesendet werden: so, wie erfasst, nicht annehmbar",
+        other: "# können nicht noch einmal gesendet werden: so, wie erfasst, nicht annehmbar",
+      }),
     retried: (n) => f.plural(n, { one: "# Eintrag wartet wieder", other: "# Einträge warten wieder" }),
     discarded: (n) => f.plural(n, { one: "# Eintrag verworfen", other: "# Einträge verworfen" }),
     keptDone: (n) => f.plural(n, { one: "# Eintrag still behalten", other: "# Einträge still behalten" }),
@@ -241,6 +249,12 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     copyCommand: "Befehl kopieren",
     copied: "Befehl kopiert",
     looking: "Browser werden gesucht",
+  },
+
+  undrawn: {
+    title: "Das kann nicht gezeigt werden.",
+    text: "Das ist ein Fehler dieses Fensters. Einträge sind davon nicht berührt, und der Abgleich geht weiter.",
+    again: "Noch einmal zeigen",
   },
 
   history: {

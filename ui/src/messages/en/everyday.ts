@@ -34,6 +34,7 @@ export const everyday = (f: Format) => ({
     nextAttemptNone: "not planned",
     nextAttemptRunning: "running now",
     nextAttemptPaused: "after the pause",
+    nextAttemptHeld: { metered: "on a connection that is not metered", on_battery: "when it runs on mains power" },
     nextAttemptSignIn: "after signing in",
     due: "due now",
     recoveredTitle: "The store on this computer was damaged",
@@ -142,6 +143,7 @@ export const everyday = (f: Format) => ({
     waiting: "Waiting",
     hour: "Hour from",
     table: "As a table",
+    soon: "The chart begins when two hours are known.",
   },
 
   exporting: {
@@ -221,6 +223,9 @@ export const everyday = (f: Format) => ({
     choose: (name: string) => `Choose ${name}`,
     chosen: (n: number) => f.plural(n, { one: "# chosen", other: "# chosen" }),
     chooseNone: "Choose none",
+    notAgain: "It cannot be sent again: it is not acceptable as captured. Export it for a report, keep it quietly, or discard it.",
+    notAgainOf: (n: number) =>
+      f.plural(n, { one: "# cannot be sent again: not acceptable as captured", other: "# cannot be sent again: not acceptable as captured" }),
     retried: (n: number) => f.plural(n, { one: "# record waits again", other: "# records wait again" }),
     discarded: (n: number) => f.plural(n, { one: "# record discarded", other: "# records discarded" }),
     keptDone: (n: number) => f.plural(n, { one: "# record kept quietly", other: "# records kept quietly" }),
@@ -240,6 +245,13 @@ export const everyday = (f: Format) => ({
     copyCommand: "Copy the command",
     copied: "Command copied",
     looking: "Looking for browsers",
+  },
+
+  /** A view that met a fault of the window itself. */
+  undrawn: {
+    title: "This cannot be shown.",
+    text: "That is a fault of this window. Records are not touched by it, and syncing goes on.",
+    again: "Show it again",
   },
 
   history: {
