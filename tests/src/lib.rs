@@ -4,7 +4,7 @@
 //! - [`process`]: one program of that world, its log, its end;
 //! - [`mod@eventually`]: the one place that waits: for an event, with a bound;
 //! - [`backend`], [`companion`], [`host`]: our own programs;
-//! - [`faulty`]: a backend that is wrong on purpose, down to the bytes on the wire;
+//! - [`faulty`]: a backend that is wrong on purpose, down to the bytes on the wire; [`wire`]: what is sent to a real one;
 //! - [`pages`]: the site that is browsed, with its access log;
 //! - [`desk`]: what most tests of the window begin with;
 //! - [`desktop`]: a private display, D-Bus session and Secret Service;
@@ -42,6 +42,7 @@ pub mod tray;
 pub mod troubles;
 pub mod webdriver;
 pub mod window;
+pub mod wire;
 pub mod world;
 pub mod x11;
 pub mod zip;

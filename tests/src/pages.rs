@@ -9,6 +9,7 @@
 //! /page/hop/NAME      a page that goes on to /page/NAME by itself
 //! /page/ahead/NAME    a page that has /page/NAME rendered ahead of time; its link leads there
 //! /redirect/NAME      the server sends the browser on to /page/NAME
+//! /moves/NAME         a page that is asked for anew each time; from when it has moved, the server sends the browser on
 //! /nothing/           204: the browser stays where it is
 //! ```
 
@@ -22,6 +23,8 @@ use tokio::task::JoinHandle;
 struct Log {
     shown: Vec<String>,
     ahead: Vec<String>,
+    /// Where all of `/moves/` leads by now.
+    moved: Option<String>,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,11 @@ impl Pages {
     /// Any other address of that site.
     pub fn at(&self, site: &str, path: &str) -> String {
         format!("http://{site}.localhost:{}/{path}", self.port)
+    }
+
+    /// From now on every page that can has moved to that address.
+    pub fn moved(&self, to: &str) {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).moved = Some(to.to_owned());
     }
 
     /// The addresses of the pages that were served, in order.
@@ -101,6 +109,12 @@ async fn serve(stream: TcpStream, port: u16, log: Arc<Mutex<Log>>) -> std::io::R
             ("200 OK", String::new(), page(name, port))
         }
         Some(("redirect", name)) => ("302 Found", format!("Location: /page/{name}\r\n"), String::new()),
+        Some(("moves", name)) => match log.lock().unwrap_or_else(PoisonError::into_inner).moved.clone() {
+            Some(to) => {
+                ("302 Found", format!("Location: {to}\r\nCache-Control: no-store\r\n"), String::new())
+            }
+            None => ("200 OK", "Cache-Control: no-store\r\n".to_owned(), page(name, port)),
+        },
         Some(("nothing", _)) => ("204 No Content", String::new(), String::new()),
         _ => ("404 Not Found", String::new(), String::new()),
     };

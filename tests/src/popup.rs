@@ -9,6 +9,7 @@ use crate::tour::{bad_visit, hand_over, visit};
 use crate::world::{World, repository};
 use crate::{chromium, firefox};
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// Somebody who looks at each stop, once in light (`dark` is false) and once in dark.
@@ -51,7 +52,7 @@ pub async fn tour(language: &str, visitor: &mut impl Visitor) -> Result<()> {
     hand_over(&world, &(0..40).map(visit).collect::<Vec<_>>()).await?;
     tour.stop("backlog", "sayWaiting").await?;
     backend.kill().await?;
-    heyho(&world, &["sync", "--wait"]).await?;
+    tour.press("#sync", "answerSync", language).await?;
     tour.stop("backend-stopped", "sayRetrying").await?;
     hand_over(&world, &(0..3).map(bad_visit).collect::<Vec<_>>()).await?;
     tour.stop("failed", "sayNeedsAttention").await?;
@@ -93,6 +94,19 @@ impl<V: Visitor> Tour<'_, V> {
         })
         .await?;
         self.look(name).await
+    }
+
+    /// A button of the popup that is there, until it has had that message for an answer.
+    async fn press(&self, button: &str, message: &str, language: &str) -> Result<()> {
+        let words = std::fs::read(repository(&format!("extension/_locales/{language}/messages.json")))?;
+        let words: Value = serde_json::from_slice(&words)?;
+        self.browser.click(button).await?;
+        eventually(BOOT, &format!("{button} is answered with {message}"), async || {
+            let answer = self.browser.popup("#answer").await?;
+            ensure!(words[message]["message"] == answer, "{answer}");
+            Ok(())
+        })
+        .await
     }
 
     async fn page(&mut self, name: &str, page: &str) -> Result<()> {

@@ -214,26 +214,30 @@ async fn handed_over(world: &World, surfer: &Surfer, visits: u64) -> Result<()> 
 }
 
 #[tokio::test]
-async fn what_a_full_buffer_refused_arrives_when_there_is_room() -> Result<()> {
-    full_for_a_while(None).await
+async fn what_a_full_buffer_refused_of_chromium_arrives_when_there_is_room() -> Result<()> {
+    full_for_a_while(Start::new(Kind::Chromium)).await
+}
+
+#[tokio::test]
+async fn what_a_full_buffer_refused_of_firefox_arrives_when_there_is_room() -> Result<()> {
+    full_for_a_while(Start::new(Kind::Firefox)).await
 }
 
 /// The control: an outbox that deletes what it has sent must be found out by the test above.
 #[tokio::test]
 async fn an_outbox_that_deletes_before_the_ack_is_found_out() -> Result<()> {
     let out = extension_with("early-delete").await?;
-    match full_for_a_while(Some(out.path().to_owned())).await {
+    match full_for_a_while(Start::new(Kind::Chromium).built_in(out.path())).await {
         Ok(()) => bail!("nobody noticed that the outbox deletes before the ack"),
         Err(error) if format!("{error:#}").contains("lost") => Ok(()),
         Err(error) => Err(error.context("it failed, but not for what is wrong")),
     }
 }
 
-async fn full_for_a_while(dist: Option<PathBuf>) -> Result<()> {
-    let faulty = dist.is_some();
+async fn full_for_a_while(start: Start) -> Result<()> {
+    let faulty = start.dist.is_some();
     let world = World::new()?;
     let around = around(&world).await?;
-    let start = Start { dist, ..Start::new(Kind::Chromium) };
     let mut surfer = surfer(&world, &start).await?;
     three_pages(&mut surfer, &around, "before").await?;
     handed_over(&world, &surfer, 3).await?;

@@ -8,6 +8,7 @@ mod away;
 mod bad_input;
 mod browser;
 mod browsing;
+mod coming_back;
 mod delivery;
 mod draining;
 mod first_run;

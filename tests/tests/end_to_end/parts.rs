@@ -17,7 +17,13 @@ pub struct Headless {
 
 pub async fn headless(world: &World) -> Result<Headless> {
     let backend = Backend::start(world).await?;
-    companion::configure(world, &backend.url(), Tokens::File)?;
+    let url = backend.url();
+    headless_at(world, backend, &url).await
+}
+
+/// The same where the companion knows the backend under another address.
+pub async fn headless_at(world: &World, backend: Backend, url: &str) -> Result<Headless> {
+    companion::configure(world, url, Tokens::File)?;
     let agent = companion::start_agent(world).await?;
     companion::register(world).await?;
     first_run(world).await?;

@@ -1,11 +1,14 @@
 //! What a user wants kept private is in no file, no log and no request; what should be forgotten is.
 
-use crate::surfing::{around, delivered, extension_with, look, surfer};
+use crate::parts::headless_at;
+use crate::surfing::{around, around_these, delivered, extension_with, look, surfer};
 use anyhow::{Context, Result, ensure};
+use e2e::backend::Backend;
 use e2e::browser::{Kind, Start, storage};
 use e2e::companion::heyho;
 use e2e::secrets;
 use e2e::stays::Surfer;
+use e2e::wire::Wire;
 use e2e::{BOOT, SOON, World, eventually};
 use std::path::{Path, PathBuf};
 
@@ -66,7 +69,10 @@ async fn an_extension_that_leaves_the_rules_to_the_host_is_found_out() -> Result
 
 async fn canaries(kind: Kind, dist: Option<PathBuf>) -> Result<Vec<secrets::Finding>> {
     let world = World::new()?;
-    let around = around(&world).await?;
+    let backend = Backend::start(&world).await?;
+    // Every request, whatever the backend makes of it.
+    let wire = Wire::tap(backend.port(), &world.dir().join("wire")).await?;
+    let around = around_these(&world, headless_at(&world, backend, &wire.url()).await?).await?;
     append(&world.config_home().join("heyho-companion/config.toml"), RULES)?;
     let mut surfer = surfer(&world, &Start { dist, ..Start::new(kind) }).await?;
     knows_the_rules(&surfer).await?;
@@ -104,7 +110,8 @@ async fn canaries(kind: Kind, dist: Option<PathBuf>) -> Result<Vec<secrets::Find
     .await?;
     surfer.quit().await?;
 
-    let places = places(&world, kind)?;
+    let mut places = places(&world, kind)?;
+    places.push(wire.sent().to_owned());
     let mut found = Vec::new();
     let mut planted = Vec::new();
     for place in &places {
@@ -113,10 +120,10 @@ async fn canaries(kind: Kind, dist: Option<PathBuf>) -> Result<Vec<secrets::Find
         planted.extend(findings.next().unwrap_or_default());
         found.extend(findings.flatten());
     }
-    ensure!(
-        planted.iter().any(|finding| finding.place.contains("heyho-backend")),
-        "the scanner did not find what was there: {planted:?}"
-    );
+    for there in ["heyho-backend", "/wire/"] {
+        let finds = planted.iter().any(|finding| finding.place.contains(there));
+        ensure!(finds, "the scanner did not find what was there in {there}: {planted:?}");
+    }
     world.done();
     Ok(found)
 }
@@ -159,7 +166,7 @@ async fn has_rules(surfer: &mut Surfer, count: usize) -> Result<()> {
 
 /// Everything that is ours: settings and state, buffer, backend, logs, and the extension's own storage. What the
 /// browser itself remembers of a page is the browser's.
-fn places(world: &World, kind: Kind) -> Result<Vec<PathBuf>> {
+pub fn places(world: &World, kind: Kind) -> Result<Vec<PathBuf>> {
     let mut places = vec![
         world.config_home().join("heyho-companion"),
         world.data_home(),
@@ -176,7 +183,7 @@ fn places(world: &World, kind: Kind) -> Result<Vec<PathBuf>> {
     Ok(places.into_iter().filter(|place| place.exists()).collect())
 }
 
-fn append(file: &Path, text: &str) -> Result<()> {
+pub fn append(file: &Path, text: &str) -> Result<()> {
     let before = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     Ok(std::fs::write(file, before + text)?)
 }

@@ -56,11 +56,20 @@ async fn surf(surfer: &mut Surfer, around: &Around, site: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_one_person_left_in_the_browser_is_delivered_for_nobody_else() -> Result<()> {
+async fn what_one_person_left_in_chromium_is_delivered_for_nobody_else() -> Result<()> {
+    left_in_the_browser(Kind::Chromium).await
+}
+
+#[tokio::test]
+async fn what_one_person_left_in_firefox_is_delivered_for_nobody_else() -> Result<()> {
+    left_in_the_browser(Kind::Firefox).await
+}
+
+async fn left_in_the_browser(kind: Kind) -> Result<()> {
     let world = World::new()?;
     // The account of Ada is made here, and the browser learns of it from the host.
     let around = around(&world).await?;
-    let mut surfer = surfer(&world, &Start::new(Kind::Chromium)).await?;
+    let mut surfer = surfer(&world, &Start::new(kind)).await?;
     let page = |name: &str| around.pages.url("shared", name);
     let visit = async |surfer: &mut Surfer, name: &str| {
         surfer.go(&page(name)).await?;
@@ -100,7 +109,7 @@ async fn what_one_person_left_in_the_browser_is_delivered_for_nobody_else() -> R
     Ok(())
 }
 
-async fn of_account(world: &World, email: &str, expected: &[String]) -> Result<()> {
+pub async fn of_account(world: &World, email: &str, expected: &[String]) -> Result<()> {
     eventually(SOON, &format!("{email} has {expected:?}"), async || {
         delivered(world).await?;
         let stored = Rows::open(world).await?.visited_by(email).await?;

@@ -19,7 +19,11 @@ pub struct Around {
 
 /// Backend, agent and account; the host made known to every browser; the pages.
 pub async fn around(world: &World) -> Result<Around> {
-    let parts = headless(world).await?;
+    around_these(world, headless(world).await?).await
+}
+
+/// The same with backend, agent and account as they are.
+pub async fn around_these(world: &World, parts: Headless) -> Result<Around> {
     chromium::profile(world)?;
     std::fs::create_dir_all(world.home().join(".mozilla"))?;
     heyho(world, &["browsers", "register"]).await?.expect(0)?;
