@@ -118,6 +118,13 @@ pub fn all_in_files(dir: &Path, secrets: &[&str]) -> Result<Vec<Vec<Finding>>> {
     Ok(findings)
 }
 
+/// Which of these texts hold one of the secrets, under this name.
+pub fn in_texts(name: &str, texts: &[String], secrets: &[&str]) -> Vec<Finding> {
+    let search = Search::of(secrets);
+    let found = texts.iter().flat_map(|text| search.in_bytes(text.as_bytes()).into_iter().flatten());
+    found.map(|form| Finding { place: name.to_owned(), form }).collect()
+}
+
 /// The tokens in what a keyring holds, however they are wrapped: every run of their characters that is too
 /// long to be a word, an identifier or a date.
 pub fn tokens_in(secrets: &[Vec<u8>]) -> Vec<String> {
@@ -200,6 +207,14 @@ mod tests {
         let mut zlib = ZlibEncoder::new(b"bytes before ".to_vec(), flate2::Compression::default());
         zlib.write_all(text.as_bytes()).unwrap();
         assert_eq!(found_as(&zlib.finish().unwrap()).as_deref(), Some("plain, compressed"));
+    }
+
+    #[test]
+    fn a_secret_is_found_in_what_a_page_says() {
+        let encoded = STANDARD_NO_PAD.encode(format!("Bearer {SECRET}"));
+        let texts = ["<p>nothing</p>".to_owned(), format!("<p data-x={SECRET}>"), format!("[\"{encoded}\"]")];
+        let found = in_texts("a page", &texts, &["another secret, as long", SECRET]);
+        assert_eq!(found.iter().map(|f| f.form.as_str()).collect::<Vec<_>>(), ["plain", "base64"]);
     }
 
     #[test]

@@ -125,9 +125,8 @@ impl Window {
         Ok(self.driver.client.execute(&format!("return {expression};"), Vec::new()).await?)
     }
 
-    /// Whatever the page may ask for, in whatever state, and what stands in it: nothing says where things lie on this
-    /// computer.
-    pub async fn names_no_folder(&self) -> Result<()> {
+    /// Whatever the page may ask for, in whatever state, and its answers; what stands in it, is typed in it and is kept by it.
+    pub async fn all_it_knows(&self) -> Result<Vec<String>> {
         const ASKED: &str = "
             const done = arguments[0], list = {after: 0, limit: 50};
             const asked = {
@@ -142,11 +141,19 @@ impl Window {
             const ask = ([name, given]) => window.__TAURI_INTERNALS__.invoke(name, given).then(
                 (answer) => name + ': ' + JSON.stringify(answer),
                 (fault) => name + ' is refused: ' + JSON.stringify(fault));
+            const typed = () => [...document.querySelectorAll('input, textarea, select')].map((field) => field.value);
+            const kept = [{...localStorage}, {...sessionStorage}, document.cookie];
             Promise.all(Object.entries(asked).map(ask)).then((said) => done([
-                ...said, location.href, document.documentElement.outerHTML]));";
+                ...said, location.href, document.documentElement.outerHTML, JSON.stringify([typed(), kept])]));";
         let said = self.driver.client.execute_async(ASKED, Vec::new()).await?;
         let said: Vec<String> = serde_json::from_value(said)?;
         ensure!(said.len() > 15 && said[0].starts_with("about: {"), "{said:?}");
+        Ok(said)
+    }
+
+    /// In all of that nothing says where things lie on this computer.
+    pub async fn names_no_folder(&self) -> Result<()> {
+        let said = self.all_it_knows().await?;
         let folder = self.world.display().to_string();
         let names: Vec<&String> = said.iter().filter(|text| text.contains(&folder)).collect();
         ensure!(names.is_empty(), "{folder} is named: {names:#?}");
