@@ -7,7 +7,7 @@ use e2e::chromium;
 use e2e::companion::{self, Tokens, heyho, status, waiting};
 use e2e::pages::Pages;
 use e2e::rows::Rows;
-use e2e::{World, desktop, session};
+use e2e::{BOOT, World, desktop, eventually, session};
 
 #[tokio::test]
 async fn the_rows_in_the_backend_are_the_pages_that_chromium_visited() -> Result<()> {
@@ -35,6 +35,15 @@ async fn browsing_with_the_backend_down_and_the_app_killed_arrives_once_after_al
     let pages = Pages::start().await?;
     let chromium = Browser::start(&world, &Start::new(Kind::Chromium)).await?;
     chromium.consent().await?;
+    eventually(BOOT, "the popup's button brings up the window", async || {
+        chromium.popup("#sentence").await?;
+        // Not before the connection stands.
+        chromium.click("#open").await?;
+        let answer = chromium.popup("#answer").await?;
+        ensure!(answer == "The window opens.", "{answer}");
+        Ok(())
+    })
+    .await?;
     session::browse(&chromium, &pages).await?;
     app.kill().await?;
     // Browsing goes on with neither backend nor companion.
