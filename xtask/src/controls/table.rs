@@ -249,6 +249,13 @@ pub const CONTROLS: &[Control] = &[
         fault: "upgraded-by-halves",
         wrong: "a migration that is killed stays half done",
         tests: &["--test", "crash", "a_filled_sqlite_database"],
+        env: &[("HEYHO_KILLS", "20")],
+    },
+    Control {
+        package: "heyho-backend",
+        fault: "plain-joins",
+        wrong: "PostgreSQL chooses how it looks up what is held",
+        tests: &["--test", "store", "every_key_is_looked_up"],
         env: &[],
     },
     Control {

@@ -17,7 +17,7 @@ const NEXT_OF_ONE: &str =
 pub(super) const OWED: &str = "SELECT page_visit_row FROM link_debts WHERE user_id = $1 LIMIT 1";
 
 impl This {
-    /// Ties all that wait for visits that are here: of one user, or of everybody.
+    /// Ties all that wait for visits that are here: of one user; or of everybody, where one that fails keeps none from theirs.
     pub(super) async fn tie_the_rest(&self, of: Option<UserId>) -> Result<()> {
         let mut after = i64::MIN;
         loop {
@@ -27,9 +27,23 @@ impl This {
             };
             let next: Option<(i64, UserId)> = next.fetch_optional(self.reader()).await?;
             let Some((visit, user)) = next else { return Ok(()) };
-            while self.tie_a_slice(user, visit).await? {}
+            match self.tie(user, visit).await {
+                Err(error) if of.is_some() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "what waits for a visit could not be tied to it"
+                    );
+                }
+                Ok(()) => {}
+            }
             after = visit;
         }
+    }
+
+    async fn tie(&self, user: UserId, visit: i64) -> Result<()> {
+        while self.tie_a_slice(user, visit).await? {}
+        Ok(())
     }
 
     /// Whether there may be more.

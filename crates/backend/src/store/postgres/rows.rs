@@ -7,6 +7,7 @@ use super::*;
 use crate::store::columns::{Column, Table};
 use crate::store::decide::Held;
 use crate::store::rows::{HeldRow, Row, SHA256_CANONICAL, VisitColumns};
+use heyho_records::fault::planted;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 
@@ -25,15 +26,17 @@ pub(super) async fn held<C: Table>(
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
+    // The fault: the planner chooses.
+    let by_its_index = if planted("plain-joins") { "" } else { "OFFSET 0" };
     let sql = format!(
         "SELECT r.source, r.id, checksum, revision, complete_1, complete_2, complete_3
          FROM unnest($3::text[], $4::text[]) AS k (source, id) CROSS JOIN LATERAL (
-             SELECT * FROM {} WHERE user_id = $1 AND source = k.source AND id = k.id OFFSET 0) AS r
+             SELECT * FROM {} WHERE user_id = $1 AND source = k.source AND id = k.id {by_its_index}) AS r
          UNION ALL
          SELECT t.source, t.id, NULL, NULL, NULL, NULL, NULL
          FROM unnest($3::text[], $4::text[]) AS k (source, id) CROSS JOIN LATERAL (
              SELECT * FROM tombstones
-             WHERE user_id = $1 AND kind = $2 AND source = k.source AND id = k.id OFFSET 0) AS t",
+             WHERE user_id = $1 AND kind = $2 AND source = k.source AND id = k.id {by_its_index}) AS t",
         C::NAME
     );
     let sources: Vec<&str> = rows.iter().map(|r| r.source.as_str()).collect();
