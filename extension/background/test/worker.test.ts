@@ -139,7 +139,7 @@ it('a change that cannot be read is taken for a pause, is said, and is followed 
   failing.add('local');
   const end = Date.now() + 3_600_000;
   await pauseUntil(world, end);
-  await until(() => world.said.at(-1)?.ill === true);
+  await until(() => world.said.at(-1)?.ill === true && world.badges.at(-1) === '!');
   // The page that was open ended with it; this one is not looked at.
   world.chrome.webNavigation['onCommitted']?.fire({ tabId: 1, frameId: 0, url: 'https://secret.example/', timeStamp: Date.now() });
   failing.clear();

@@ -26,6 +26,38 @@ describe('the companion client', () => {
     expect(world.host.hellos[0]).toBe(world.host.hellos[1]);
   });
 
+  it('says that the outbox cannot be read, and says it no more when it can', async () => {
+    const world = new World();
+    let failures = 1;
+    world.client = world.make((store) => {
+      const counts = store.counts.bind(store);
+      store.counts = async () => {
+        if (world.client.state.link.at === 'ready' && failures-- > 0) throw new Error('not now');
+        return counts();
+      };
+      return store;
+    });
+    await world.client.start();
+    await world.until(() => world.client.state.problem?.code === 'outbox', true);
+    world.host.installed = false;
+    await world.client.add('pageVisit', [visit('a')]);
+    expect(world.client.state.problem).toBeNull();
+  });
+
+  it('takes what has no name for no answer to its frame, but a length that is not taken', async () => {
+    const world = new World();
+    world.host.script = ['late-ack'];
+    await world.client.start();
+    await world.client.add('pageVisit', [visit('a'), visit('b')]);
+    await world.until(() => world.host.frames.length === 1);
+    world.host.push({ type: 'error', code: 'bad_message', error: 'the answer is too large for the browser' });
+    await idle();
+    expect(world.client.state.problem).toBeNull();
+    world.host.release();
+    await world.until(empty(world));
+    expect(world.host.frames.map((frame) => frame.pageVisits.length)).toEqual([2]);
+  });
+
   it('keeps records while no host is installed and delivers them once there is one', async () => {
     const world = new World();
     world.host.installed = false;
