@@ -2,6 +2,7 @@
 
 use crate::Context;
 use crate::args::Browsers;
+use crate::printable::on_one_line;
 use heyho_local::browsers::{self, BrowserRow, BrowserState, Form, OptOut, Registration, Roots, System};
 use heyho_local::clock;
 use heyho_local::vocabulary::{Fault, FaultCode};
@@ -77,10 +78,12 @@ fn table(rows: &[BrowserRow]) -> String {
 }
 
 fn name(row: &BrowserRow) -> String {
+    // An extension says what it likes.
+    let name = on_one_line(&row.name);
     match row.form {
-        Form::Package => row.name.clone(),
-        Form::Flatpak => format!("{} (flatpak)", row.name),
-        Form::Snap => format!("{} (snap)", row.name),
+        Form::Package => name,
+        Form::Flatpak => format!("{name} (flatpak)"),
+        Form::Snap => format!("{name} (snap)"),
     }
 }
 

@@ -13,6 +13,7 @@ mod keeping;
 mod link;
 mod output;
 mod pages;
+mod printable;
 mod sentence;
 mod session;
 mod sync;
@@ -63,7 +64,7 @@ fn say(fault: &Fault, json: bool) {
         let shown = serde_json::json!({ "error": fault });
         eprintln!("{shown}");
     } else {
-        eprintln!("heyho: {fault}");
+        eprintln!("heyho: {}", printable::printable(&fault.to_string()));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Results on stdout, as text or as JSON; questions on a terminal.
 
+use crate::printable::printable;
 use heyho_local::vocabulary::{Fault, FaultCode};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -20,7 +21,8 @@ impl Output {
     }
 
     pub fn line(self, text: &str) -> Result<(), Fault> {
-        writeln!(std::io::stdout(), "{text}").map_err(unwritable)
+        let shown = if self.json { text.to_owned() } else { printable(text) };
+        writeln!(std::io::stdout(), "{shown}").map_err(unwritable)
     }
 
     /// A list that may be long: written as it is read, never held whole.
@@ -34,7 +36,7 @@ impl Output {
         if yes || !std::io::stdin().is_terminal() {
             return Ok(());
         }
-        eprint!("{lost}\n{COPIES} This cannot be undone. Go on? [y/N] ");
+        eprint!("{}\n{COPIES} This cannot be undone. Go on? [y/N] ", printable(lost));
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         match (read, answer.trim().to_lowercase().as_str()) {
@@ -59,8 +61,12 @@ impl List {
         };
         self.count += 1;
         let mut out = std::io::stdout().lock();
-        if self.json { write!(out, "{before}{}", json(value)?) } else { writeln!(out, "{}", text(value)) }
-            .map_err(unwritable)
+        if self.json {
+            write!(out, "{before}{}", json(value)?)
+        } else {
+            writeln!(out, "{}", printable(&text(value)))
+        }
+        .map_err(unwritable)
     }
 
     /// What to say where there was nothing.

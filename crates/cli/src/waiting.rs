@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::args::Waiting;
 use crate::link::nudge;
+use crate::printable::on_one_line;
 use crate::sync::{failed as fault_of, open};
 use heyho_agent::waiting_record;
 use heyho_buffer::Buffer;
@@ -103,8 +104,9 @@ pub fn whose(account: Option<&str>, own: bool) -> String {
 /// Titles are as long as pages want them.
 pub fn cut(text: &str) -> String {
     const MOST: usize = 72;
+    let text = on_one_line(text);
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        None => text,
     }
 }
