@@ -5,10 +5,14 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { catalogues, translate } from "../src/messages";
 import { Format } from "../src/lib/format";
+import type { BrowserRow } from "../src/generated/BrowserRow";
+import { browserRows } from "./scenes";
 
 /** Every key with what it says: sentences with arguments are called with plausible ones. */
 function said(value: unknown, path = ""): [string, string][] {
   if (typeof value === "string") return [[path, value]];
+  // Of a row of the list of browsers: a test of its own.
+  if (path === "browserSays") return [];
   if (typeof value === "function") {
     const texts = [1, 7].map((n) => String((value as (...a: unknown[]) => unknown)(...Array<unknown>(value.length).fill(n))));
     return texts.map((text, i) => [`${path}(${i})`, text]);
@@ -19,7 +23,7 @@ function said(value: unknown, path = ""): [string, string][] {
 
 test("every catalogue says something for every key", () => {
   // What the agent says is its own in English, and has a catalogue only in other languages.
-  const agents = /^(reasons|browserStates)\b/;
+  const agents = /^reasons\b/;
   const english = said(catalogues.en(new Format("en"))).map(([key]) => key);
   for (const [lang, catalogue] of Object.entries(catalogues)) {
     const entries = said(catalogue(new Format(lang)));
@@ -66,6 +70,26 @@ test("each cause that prevents a start has its German sentence", () => {
   expect(causes.length).toBeGreaterThan(8);
   const fallback = reasons["no_start"]!({});
   expect(causes.filter((cause) => reasons["no_start"]!({ cause }) === fallback)).toEqual([]);
+});
+
+test("how a browser stands, and what mends it, is said in German as well", () => {
+  const source = rust("local");
+  const states = [...(/pub enum BrowserState \{([^}]*)\}/.exec(source)?.[1] ?? "").matchAll(/^\s+(\w+),$/gm)];
+  expect(states.length).toBeGreaterThan(8);
+  const says = catalogues.de(new Format("de")).browserSays;
+  const row = (more: Partial<BrowserRow>): string => says!({ ...browserRows(new Date())[0]!, name: "Firefox", sentence: "In English.", ...more });
+  for (const [, state] of states) {
+    const word = (state as string).replace(/\B[A-Z]/g, (letter) => `_${letter}`).toLowerCase() as BrowserRow["state"];
+    expect(row({ state: word }), word).toMatch(/[a-zäöü]/);
+  }
+  // Each sandbox with the one thing that mends it.
+  expect(row({ state: "blocked", form: "flatpak" })).toMatch(/Befehl/);
+  expect(row({ state: "blocked", form: "snap" })).toMatch(/Installieren Sie Firefox/);
+  expect(row({ state: "registered", form: "snap" })).toMatch(/erlauben Sie es/);
+  expect(row({ state: "changed" })).toMatch(/Löschen Sie ihre Datei/);
+  // A wish that does not hold, in whatever state, and what keeps it from holding.
+  expect(row({ state: "registered", held: "Chromium (snap)" })).toMatch(/nicht verbunden haben.*Chromium \(snap\)/);
+  expect(row({ state: "connected", held: "" })).toMatch(/nicht verbunden haben.*Paket/);
 });
 
 test("in a German window nothing is said in English", () => {

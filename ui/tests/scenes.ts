@@ -221,6 +221,7 @@ export function browserRows(now: Date): BrowserRow[] {
     form: "package",
     state,
     sentence,
+    held: null,
     command: null,
     canRegister: false,
     quietDays: null,

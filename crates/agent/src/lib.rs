@@ -31,6 +31,7 @@ mod live;
 mod monotonic;
 mod prevented;
 mod publish;
+mod rules_read;
 mod start;
 mod stay;
 mod surroundings;

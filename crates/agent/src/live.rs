@@ -74,6 +74,8 @@ pub struct LiveState {
     pub buffer_problem: Option<Said>,
     /// Settings that keep us from the backend.
     pub configuration: Option<Said>,
+    /// Privacy rules that cannot be read: no host takes anything.
+    pub rules: Option<Said>,
     /// The file was found damaged, by whichever program: so until the next start, which mends it.
     pub damage: Option<Said>,
     /// A damaged buffer was set aside when this program started: what was saved.

@@ -70,7 +70,8 @@ fn overlay(mut status: Status, mut facts: Facts, known: Vec<Said>, live: &LiveSt
     facts.buffer_problem |= live.buffer_problem.is_some() || live.damage.is_some();
     facts.paused = live.paused.is_some() || (live.held_back.is_some() && live.running.is_none());
     facts.syncing = live.running.is_some();
-    facts.blocked = outlook == Some(Outlook::NeedsAttention) || live.configuration.is_some();
+    facts.blocked =
+        outlook == Some(Outlook::NeedsAttention) || live.configuration.is_some() || live.rules.is_some();
     facts.retrying = outlook == Some(Outlook::Retrying);
     status.state = State::decide(facts);
     status.agent_running = true;
@@ -116,6 +117,8 @@ fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
         State::SignedOut => {
             said.push(Said::new("signed_out", "Nobody is signed in. Records are kept safely here."));
         }
+        // Nothing is taken at all, whatever else there is.
+        State::NeedsAttention if live.rules.is_some() => said.extend(live.rules.clone()),
         State::NeedsAttention if live.configuration.is_some() => said.extend(live.configuration.clone()),
         State::NeedsAttention if outlook == Some(Outlook::NeedsAttention) => {}
         State::NeedsAttention => said.extend(failed_records(status)),
@@ -128,6 +131,7 @@ fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
         said.extend(live.note.clone());
     }
     said.extend(held_back);
+    said.extend(live.rules.clone());
     said.extend(live.recovered.clone());
     let mut codes = HashSet::new();
     said.retain(|one| codes.insert(one.code.clone()));
@@ -187,6 +191,26 @@ mod tests {
         let status = Status { state: State::UpToDate, ..status.clone() };
         let up: Vec<_> = said(&status, Vec::new(), &live).into_iter().map(|said| said.code).collect();
         assert_eq!(up, ["recovered"]);
+    }
+
+    #[test]
+    fn rules_that_cannot_be_read_are_never_well() {
+        let well = Facts { signed_in: true, confirmed_lately: true, ..Facts::default() };
+        let status = |live: &LiveState| overlay(Status::broken("", true), well, Vec::new(), live);
+        let signed_in = LiveState { session: SessionState::SignedIn, ..LiveState::default() };
+        assert_eq!(status(&signed_in).state, State::UpToDate);
+        let rules = Some(Said::new("rules_mistaken", "mend it"));
+        let mistaken = status(&LiveState { rules, ..signed_in.clone() });
+        assert_eq!(
+            (mistaken.state, mistaken.reason_code.as_deref()),
+            (State::NeedsAttention, Some("rules_mistaken"))
+        );
+        // Beside what is said first of somebody who has paused.
+        let rules = Some(Said::new("rules_mistaken", "mend it"));
+        let paused = status(&LiveState { rules, paused: Some(Pause::UntilResumed), ..signed_in });
+        assert_eq!(paused.state, State::Paused);
+        let also = paused.reason_code.into_iter().chain(paused.also.into_iter().map(|one| one.code));
+        assert!(also.collect::<Vec<_>>().contains(&"rules_mistaken".to_owned()));
     }
 
     /// By that word, window and tray offer Sync now and not Resume.

@@ -6,6 +6,7 @@ use crate::engine::{Command, Parts, watched};
 use crate::live::Live;
 use crate::prevented::StartError;
 use crate::publish::publish;
+use crate::rules_read::{self, look_at_rules};
 use crate::surroundings::{Around, look_around};
 use crate::tokens::{FileStore, Inherits, KeyringStore, TokenStore};
 use crate::upkeep::{Chore, QUARTER, Upkeep, keep_up, look_out, recovered};
@@ -154,6 +155,7 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
     let keeping = Upkeep { buffer: buffer.clone(), live: live.clone(), clock: clock.clone() };
     tasks.spawn(keep_up(keeping, wanted, QUARTER));
     tasks.spawn(look_out(buffer.clone(), live.clone()));
+    tasks.spawn(look_at_rules(paths.config_file(), live.clone(), rules_read::LOOK));
     let listener =
         socket::bind(&paths.socket()).map_err(|error| StartError::Socket { path: paths.socket(), error })?;
     let in_force = settings.subscribe();

@@ -16,6 +16,11 @@ browser: string, name: string, form: Form, state: BrowserState,
  */
 sentence: string, 
 /**
+ * What keeps it registered though the user did not want it, which the sentence says as well: another browser whose
+ * registration it reads; nothing between the quotes: a package of the system, for all users.
+ */
+held: string | null, 
+/**
  * A command for the user to run, where only that mends it.
  */
 command: string | null, 

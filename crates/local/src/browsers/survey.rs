@@ -48,6 +48,9 @@ pub struct BrowserRow {
     pub state: BrowserState,
     /// How it stands, and what mends it, as a sentence.
     pub sentence: String,
+    /// What keeps it registered though the user did not want it, which the sentence says as well: another browser whose
+    /// registration it reads; nothing between the quotes: a package of the system, for all users.
+    pub held: Option<String>,
     /// A command for the user to run, where only that mends it.
     pub command: Option<String>,
     /// Somebody's own file that stands in its place. For a terminal: the window is told no path.
@@ -107,7 +110,9 @@ fn combine(
         }
         let mut row = row(registration, standing, &mine, opt_out, now);
         if let Some(held) = held(registration, all, opt_out) {
-            row.sentence = format!("{} {}", row.sentence, against_the_wish(held));
+            let by = holder(held);
+            row.sentence = format!("{} {}", row.sentence, against_the_wish(&by));
+            row.held = Some(by);
         }
         rows.push((index, row));
     }
@@ -146,6 +151,7 @@ fn row(
         form: registration.form,
         state,
         sentence,
+        held: None,
         command,
         changed: registration.manifest.clone().filter(|_| state == BrowserState::Changed),
         can_register: matches!(
@@ -235,23 +241,24 @@ fn words(
     (sentence, None)
 }
 
-fn against_the_wish(held: Held) -> String {
+fn holder(held: Held) -> String {
     match held {
-        Held::With(other) => {
-            let form = match other.form {
-                Form::Package => "",
-                Form::Flatpak => " (flatpak)",
-                Form::Snap => " (snap)",
-            };
-            format!(
-                "You did not want it registered, but it reads the registration of {}{form}: it stays registered as long as that is.",
-                other.name
-            )
-        }
-        Held::ForAllUsers => {
-            "You did not want it registered, but a package of the system registers it for all users: only removing that package ends it.".to_owned()
-        }
+        Held::With(other) => match other.form {
+            Form::Package => other.name.to_owned(),
+            Form::Flatpak => format!("{} (flatpak)", other.name),
+            Form::Snap => format!("{} (snap)", other.name),
+        },
+        Held::ForAllUsers => String::new(),
     }
+}
+
+fn against_the_wish(by: &str) -> String {
+    if by.is_empty() {
+        return "You did not want it registered, but a package of the system registers it for all users: only removing that package ends it.".to_owned();
+    }
+    format!(
+        "You did not want it registered, but it reads the registration of {by}: it stays registered as long as that is."
+    )
 }
 
 /// A browser this program knows nothing of, which found the host all the same, with all its profiles.
@@ -269,6 +276,7 @@ fn unknown(name: &str, heard: &[&Browser], now: Timestamp) -> BrowserRow {
         form: Form::Package,
         state,
         sentence: sentence.to_owned(),
+        held: None,
         command: None,
         changed: None,
         can_register: false,

@@ -3,6 +3,7 @@
  * English is the agent's own language: its sentences are shown as they come, also where a later agent says a word
  * that is not here. tests/messages.test.ts looks for the words in the Rust sources: one that is missing fails.
  */
+import type { BrowserRow } from "../../generated/BrowserRow";
 import type { BrowserState } from "../../generated/BrowserState";
 import type { Said } from "../../generated/Said";
 import type { Format } from "../../lib/format";
@@ -93,18 +94,35 @@ export const reasons = (f: Format): Sayings => ({
   not_running_waiting: () => "Der Companion läuft nicht. Was wartet, ist sicher und wird gesendet, wenn er startet.",
   buffer_damaged: () => "Der Speicher auf diesem Rechner ist beschädigt.",
   configuration: (a) => `${setting(a) === undefined ? "Eine Einstellung" : `Die Einstellung ${setting(a)}`} wird nicht angenommen. ${KEPT}`,
+  rules_mistaken: () => "Eine Datenschutzregel in den Einstellungen ist fehlerhaft. Bis sie berichtigt ist, wird von keinem Browser etwas angenommen: „heyho doctor“ sagt, wo sie steht. Die Einträge warten sicher in den Browsern.",
   metered: () => "Angehalten bei getakteter Verbindung, wie eingestellt. „Jetzt abgleichen“ sendet trotzdem.",
   on_battery: () => "Angehalten im Akkubetrieb, wie eingestellt. „Jetzt abgleichen“ sendet trotzdem.",
 });
 
-export const browsers: Record<BrowserState, (days: number) => string> = {
+const states: Record<BrowserState, (row: BrowserRow) => string> = {
   connected: () => "Verbunden.",
-  blocked: () => "Seine Sandbox hält den Companion draußen.",
-  changed: () => "Seine Verbindung wurde von Hand geändert und bleibt, wie sie ist.",
+  blocked: ({ name, form }) =>
+    form === "flatpak"
+      ? `${name} ist ein Flatpak, dessen Sandbox den Companion draußen hält. Führen Sie diesen Befehl einmal aus, und starten Sie ${name} neu.`
+      : `${name} ist ein Snap, dessen Sandbox den Companion draußen hält. Installieren Sie ${name} stattdessen von seinem Hersteller oder aus den Paketen Ihres Systems.`,
+  changed: () => "Seine Verbindung wurde von Hand geändert und bleibt, wie sie ist. Löschen Sie ihre Datei, damit sie neu geschrieben wird.",
   elsewhere: () => "Mit einem anderen Ort oder einer anderen Erweiterung verbunden. Verbinden Sie ihn neu.",
   opted_out: () => "Nicht verbunden, wie gewünscht.",
   not_registered: () => "Er kennt den Companion noch nicht. Verbinden Sie ihn.",
-  quiet: (days) => (days > 0 ? `Seit ${days} Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?` : "Seit Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?"),
+  quiet: ({ quietDays }) => (quietDays ? `Seit ${quietDays} Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?` : "Seit Tagen kam nichts von ihm. Ist die Erweiterung noch eingeschaltet?"),
   seen: () => "Läuft gerade nicht, oder seine Erweiterung ist aus.",
-  registered: () => "Bereit. Installieren Sie die HeyHo-Erweiterung darin und stimmen Sie dort dem Erfassen zu.",
+  registered: ({ name, form }) =>
+    form === "snap"
+      ? `Bereit. ${name} ist ein Snap: Wenn er fragt, ob die Erweiterung mit dem Companion sprechen darf, erlauben Sie es.`
+      : "Bereit. Installieren Sie die HeyHo-Erweiterung darin und stimmen Sie dort dem Erfassen zu.",
 };
+
+/** Somebody's wish that does not hold, and what it would take. */
+function held({ held: by }: BrowserRow): string {
+  if (by === null) return "";
+  if (by === "") return " Sie wollten ihn nicht verbunden haben, aber ein Paket des Systems verbindet ihn für alle: Nur wenn dieses Paket entfernt wird, endet das.";
+  return ` Sie wollten ihn nicht verbunden haben, aber er liest die Eintragung von ${by}: Er bleibt verbunden, solange es diese gibt.`;
+}
+
+/** How a browser stands, and what mends it (crates/local/src/browsers/survey.rs). */
+export const browser = (row: BrowserRow): string => states[row.state](row) + held(row);

@@ -1,7 +1,7 @@
 /** German. */
 import type { Format } from "../../lib/format";
 import type { Messages } from "../en";
-import { browsers, reasons } from "./agent";
+import { browser, reasons } from "./agent";
 import { everyday } from "./everyday";
 import { setup } from "./setup";
 
@@ -13,5 +13,5 @@ export const de = (f: Format): Messages => ({
 
   asTheAgent: false,
   reasons: reasons(f),
-  browserStates: browsers,
+  browserSays: browser,
 });

@@ -1,5 +1,5 @@
 /** English, and the shape every other catalogue has. Sentences that hold numbers or times take them as arguments. */
-import type { BrowserState } from "../../generated/BrowserState";
+import type { BrowserRow } from "../../generated/BrowserRow";
 import type { Format } from "../../lib/format";
 import type { Sayings } from "../de/agent";
 import { everyday } from "./everyday";
@@ -15,7 +15,7 @@ export const en = (f: Format) => ({
   asTheAgent: true as boolean,
   /** In other languages, by the agent's words (messages/de/agent.ts). */
   reasons: {} as Sayings,
-  browserStates: null as Record<BrowserState, (days: number) => string> | null,
+  browserSays: null as ((row: BrowserRow) => string) | null,
 });
 
 export type Messages = ReturnType<typeof en>;
