@@ -13,7 +13,7 @@ use zbus::{Connection, Proxy};
 /// An X display with a number nobody else has: Xvfb picks it and says it.
 pub async fn display(world: &mut World) -> Result<Process> {
     let mut command = world.command("Xvfb");
-    command.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"]);
+    command.args(["-displayfd", "1", "-screen", "0", "1920x1080x24", "-nolisten", "tcp", "-noreset"]);
     let mut xvfb = world.start("xvfb", command)?;
     let only_digits = |line: &str| line.parse::<u32>().ok().map(|n| n.to_string());
     let number = xvfb.line("the display's number", BOOT, only_digits).await?;

@@ -8,13 +8,19 @@ use anyhow::{Result, ensure};
 #[derive(Debug)]
 pub struct Judge {
     look: Look,
+    /// At each stop the other colours are judged too: where no other tour does.
+    both: bool,
     heads: Vec<(String, String)>,
     wrong: Vec<String>,
 }
 
 impl Judge {
     pub fn new(look: Look) -> Judge {
-        Judge { look, heads: Vec::new(), wrong: Vec::new() }
+        Judge { look, both: false, heads: Vec::new(), wrong: Vec::new() }
+    }
+
+    pub fn of_both(look: Look) -> Judge {
+        Judge { both: true, ..Judge::new(look) }
     }
 
     /// That nothing was wrong, and that the head said these parts at these stops.
@@ -45,6 +51,11 @@ impl Visitor for Judge {
             self.heads.push((name.to_owned(), window.read("no-start").await?));
         }
         self.wrong.extend(window.axe().await?.into_iter().map(|found| format!("{name}: {found}")));
+        if self.both {
+            let found = window.axe_in_other_colours().await?;
+            self.wrong
+                .extend(found.into_iter().map(|found| format!("{name}, in the other colours: {found}")));
+        }
         let overflow = window.value("document.documentElement.scrollWidth - window.innerWidth").await?;
         if overflow.as_i64().is_none_or(|pixels| pixels > 0) {
             self.wrong.push(format!("{name}: {overflow} pixels too wide"));

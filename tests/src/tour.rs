@@ -9,7 +9,7 @@ use crate::faulty::{Fault, Faulty};
 use crate::host::Host;
 use crate::window::Window;
 use crate::world::World;
-use crate::{SOON, chromium, desktop, eventually, rows, window};
+use crate::{SOON, chromium, desktop, eventually, rows, window, x11};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -119,6 +119,9 @@ pub async fn tour(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     let window = Window::start_first(&world).await?;
     look.enlarge(&window).await?;
     first_run(&window, visitor).await?;
+    if look == LIGHT {
+        full_screen(&world, &window, visitor).await?;
+    }
     let backend = day(&world, &window, backend, visitor).await?;
     failures(&world, &window, visitor).await?;
     settings(&window, visitor).await?;
@@ -157,12 +160,37 @@ async fn first_run(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
     window.has("verify", true).await?;
     visitor.look("code-form", "signed_out", window).await?;
     window.click("verify-cancel").await?;
+    window.click("signin-forgot").await?;
+    window.has("reset", true).await?;
+    visitor.look("new-password", "signed_out", window).await?;
+    window.click("verify-cancel").await?;
     strict.stop().await;
     window.fill("signin-backend", place.as_str().context("the address in the form")?).await?;
+    // The other one sends no e-mail, and it is said that it is that.
+    window.click("signin-forgot").await?;
+    window.shows("signin-error", "data-code", "not_offered").await?;
+    visitor.look("no-mail", "signed_out", window).await?;
     window.register(EMAIL, PASSWORD).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
     window.value("scrollTo(0, 0)").await?;
     visitor.look("up-to-date", "up_to_date", window).await
+}
+
+/// As large as a screen, and again as it was.
+async fn full_screen(world: &World, window: &Window, visitor: &mut impl Visitor) -> Result<()> {
+    for (size, there) in [((1920, 1080), true), (LIGHT.size, false)] {
+        x11::resize_window(world, "HeyHo Companion", size)?;
+        eventually(SOON, "a window of that size", async || {
+            let width = window.value("innerWidth").await?;
+            ensure!(width == size.0, "{width}");
+            Ok(())
+        })
+        .await?;
+        if there {
+            visitor.look("full-screen", "up_to_date", window).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Waiting, paused, and all that a backend or a network can do wrong.
@@ -182,9 +210,14 @@ async fn day(
     window.has("waiting-row", true).await?;
     window.bring("waiting-show").await?;
     visitor.look("what-waits", "waiting", window).await?;
+    window.fill("waiting-search", "bowline").await?;
+    window.says("waiting", |text| !text.contains("Tide tables")).await?;
+    visitor.look("search", "waiting", window).await?;
     window.click("waiting-show").await?;
     window.value("scrollTo(0, 0)").await?;
     window.click("pause").await?;
+    window.has("pause-hour", true).await?;
+    visitor.look("pausing", "waiting", window).await?;
     window.click("pause-hour").await?;
     window.shows("status-head", "data-state", "paused").await?;
     visitor.look("paused", "paused", window).await?;
@@ -289,6 +322,8 @@ async fn failures(world: &World, window: &Window, visitor: &mut impl Visitor) ->
     visitor.look("discard", "needs_attention", window).await?;
     window.click("confirm").await?;
     window.click("failed-more").await?;
+    window.has("failed-keep-all", true).await?;
+    visitor.look("for-all", "needs_attention", window).await?;
     window.click("failed-keep-all").await?;
     window.shows("status-head", "data-state", "up_to_date").await
 }
@@ -302,9 +337,31 @@ async fn settings(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
         window.bring(part).await?;
         visitor.look(name, "up_to_date", window).await?;
     }
+    window.bring("forget-site").await?;
+    window.fill("forget-site", "tides.example.org").await?;
+    question(window, "forget", "forget", "up_to_date", visitor).await?;
+    question(window, "erase", "erase", "up_to_date", visitor).await?;
     window.value("scrollTo(0, 0)").await?;
     window.click("tab-overview").await
 }
+
+/// What is asked before something is done for good; this time it is not done.
+async fn question(
+    window: &Window,
+    button: &str,
+    name: &str,
+    state: &str,
+    visitor: &mut impl Visitor,
+) -> Result<()> {
+    window.bring(button).await?;
+    window.click(button).await?;
+    window.has("confirm", true).await?;
+    visitor.look(name, state, window).await?;
+    window.keys(ESCAPE).await?;
+    window.has("confirm", false).await
+}
+
+const ESCAPE: &str = "\u{e00c}";
 
 /// Signing out with records unsent, somebody else, and a session that is revoked.
 async fn accounts(
@@ -328,12 +385,22 @@ async fn accounts(
     window.click("tab-overview").await?;
     window.has("signin-claim", true).await?;
     visitor.look("somebody-else", "signed_out", window).await?;
+    let place = window.value("document.querySelector('[data-testid=signin-backend]').value").await?;
+    window.fill("signin-email", EMAIL).await?;
+    window.fill("signin-password", PASSWORD).await?;
+    window.fill("signin-backend", "http://127.0.0.1:9").await?;
+    question(window, "signin-submit", "other-backend", "signed_out", visitor).await?;
+    window.fill("signin-backend", place.as_str().context("the address in the form")?).await?;
+    window.value("scrollTo(0, 0)").await?;
     window.register("grace@example.org", PASSWORD).await?;
     window.shows("status-head", "data-state", "up_to_date").await?;
     window.has("claim", true).await?;
     window.says("status-others", |text| text.contains("17")).await?;
     window.value("scrollTo(0, 0)").await?;
     visitor.look("two-accounts", "up_to_date", window).await?;
+    question(window, "claim", "claim", "up_to_date", visitor).await?;
+    question(window, "discard-account", "discard-account", "up_to_date", visitor).await?;
+    window.value("scrollTo(0, 0)").await?;
 
     // A backend that has lost its keys and its users takes no token of before.
     backend.kill().await?;

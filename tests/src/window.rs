@@ -133,8 +133,9 @@ impl Window {
                 about: {}, status: {}, browsers: {}, settings: {}, delivered: {}, timeline: {}, diagnostics: {},
                 history: {limit: 50}, start_at_login: {on: null}, restart: {},
                 failed_list: {...list, reason: null}, waiting_list: {...list, search: null}, failed_show: {number: 99},
-                set_setting: {key: 'sync.interval', value: 'soon'}, set_rules: {rules: [
-                    {id: '', match: 'host', pattern: 'a', action: 'drop'}]},
+                set_setting: {key: 'sync.interval', value: 'soon'},
+                add_rule: {rule: {id: '', match: 'host', pattern: 'a', action: 'drop'}},
+                remove_rule: {rule: {id: 'none', match: 'host', pattern: 'a', action: 'drop'}},
                 test_backend: {url: 'http://127.0.0.1:1'}, discard_account: {account: 'nobody'},
                 register_browser: {browser: 'none'}, export_records: {failed: false, account: null},
             };
@@ -197,6 +198,34 @@ impl Window {
         self.driver.axe().await
     }
 
+    /// The same in the other colours of the two, as the style sheet has them, and then as it was.
+    pub async fn axe_in_other_colours(&self) -> Result<Vec<String>> {
+        const TURN: &str = "(() => {
+            const ground = () => getComputedStyle(document.documentElement).backgroundColor;
+            const before = ground();
+            if (window.colours) {
+                for (const [media, text] of window.colours) media.mediaText = text;
+                document.documentElement.style.colorScheme = '';
+                delete window.colours;
+            } else {
+                const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+                const rules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]);
+                window.colours = rules.filter((rule) => rule.media?.mediaText.includes('prefers-color-scheme'))
+                    .map((rule) => [rule.media, rule.media.mediaText]);
+                for (const [media] of window.colours) media.mediaText = dark ? 'not all' : 'all';
+                document.documentElement.style.colorScheme = dark ? 'light' : 'dark';
+            }
+            const turned = ground() !== before;
+            // A colour on its way to another is judged by neither.
+            for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish();
+            return turned;
+        })()";
+        ensure!(self.value(TURN).await? == true, "the colours are the same");
+        let found = self.axe().await?;
+        ensure!(self.value(TURN).await? == true, "the colours are not as they were");
+        Ok(found)
+    }
+
     pub async fn fill(&self, testid: &str, text: &str) -> Result<()> {
         let field = self.driver.find(&part(testid), SOON).await?;
         field.clear().await?;
@@ -205,6 +234,8 @@ impl Window {
 
     /// Makes an account in the sign-in form, as a person does at the first start.
     pub async fn register(&self, email: &str, password: &str) -> Result<()> {
+        // Not under the tabs, which stay at the top of a page that is scrolled.
+        self.bring("signin-mode-register").await?;
         self.click("signin-mode-register").await?;
         self.fill("signin-email", email).await?;
         self.fill("signin-password", password).await?;

@@ -1,5 +1,5 @@
 //! What goes wrong on the computer itself: no keyring, a damaged database, a full disk, an agent that cannot be started, a
-//! setting that is not accepted. Each is said in the window in plain words.
+//! setting that is not accepted. Each is said in the window in plain words, and judged in light and in dark.
 
 use anyhow::Result;
 use e2e::judge::Judge;
@@ -8,14 +8,14 @@ use e2e::troubles;
 
 #[tokio::test]
 async fn without_a_keyring_one_is_signed_in_until_the_end_and_it_is_said() -> Result<()> {
-    let mut judge = Judge::new(LIGHT);
+    let mut judge = Judge::of_both(LIGHT);
     troubles::no_keyring(LIGHT, &mut judge).await?;
     judge.ends(&[("no-keyring", &["Up to date", "signed in only until"])])
 }
 
 #[tokio::test]
 async fn what_was_saved_of_a_damaged_store_is_said_until_it_is_understood() -> Result<()> {
-    let mut judge = Judge::new(LIGHT);
+    let mut judge = Judge::of_both(LIGHT);
     troubles::damaged_store(LIGHT, &mut judge).await?;
     judge.ends(&[("damaged", &["The store on this computer was damaged", "saved", "kept beside it"])])
 }
@@ -23,7 +23,7 @@ async fn what_was_saved_of_a_damaged_store_is_said_until_it_is_understood() -> R
 #[tokio::test]
 async fn a_full_disk_is_said_and_over_when_there_is_room_again() -> Result<()> {
     let look = Look { language: "de", ..DARK };
-    let mut judge = Judge::new(look);
+    let mut judge = Judge::of_both(look);
     troubles::full_disk(look, &mut judge).await?;
     judge.ends(&[(
         "disk-full",
@@ -35,7 +35,7 @@ async fn a_full_disk_is_said_and_over_when_there_is_room_again() -> Result<()> {
 async fn a_start_that_does_not_work_is_said_in_the_window_and_tried_again() -> Result<()> {
     // What else stands in a file with a mistake holds: language and look.
     let look = Look { language: "de", ..DARK };
-    let mut judge = Judge::new(look);
+    let mut judge = Judge::of_both(look);
     troubles::no_start(look, &mut judge).await?;
     judge.ends(&[
         ("connecting", &["Verbindung zum Companion"]),
