@@ -37,6 +37,7 @@ mod rows;
 mod salvage;
 mod series;
 mod site;
+mod sources;
 mod stats;
 mod status;
 mod tabs;

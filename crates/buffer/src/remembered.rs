@@ -46,7 +46,7 @@ impl Buffer {
             let forgotten = forget_old(&mut tx, now).await?;
             tx.commit().await?;
             if forgotten == 0 {
-                return Ok(());
+                return self.forget_sources(now).await;
             }
         }
     }

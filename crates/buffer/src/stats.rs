@@ -140,6 +140,7 @@ impl Buffer {
         Ok(totals)
     }
 
+    /// Those seen last come first.
     pub async fn sources(&self) -> Result<Vec<SourceSeen>> {
         let rows = sqlx::query(
             "SELECT name, browser, profile_id, client, seen_at FROM source ORDER BY seen_at DESC",

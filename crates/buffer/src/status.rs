@@ -20,6 +20,9 @@ pub const LAST_ANSWERED: &str = "last_answered_at";
 /// Key in `meta`: until when syncing is paused, in ms since the epoch; a word: until it is resumed.
 pub const PAUSED_UNTIL: &str = "paused_until";
 
+/// Of browser profiles in a status, those seen last: what one extension says must not make it too long for all others.
+const MOST_BROWSERS: usize = 500;
+
 /// The status, and what its state was decided by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {
@@ -56,7 +59,8 @@ impl Buffer {
                 .any(|at| (0..=fresh_within_ms(interval)).contains(&now.saturating_sub(at))),
             ..Facts::default()
         };
-        let seen = self.sources().await?;
+        let mut seen = self.sources().await?;
+        seen.truncate(MOST_BROWSERS);
         let sources = seen.iter().map(|source| source.name.clone()).collect();
         let browsers = seen.into_iter().map(|source| Browser {
             name: if source.browser.is_empty() { source.name } else { source.browser },

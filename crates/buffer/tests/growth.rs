@@ -290,3 +290,37 @@ async fn more_than_the_ballast(dir: &Path) -> Option<(SmallDisk, Buffer, Account
     assert!(buffer.free_bytes().unwrap() < 64 << 10);
     Some((disk, buffer, account))
 }
+
+/// An extension that says another number at each start, for months.
+#[tokio::test]
+async fn of_browser_profiles_with_nothing_kept_only_the_latest_stay() {
+    const DAY: i64 = 24 * 3_600_000;
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    let account = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    let arrive = async |n: usize, at: i64| {
+        let source = Source { name: format!("ext#p{n}"), profile_id: format!("p{n}"), ..source("p") };
+        // Of no tab: which visit a tab was on is kept for longer.
+        let visit = format!(r#"{{"id":"v{n}","url":"http://a.example/","startedAt":5}}"#);
+        buffer.append(&source, &[Arrival::read(None, &[&visit], &[])], 0, at).await.unwrap();
+    };
+    for n in 0..300 {
+        arrive(n, NOW + n as i64).await;
+    }
+    while let rows @ [_, ..] = &oldest(&buffer, &account).await[..] {
+        buffer.settle(None, &confirm(rows), NOW).await.unwrap();
+    }
+    // One that has something waiting, as old as the oldest.
+    arrive(1_000, NOW).await;
+    let names = async || -> Vec<String> {
+        buffer.sources().await.unwrap().into_iter().map(|seen| seen.profile_id).collect()
+    };
+    buffer.forget_expired(NOW + DAY).await.unwrap();
+    assert_eq!(names().await.len(), 301, "digests are kept of all");
+    buffer.forget_expired(NOW + 8 * DAY).await.unwrap();
+    let left = names().await;
+    assert_eq!(left.len(), 201);
+    assert!(left.contains(&"p1000".to_owned()) && left.contains(&"p299".to_owned()), "{left:?}");
+    buffer.forget_expired(NOW + 31 * DAY).await.unwrap();
+    assert_eq!(names().await, ["p1000"]);
+}
