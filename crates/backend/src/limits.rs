@@ -183,7 +183,7 @@ impl Default for Limits {
             address_mails: Rate { burst: 3, per_minute: 1 },
             address_mails_a_day: 20,
             connections: 4_096,
-            network_connections: 1_024,
+            network_connections: 600,
             body_deadline: Duration::from_secs(60),
             form_deadline: Duration::from_secs(10),
             header_deadline: Duration::from_secs(30),

@@ -114,10 +114,10 @@ fn at_least_one(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 
-/// One person has a whole IPv6 network of 64 bits.
+/// One household has IPv6 networks of 56 bits, where it has one IPv4 address.
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 72 << 72).into()),
         v4 => v4,
     }
 }
@@ -161,7 +161,8 @@ mod tests {
     fn an_ipv6_network_is_one_client() {
         let net = |text: &str| network(text.parse().unwrap());
         assert_eq!(net("2001:db8::1"), net("2001:db8::ffff:1"));
-        assert_ne!(net("2001:db8::1"), net("2001:db8:0:1::1"));
+        assert_eq!(net("2001:db8::1"), net("2001:db8:0:ff::1"));
+        assert_ne!(net("2001:db8::1"), net("2001:db8:0:100::1"));
         assert_eq!(net("::ffff:192.0.2.1"), net("192.0.2.1"));
         assert_ne!(net("192.0.2.1"), net("192.0.2.2"));
     }
