@@ -69,3 +69,29 @@ async fn what_was_delivered_of_a_site_is_not_shown_where_forgetting_it_fails_and
     assert_eq!(delivered().await, json!([]));
     agent.agent.shutdown().await;
 }
+
+/// Damaged files that were set aside go with whatever is deleted for good, also with what was owed from before.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_an_erasure_is_owed_damaged_files_are_not_said_to_be_kept() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    world.append(&["a"]).await;
+    let file = world.paths().buffer();
+    let mut bytes = std::fs::read(&file).unwrap();
+    for byte in bytes.iter_mut().skip(100).take(3_000) {
+        *byte = !*byte;
+    }
+    std::fs::write(&file, bytes).unwrap();
+    for (owed, said) in [(false, "are kept beside it for thirty days"), (true, "are no longer kept")] {
+        if owed {
+            let buffer = Buffer::open(&file).await.unwrap();
+            buffer.set_meta("erased", "1").await.unwrap();
+            buffer.close().await;
+        }
+        let agent = world.start().await;
+        let status = agent.until("a status", |_| true).await;
+        let all = serde_json::to_string(&status).unwrap();
+        assert!(all.contains("was damaged") && all.contains(said), "owed: {owed}: {all}");
+        agent.agent.shutdown().await;
+    }
+}
