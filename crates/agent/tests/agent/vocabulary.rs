@@ -242,7 +242,7 @@ async fn settings_are_checked_before_they_are_written_and_shown_with_what_is_wro
     )
     .unwrap();
     let settings: Settings = of(&running, Request::RulesAdd { rule: rule.clone() }).await.unwrap();
-    assert_eq!(settings.rules, [rule.clone()]);
+    assert_eq!(settings.rules, std::slice::from_ref(&rule));
     // By hand meanwhile, as whoever looks at an older list does not know.
     let file = world.paths().config_file();
     let by_hand = std::fs::read_to_string(&file).unwrap()
