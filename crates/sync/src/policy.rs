@@ -115,6 +115,10 @@ pub const REFRESH_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from
 /// A store that another program keeps locked for longer than a write waits: soon again.
 pub const BUSY_AGAIN: Duration = Duration::from_secs(20);
 
+/// After a fault of this program in the task that sends: the wait until another takes its place, doubling up to
+/// `AWAY_MOST`. One that came by chance costs nobody minutes, one that comes each time no more than a run each interval.
+pub const FAULT_AGAIN: Duration = Duration::from_secs(1);
+
 /// Capabilities are asked for again after this long: backends are upgraded.
 pub const CAPABILITIES_AGE: Duration = Duration::from_secs(24 * 3_600);
 

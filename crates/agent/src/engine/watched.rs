@@ -12,7 +12,7 @@
 use super::{Command, Engine, Parts};
 use heyho_records::fault::planted;
 use heyho_records::time::timestamp;
-use heyho_sync::policy::AWAY_MOST;
+use heyho_sync::policy::{AWAY_MOST, FAULT_AGAIN};
 use heyho_sync::why::Why;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -21,12 +21,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-/// Before the next engine.
-const AGAIN: Duration = Duration::from_secs(1);
-
 /// Runs an engine for as long as the program wants one.
 pub async fn watched(parts: Parts, mut commands: mpsc::Receiver<Command>) {
-    let (mut pause, mut next) = (AGAIN, parts.clone());
+    let (mut pause, mut next) = (FAULT_AGAIN, parts.clone());
     loop {
         let began = Instant::now();
         let engine = async { Engine::new(next).run(&mut commands).await };
@@ -34,7 +31,7 @@ pub async fn watched(parts: Parts, mut commands: mpsc::Receiver<Command>) {
             return;
         }
         if began.elapsed() > AWAY_MOST {
-            pause = AGAIN;
+            pause = FAULT_AGAIN;
         }
         say(&parts, pause);
         if !over(pause, &mut commands).await {
