@@ -158,7 +158,7 @@ class Run {
     if (this.core.session === event.session) return;
     for (const tabId of [...this.state.tabs.keys()]) this.close(tabId, this.core.seenAt, false);
     const { stamp } = this.core;
-    this.state.core = { session: event.session, focusedWindow: null, presence: 'active', seenAt: event.at, ...(stamp === undefined ? {} : { stamp }) };
+    this.state.core = { session: event.session, focusedWindow: null, presence: 'active', seenAt: Math.floor(event.at), ...(stamp === undefined ? {} : { stamp }) };
   }
 
   /** Another account, or none any more: a look at the browser follows, and begins all anew. What was nobody's goes on. */

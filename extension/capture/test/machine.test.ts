@@ -59,6 +59,15 @@ function tab(tabId: number, more: Partial<TabInfo> = {}): TabInfo {
 }
 
 describe('a visit', () => {
+  it('is told in whole milliseconds, though a browser says when a page came in parts of them', () => {
+    const browser = new Browser();
+    browser.at(0.000_192, { type: 'session', session: 's2' });
+    browser.at(0, { type: 'tabOpened', tab: tab(20) });
+    browser.go(0, A, 20);
+    browser.go(3, B, 20);
+    expect(browser.visits().filter(({ url }) => url === A)).toMatchObject([{ startedAt: T0, visited_at: T0, duration: 3_000 }]);
+  });
+
   it('begins with the page and ends when the tab leaves it', () => {
     const browser = new Browser();
     browser.go(1, A);
