@@ -72,7 +72,8 @@ impl Window {
     pub async fn click_and_confirm(&self, testid: &str) -> Result<()> {
         eventually(SOON, &format!("\"{testid}\" and its question"), async || {
             if self.count("confirm").await? == 0 {
-                self.driver.client.find(Locator::Css(&part(testid))).await?.click().await?;
+                let element = self.driver.client.find(Locator::Css(&part(testid))).await?;
+                element.click().await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
             }
             ensure!(self.count("confirm").await? > 0, "nothing is asked");
             Ok(())

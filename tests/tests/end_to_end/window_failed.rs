@@ -10,6 +10,26 @@ use serde_json::Value;
 const MANY: usize = 5_000;
 const MOST_IN_DOCUMENT: usize = 80;
 
+/// By how many pixels the list grows with its last row, before the next frame; less how far it lets itself be scrolled
+/// where it is too small.
+const OPENED_AND_CLOSED: &str = "(async () => {
+    const list = document.querySelector('[data-testid=\"failed-list\"]');
+    const row = document.querySelector('[data-row=\"4999\"]');
+    const settled = async () => { for (let i = 0; i < 50; i += 1) await null; };
+    const before = list.offsetHeight;
+    row.click();
+    await settled();
+    const grown = list.offsetHeight - before;
+    const high = list.style.blockSize;
+    list.style.blockSize = before + 'px';
+    list.scrollTop = 5000;
+    const scrolled = list.scrollTop;
+    list.style.blockSize = high;
+    row.click();
+    await settled();
+    return grown - scrolled;
+})()";
+
 #[tokio::test]
 async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<()> {
     let desk = Desk::new().await?;
@@ -34,6 +54,11 @@ async fn five_thousand_failed_records_are_dealt_with_in_the_window() -> Result<(
     })
     .await?;
     ensure!(window.count("failed-row").await? <= MOST_IN_DOCUMENT);
+
+    // An opened row has its room before it is drawn, and nothing but the page scrolls: what is clicked in it is
+    // where it was.
+    let grown = window.value(OPENED_AND_CLOSED).await?;
+    ensure!(grown.as_i64().is_some_and(|pixels| pixels > 100), "{grown}");
 
     // Opened by keyboard; kept quietly, then discarded.
     window.keys("\u{e007}").await?;
