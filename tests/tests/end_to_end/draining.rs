@@ -5,6 +5,7 @@ use crate::parts::{greeted_host, hand_over, headless, ids, visits};
 use anyhow::{Result, ensure};
 use e2e::companion::{heyho, status_when, waiting};
 use e2e::rows::Rows;
+use e2e::world::built;
 use e2e::{BOOT, World, eventually, process};
 use rustix::process::Signal;
 use serde_json::json;
@@ -130,8 +131,9 @@ async fn a_sync_that_is_waited_for_is_paused_interrupted_and_goes_on() -> Result
     }
     let at_backend = async || Rows::open(&world).await?.visits().await;
     let waits_until_more_than = async |rows: u64| {
-        let mut command = world.program("heyho")?;
-        command.args(["sync", "--wait"]);
+        // Whoever runs the tests in the background of a shell would have them, and this, ignore an interrupt.
+        let mut command = world.command("/usr/bin/env");
+        command.arg("--default-signal=INT").arg(built("heyho")?).args(["sync", "--wait"]);
         let sync = world.start("sync", command)?;
         eventually(BOOT, "it drains", async || {
             let now = at_backend().await?;
