@@ -1,5 +1,5 @@
 use super::*;
-use heyho_records::status::{Backlog, Progress, Said};
+use heyho_records::status::{Backlog, OtherAccount, Progress, Said};
 
 const NOW: &str = "2026-11-21T14:30:00Z";
 static UTC: TimeZone = TimeZone::UTC;
@@ -17,6 +17,7 @@ pub fn status(state: State) -> Status {
         also: Vec::new(),
         metrics: None,
         short_session: false,
+        numbers_unknown: false,
         backlog: Backlog::default(),
         failed: 0,
         failed_kept: 0,
@@ -72,6 +73,16 @@ fn each_state_has_its_icon_and_its_first_line() {
     let one_failed = Status { failed: 1, ..status(State::NeedsAttention) };
     let paused = Status { paused_until: Some(at("2026-11-21T15:00:00Z")), ..waiting(State::Paused) };
     let long = Status { paused_until: Some(at("2026-11-22T06:00:00Z")), ..status(State::Paused) };
+    let longer = Status { paused_until: Some(at("2026-11-30T06:00:00Z")), ..status(State::Paused) };
+    let grace = |failed, failed_kept| OtherAccount {
+        r#ref: "2".to_owned(),
+        email: "grace@example.org".to_owned(),
+        backend: "https://sync.example.org".to_owned(),
+        waiting: 0,
+        failed,
+        failed_kept,
+    };
+    let of_others = |failed, other_accounts| Status { failed, other_accounts, ..one_failed.clone() };
     let also = vec![Said::new("on_battery", "")];
     let metered = Status { reason_code: Some("metered".to_owned()), ..waiting(State::Paused) };
     let full = Status { reason: Some("the disk is full".to_owned()), ..status(State::BufferProblem) };
@@ -83,10 +94,18 @@ fn each_state_has_its_icon_and_its_first_line() {
         (status(State::Syncing), Icon::Syncing, "Checking with the backend"),
         (retrying, Icon::Retrying, "1,204 waiting, retry in 40 s: the backend does not answer"),
         (failed, Icon::Attention, "3 records need you, 1,204 waiting"),
-        (one_failed, Icon::Attention, "1 record needs you"),
+        (one_failed.clone(), Icon::Attention, "1 record needs you"),
+        (
+            of_others(1, vec![grace(1, 0)]),
+            Icon::Attention,
+            "1 failed record of grace@example.org is still here",
+        ),
+        (of_others(3, vec![grace(2, 0)]), Icon::Attention, "1 record needs you"),
+        (of_others(3, vec![grace(3, 3)]), Icon::Attention, "3 records need you"),
         (refused, Icon::Attention, "Sync needs your attention: 403 Forbidden"),
         (paused, Icon::Paused, "Paused until 15:00, 1,204 waiting"),
-        (long, Icon::Paused, "Paused until 2026-11-22 06:00"),
+        (long, Icon::Paused, "Paused until Sun 06:00"),
+        (longer, Icon::Paused, "Paused until 30 Nov 06:00"),
         (status(State::Paused), Icon::Paused, "Paused"),
         (metered, Icon::Paused, "Paused on a metered connection, 1,204 waiting"),
         (Status { also, ..status(State::Paused) }, Icon::Paused, "Paused on battery"),
@@ -144,6 +163,54 @@ fn before_the_first_status_it_claims_nothing() {
 fn it_speaks_german() {
     let tray = of(Lang::De, Known::Status(&waiting(State::Waiting))).tray();
     assert_eq!(tray.line, "1.204 warten, nächster Abgleich um 14:35");
+    let line = |status: &Status| of(Lang::De, Known::Status(status)).tray().line;
+    let paused = Status { paused_until: Some(at("2026-11-23T06:00:00Z")), ..status(State::Paused) };
+    assert_eq!(line(&paused), "Angehalten bis Mo 06:00");
+    let later = Status { paused_until: Some(at("2026-11-30T06:00:00Z")), ..status(State::Paused) };
+    assert_eq!(line(&later), "Angehalten bis 30.11. 06:00");
+}
+
+/// By its word: what the agent says in English is not mixed in.
+#[test]
+fn it_says_why_in_german_too() {
+    let because = |state, code: &str, args: &[(&str, serde_json::Value)]| {
+        let args = args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let said = Said { code: code.to_owned(), args, text: "in English".to_owned() };
+        let mut status = Status { next_attempt_at: None, ..status(state) };
+        status.say([said]);
+        of(Lang::De, Known::Status(&status)).tray().line
+    };
+    let retrying = State::Retrying;
+    assert!(
+        because(retrying, "no_answer", &[("fault", "refused".into())])
+            .starts_with("Der Server antwortet nicht")
+    );
+    assert!(because(retrying, "server_error", &[("status", 503.into())]).contains("(Status 503)"));
+    let full = because(State::BufferProblem, "buffer_full", &[]);
+    assert!(full.starts_with("Der Speicher auf diesem Rechner hat ein Problem: Der Speicher"), "{full}");
+    let cause = because(State::BufferProblem, NO_START, &[("cause", "newer".into())]);
+    assert!(cause.contains("neuere Version"), "{cause}");
+    let moved = |args: &[(&str, serde_json::Value)]| because(State::NeedsAttention, "moved", args);
+    assert!(
+        moved(&[("origin", "https://new.example".into())]).contains("umgezogen nach https://new.example:")
+    );
+    assert!(!moved(&[]).contains("umgezogen"));
+    // A word of a later agent has no sentence here.
+    assert_eq!(because(State::NeedsAttention, "word_of_a_later_agent", &[]), "Der Abgleich braucht Sie");
+}
+
+/// Sending is what makes room in a full store, and what begins it is offered.
+#[test]
+fn beside_a_full_store_the_menu_offers_what_can_be_done() {
+    use Action::*;
+    let full = |code: &str| {
+        let mut status = status(State::BufferProblem);
+        status.say([Said::new("buffer_full", ""), Said::new(code, "")]);
+        actions(&view(&status))
+    };
+    assert_eq!(full("signed_out"), [Open, Quit]);
+    assert_eq!(full("session_expired"), [Open, Quit]);
+    assert_eq!(full("paused"), [Resume, Open, Quit]);
 }
 
 #[test]

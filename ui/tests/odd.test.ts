@@ -215,7 +215,7 @@ test("what arrived does not grow less when it is delivered", async () => {
   };
   const signedIn = { ...all["syncing"]!, lastSync: null };
   const backlog = { ...signedIn.backlog, pageVisits: 87, tabAggregates: 0 };
-  const after = { at: "2026-11-21T14:30:05Z", outcome: "emptied", sent: 87, why: null };
+  const after = { at: "2026-11-21T14:30:05Z", outcome: "emptied", sent: 87, failed: 0, why: null };
   expect(await seen({ ...signedIn, backlog, progress: { done: 0, total: 87, etaSeconds: 1 } })).toEqual(["87", "87 of them wait to be sent."]);
   const half = { ...signedIn, backlog: { ...backlog, pageVisits: 40 }, progress: { done: 47, total: 87, etaSeconds: 1 } };
   expect(await seen(half)).toEqual(["87", "40 of them wait to be sent."]);
@@ -229,7 +229,7 @@ test("runs of before are not counted as arrived, those that follow each other ea
   const of = (waiting: number, at: string, sent: number, done?: number): Status => ({
     ...all[done === undefined ? "waiting" : "syncing"]!,
     backlog: { ...all["waiting"]!.backlog, pageVisits: waiting, tabAggregates: 0 },
-    lastSync: { at, outcome: "emptied", sent, why: null },
+    lastSync: { at, outcome: "emptied", sent, failed: 0, why: null },
     progress: done === undefined ? null : { done, total: done + waiting, etaSeconds: null },
   });
   const arrived = new Arrived();

@@ -51,9 +51,12 @@ test("before the agent's first word it is connecting, not gone", async () => {
 
 test("when the agent is gone it says so and shows no number", async () => {
   const w = await open(all["waiting"]!);
-  w.companion.say(null);
+  w.companion.gone?.();
   await settle();
   expect(w.find("status-head")?.dataset.state).toBe("disconnected");
+  expect(w.find("last-sync")).toBeNull();
+  w.companion.say(null);
+  await settle();
   expect(w.find("backlog-visits")).toBeNull();
   expect(w.find("sync-now")).toBeNull();
 });
@@ -356,7 +359,7 @@ test("while it ends, whoever asked for that, the window says so and offers nothi
   w.companion.ends?.("nothing");
   await settle();
   expect(w.text("status-sentence")).toBe("Ending after the batch in flight");
-  expect(w.find("sync-now")).toBeNull();
+  expect([w.find("sync-now"), w.find("next-attempt")]).toEqual([null, null]);
   expect(w.container.querySelector<HTMLElement>("#panel")?.inert).toBe(true);
   w.companion.ends?.("again");
   await settle();
@@ -683,7 +686,7 @@ test("in another language it is said in its words which browsers were not reache
 });
 
 test("what was never delivered is counted once: the failed ones of other accounts are in the number of all", async () => {
-  const others = [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 2 }];
+  const others = [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 2, failedKept: 0 }];
   const w = await open({ ...all["failed_and_down"]!, otherAccounts: others });
   await w.press("tab-settings");
   await w.press("erase");
@@ -693,7 +696,7 @@ test("what was never delivered is counted once: the failed ones of other account
 });
 
 test("signing out promises to send what waits only, and names this account's failed ones apart", async () => {
-  const others = [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 2 }];
+  const others = [{ ref: "2", email: "ben@example.org", backend: "https://sync.example.org", waiting: 40, failed: 2, failedKept: 0 }];
   const w = await open({ ...all["failed_and_down"]!, otherAccounts: others });
   await w.press("tab-settings");
   await w.press("sign-out");

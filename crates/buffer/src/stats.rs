@@ -45,6 +45,8 @@ pub struct Other {
     pub backend: String,
     pub waiting: u64,
     pub failed: u64,
+    /// Of these, kept quietly.
+    pub failed_kept: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +92,9 @@ impl Buffer {
             let of: i64 = row.try_get(0)?;
             let n = row.try_get::<i64, _>(3)?.max(0) as u64;
             let counts = Counts { records: n, bytes: row.try_get::<i64, _>(4)?.max(0) as u64 };
-            let waiting = row.try_get::<i64, _>(2)? == state::WAITING;
-            match row.try_get::<i64, _>(2)? {
+            let state: i64 = row.try_get(2)?;
+            let waiting = state == state::WAITING;
+            match state {
                 state::WAITING if of == own && row.try_get::<i64, _>(1)? == Kind::PageVisit.number() => {
                     totals.page_visits = counts;
                 }
@@ -106,13 +109,13 @@ impl Buffer {
             if of == 0 && waiting {
                 totals.unclaimed += n;
             }
-            let failed = matches!(row.try_get(2)?, state::FAILED | state::FAILED_KEPT);
+            let failed = matches!(state, state::FAILED | state::FAILED_KEPT);
             if of != 0 && of != own && (waiting || failed) {
                 let (email, backend, r#ref): (String, String, String) =
                     (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let known = totals.others.iter().position(|o| o.r#ref == r#ref);
                 let at = known.unwrap_or_else(|| {
-                    totals.others.push(Other { r#ref, email, backend, waiting: 0, failed: 0 });
+                    totals.others.push(Other { r#ref, email, backend, waiting: 0, failed: 0, failed_kept: 0 });
                     totals.others.len() - 1
                 });
                 if let Some(other) = totals.others.get_mut(at) {
@@ -120,6 +123,7 @@ impl Buffer {
                         other.waiting += n;
                     } else {
                         other.failed += n;
+                        other.failed_kept += if state == state::FAILED_KEPT { n } else { 0 };
                     }
                 }
             }

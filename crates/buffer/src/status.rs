@@ -4,8 +4,8 @@
 use crate::error::Result;
 use crate::open::Buffer;
 use heyho_records::status::{
-    Account, Args, Backlog, Browser, Facts, LastSync, OtherAccount, Said, State, Status, failed_records,
-    fresh_within_ms,
+    Account, Args, Backlog, Browser, Facts, LastSync, OtherAccount, Said, State, Status, beside_a_problem,
+    failed_records, fresh_within_ms, nobody,
 };
 use heyho_records::time::timestamp;
 use std::time::Duration;
@@ -87,6 +87,7 @@ impl Buffer {
                 at: timestamp(run.ended_at.unwrap_or(run.started_at)),
                 outcome: run.outcome,
                 sent: run.sent,
+                failed: run.failed,
                 why: run.why,
             }),
             last_confirmed_at: confirmed.map(timestamp),
@@ -104,12 +105,14 @@ impl Buffer {
                     backend: o.backend,
                     waiting: o.waiting,
                     failed: o.failed,
+                    failed_kept: o.failed_kept,
                 })
                 .collect(),
             browsers: browsers.collect(),
             paused_until: paused.and_then(|until| until.parse().ok()).filter(|at| *at > now).map(timestamp),
             metrics: None,
             short_session: false,
+            numbers_unknown: false,
         };
         let said = problem.into_iter().collect();
         Ok(Known { status, facts, said, sources })
@@ -120,8 +123,10 @@ impl Buffer {
         let Known { mut status, facts, mut said, .. } = self.status(interval, now).await?;
         // Nobody can say now whether the session still holds: no green without an agent.
         status.state = State::decide(Facts { confirmed_lately: false, ..facts });
-        if status.state == State::SignedOut {
-            said.push(Said::new("signed_out", "Nobody is signed in. Records are kept safely here."));
+        match status.state {
+            State::SignedOut => said.push(nobody()),
+            State::BufferProblem => said.extend(beside_a_problem(facts, facts.paused)),
+            _ => {}
         }
         said.extend(failed_records(&status));
         said.push(match status.backlog.records() {

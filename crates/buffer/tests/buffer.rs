@@ -282,10 +282,33 @@ async fn set_aside_retried_kept_and_discarded() {
     );
     let totals = bench.buffer.totals(Some(account.id), NOW).await.unwrap();
     assert_eq!((totals.failed, totals.failed_kept, totals.waiting()), (2, 2, 1));
+    // To somebody else they are another's, kept quietly too.
+    let totals = bench.buffer.totals(None, NOW).await.unwrap();
+    let other = totals.others.iter().find(|other| other.r#ref == account.r#ref).unwrap();
+    assert_eq!((other.failed, other.failed_kept), (2, 2));
     assert_eq!(bench.buffer.discard_failed(&FailedQuery::All).await.unwrap(), 2);
     let totals = bench.buffer.totals(Some(account.id), NOW).await.unwrap();
     assert_eq!((totals.failed, totals.failed_kept, totals.waiting()), (0, 0, 1));
     assert!(bench.buffer.failed_by_reason().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_status_says_what_failed_in_the_last_run_and_that_its_numbers_are_known() {
+    let bench = Bench::new().await;
+    let account = bench.sign_in("1").await;
+    let run = RunRecord {
+        started_at: NOW,
+        ended_at: Some(NOW + 5),
+        batches: 1,
+        sent: 6,
+        failed: 1,
+        outcome: "emptied".to_owned(),
+        why: None,
+    };
+    bench.buffer.add_run(account.id, &run).await.unwrap();
+    let status = bench.buffer.status(std::time::Duration::from_secs(300), NOW + 9).await.unwrap().status;
+    let last = status.last_sync.unwrap();
+    assert_eq!((last.sent, last.failed, status.numbers_unknown), (6, 1, false));
 }
 
 #[tokio::test]
@@ -313,7 +336,8 @@ async fn nobodys_records_go_under_somebody_elses_account() {
             email: "a@x".into(),
             backend: "http://b".into(),
             waiting: 3,
-            failed: 0
+            failed: 0,
+            failed_kept: 0
         }]
     );
     let a = bench.sign_in("a").await;
@@ -573,7 +597,7 @@ async fn a_visit_stays_as_an_anchor_until_its_tabs_life_is_over() {
 /// The tab lives on when somebody else signs in.
 #[tokio::test]
 async fn what_one_account_saw_in_a_tab_never_goes_along_with_what_another_sends_of_it() {
-    for confirmed in [true, false] {
+    for (confirmed, digests_gone) in [(true, false), (true, true), (false, false)] {
         let bench = Bench::new().await;
         let first = bench.sign_in("1").await;
         let tab =
@@ -589,6 +613,10 @@ async fn what_one_account_saw_in_a_tab_never_goes_along_with_what_another_sends_
             let aggregates = rows.iter().filter(|row| row.kind == Kind::TabAggregate).map(item).collect();
             let done = Settlement { confirm: aggregates, ..Settlement::default() };
             bench.buffer.settle(None, &done, NOW).await.unwrap();
+        }
+        if digests_gone {
+            // With anything that is forgotten; then only the anchor says whose the visit was.
+            bench.buffer.forget("nowhere.example").await.unwrap();
         }
         let second = bench.sign_in("2").await;
         bench.append(&[], &[&tab(400), r#"{"startTime":95,"tabId":7,"lastActiveTime":401}"#]).await;

@@ -128,6 +128,10 @@ pub struct Status {
     /// This backend ends sessions and cannot renew them: keeping the password may be offered.
     #[serde(default)]
     pub short_session: bool,
+    /// The store could not be asked: every number and time here is not known, rather than none, and so is whether
+    /// anybody is signed in.
+    #[serde(default)]
+    pub numbers_unknown: bool,
 }
 
 /// What stands in a sentence, by name.
@@ -165,7 +169,39 @@ pub fn failed_records(status: &Status) -> Option<Said> {
     })
 }
 
+/// What else keeps records from being sent, where the store's own problem decides the state: who is told of a full store
+/// is told what empties it.
+pub fn beside_a_problem(facts: Facts, user_paused: bool) -> Option<Said> {
+    if facts.session_expired {
+        return Some(Said::new(SESSION_EXPIRED, "The session has ended: sign in again to go on sending."));
+    }
+    if !facts.signed_in {
+        return Some(nobody());
+    }
+    user_paused.then(|| Said::new("paused", "Syncing is paused: resume it, so that there is room again."))
+}
+
+/// What to say where nobody is signed in.
+pub fn nobody() -> Said {
+    Said::new("signed_out", "Nobody is signed in. Records are kept safely here.")
+}
+
+/// The word by which it is known that a session has ended, also where something else decides the state.
+const SESSION_EXPIRED: &str = "session_expired";
+
 impl Status {
+    /// Whether this is said, as the reason or besides.
+    pub fn says(&self, code: &str) -> bool {
+        self.reason_code.as_deref() == Some(code) || self.also.iter().any(|said| said.code == code)
+    }
+
+    /// Nothing is sent before somebody signs in.
+    pub fn needs_sign_in(&self) -> bool {
+        matches!(self.state, State::SessionExpired | State::SignedOut)
+            || self.says(SESSION_EXPIRED)
+            || self.says("signed_out")
+    }
+
     /// The first is the reason, the rest is said besides.
     pub fn say(&mut self, said: impl IntoIterator<Item = Said>) {
         let mut said = said.into_iter();
@@ -201,6 +237,7 @@ impl Status {
             paused_until: None,
             metrics: None,
             short_session: false,
+            numbers_unknown: true,
         }
     }
 }
@@ -253,6 +290,10 @@ pub struct LastSync {
     pub outcome: String,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub sent: u64,
+    /// Of that run, the records that were set aside as failed.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    #[serde(default)]
+    pub failed: u64,
     /// Why it stopped, as a sentence; null when all went well.
     #[serde(default)]
     pub why: Option<String>,
@@ -292,6 +333,10 @@ pub struct OtherAccount {
     pub waiting: u64,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub failed: u64,
+    /// Of those, the ones the user chose to keep quietly.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    #[serde(default)]
+    pub failed_kept: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,10 @@
 
 export type LastSync = { at: string, outcome: string, sent: number, 
 /**
+ * Of that run, the records that were set aside as failed.
+ */
+failed: number, 
+/**
  * Why it stopped, as a sentence; null when all went well.
  */
 why: string | null, };

@@ -4,4 +4,8 @@ export type OtherAccount = {
 /**
  * What `discard.account` takes.
  */
-ref: string, email: string, backend: string, waiting: number, failed: number, };
+ref: string, email: string, backend: string, waiting: number, failed: number, 
+/**
+ * Of those, the ones the user chose to keep quietly.
+ */
+failedKept: number, };

@@ -45,4 +45,9 @@ metrics: Metrics | null,
 /**
  * This backend ends sessions and cannot renew them: keeping the password may be offered.
  */
-shortSession: boolean, };
+shortSession: boolean, 
+/**
+ * The store could not be asked: every number and time here is not known, rather than none, and so is whether
+ * anybody is signed in.
+ */
+numbersUnknown: boolean, };
