@@ -46,7 +46,7 @@ async fn each_start_mends_the_registration_and_finds_new_browsers() -> Result<()
 
     registered_elsewhere(&world).await?;
     let before = path_in(&chromium)?;
-    std::fs::create_dir_all(world.config_home().join("vivaldi"))?;
+    std::fs::create_dir_all(world.config_home().join("vivaldi/Default"))?;
     companion::start_agent(&world).await?.kill().await?;
     let mended = path_in(&chromium)?;
     ensure!(before != mended && mended == path_in(&vivaldi)?, "{before}, then {mended}");
@@ -66,7 +66,7 @@ async fn what_the_user_does_not_want_registered_stays_as_it_is() -> Result<()> {
     let (chromium, vivaldi) = manifests(&world);
     companion::configure(&world, "http://127.0.0.1:9", companion::Tokens::File)?;
     e2e::chromium::profile(&world)?;
-    std::fs::create_dir_all(world.config_home().join("vivaldi"))?;
+    std::fs::create_dir_all(world.config_home().join("vivaldi/Default"))?;
     registered_elsewhere(&world).await?;
 
     // One browser is left out by name.

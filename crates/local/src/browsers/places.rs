@@ -73,10 +73,11 @@ pub enum Family {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sandbox {
     None,
-    /// The host is started outside by `flatpak-spawn`, which the user must allow once: the file that says so.
+    /// The host is started outside by `flatpak-spawn`, which the user must allow once: the files that say so, those
+    /// that count most last.
     Flatpak {
         id: &'static str,
-        overrides: PathBuf,
+        overrides: Vec<PathBuf>,
     },
     /// The desktop's portal starts the host, and asks the user once.
     Portal,
@@ -93,8 +94,8 @@ pub struct Registration {
     pub form: Form,
     /// What the extension calls this browser when it says hello.
     pub says: &'static str,
-    /// It is installed where one of these exists: its folder, or its program (one that was never started has
-    /// no folder yet).
+    /// It is installed where one of these is there and is its own (`is_there`): its folder, or its program (one
+    /// that was never started has no folder yet).
     pub presence: Vec<PathBuf>,
     pub sandbox: Sandbox,
     /// None where no manifest helps.
@@ -251,7 +252,7 @@ const MAKERS: &[Maker] = &[
             flatpak: Some("org.mozilla.firefox"),
             snap: Some(("firefox", Sandbox::Portal)),
         }),
-        mac: Some(("Mozilla", "Mozilla", "Firefox")),
+        mac: Some(("Firefox", "Mozilla", "Firefox")),
         windows: Some(("AppData/Roaming/Mozilla", r"Software\Mozilla")),
     },
     Maker {
@@ -296,6 +297,9 @@ const PROGRAMS: &[&str] = &["usr/bin", "usr/local/bin", "opt/bin"];
 /// Of a flatpak and of a snap, for all users and for one.
 const FLATPAKS: &str = "var/lib/flatpak/app";
 const FLATPAKS_OF_USER: &str = ".local/share/flatpak/app";
+/// What was allowed to flatpaks, for all users and by one.
+const OVERRIDES: &str = "var/lib/flatpak/overrides";
+const OVERRIDES_OF_USER: &str = ".local/share/flatpak/overrides";
 const SNAPS: &str = "snap/bin";
 
 /// What belongs where, for every browser there is on this system.
@@ -392,7 +396,10 @@ fn linux(maker: &Maker, roots: &Roots, host: &Path, ids: &Extensions) -> Vec<Reg
             presence: vec![roots.root.join(FLATPAKS).join(id), roots.home.join(FLATPAKS_OF_USER).join(id)],
             sandbox: Sandbox::Flatpak {
                 id,
-                overrides: roots.home.join(".local/share/flatpak/overrides").join(id),
+                overrides: [roots.root.join(OVERRIDES), roots.home.join(OVERRIDES_OF_USER)]
+                    .iter()
+                    .flat_map(|folder| [folder.join("global"), folder.join(id)])
+                    .collect(),
             },
             manifest: Some(inside.join(file())),
             contents: manifest::contents(maker.family, &wrapper, ids),

@@ -6,8 +6,9 @@ use super::places::{Registration, Sandbox};
 use super::removal::{Removal, removals};
 use crate::paths::{private_dir, write_whole};
 use heyho_records::fault::planted;
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 /// How a browser stands by what lies on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,37 @@ pub fn standing(registration: &Registration) -> Standing {
     }
 }
 
+/// What other programs put into a browser's folder, ourselves among them, also where that browser is not: manifests
+/// (Opera reads Chrome's, Zen and Firefox's snap those of Firefox), and what is to be installed in it.
+const OF_OTHERS: &[&str] = &[
+    "NativeMessagingHosts",
+    "native-messaging-hosts",
+    "External Extensions",
+    "managed-storage",
+    "pkcs11-modules",
+    ".DS_Store",
+];
+/// What stands in `/usr/bin` under a browser's name and starts the one of another form: Ubuntu's scripts for its snaps.
+const STARTS_ANOTHER: [&str; 2] = ["/snap/bin/", "flatpak run"];
+
 fn is_there(registration: &Registration) -> bool {
-    registration.presence.iter().any(|path| path.exists())
+    registration
+        .presence
+        .iter()
+        .any(|path| path.exists() && !holds_only_others(path) && !starts_another(path))
+}
+
+fn holds_only_others(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    let mut names = entries.filter_map(Result::ok).map(|entry| entry.file_name()).peekable();
+    names.peek().is_some() && names.all(|name| OF_OTHERS.iter().any(|other| name == *other))
+}
+
+fn starts_another(program: &Path) -> bool {
+    let mut text = Vec::new();
+    let read = File::open(program).and_then(|file| file.take(4096).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    read.is_ok() && text.starts_with("#!") && STARTS_ANOTHER.iter().any(|sign| text.contains(sign))
 }
 
 /// With the right manifest: is the rest as it must be?
@@ -66,11 +96,24 @@ fn serves_all_users(registration: &Registration) -> bool {
     found.is_some_and(|found| serves(&found, &registration.contents))
 }
 
-/// Whether `flatpak override --user --talk-name=org.freedesktop.Flatpak ID` was said.
-fn may_spawn(overrides: &Path) -> bool {
-    let text = std::fs::read_to_string(overrides).unwrap_or_default();
-    text.lines().map(|line| line.replace(' ', "")).any(|line| line == "org.freedesktop.Flatpak=talk")
+/// Whether `flatpak override --talk-name=org.freedesktop.Flatpak ID` was said, for all users or by this one, and not
+/// taken back by what counts more.
+fn may_spawn(overrides: &[PathBuf]) -> bool {
+    let said = overrides.iter().filter_map(|file| {
+        let text = std::fs::read_to_string(file).ok()?;
+        let lines = text.lines().map(|line| line.replace(' ', ""));
+        let on_the_session_bus = lines
+            .skip_while(|line| line != "[SessionBusPolicy]")
+            .skip(1)
+            .take_while(|line| !line.starts_with('['));
+        let policies = on_the_session_bus.filter_map(|line| Some(line.strip_prefix(FLATPAK)?.to_owned()));
+        policies.last()
+    });
+    said.last().is_some_and(|policy| policy == "talk" || policy == "own")
 }
+
+/// The service that starts programs outside.
+const FLATPAK: &str = "org.freedesktop.Flatpak=";
 
 /// Whether somebody has said yes before: something of ours stands in one of the places.
 fn begun(all: &[Registration]) -> bool {

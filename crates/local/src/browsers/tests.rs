@@ -23,8 +23,9 @@ impl Made {
         registrations(System::Linux, &self.roots(), Path::new(self.host), &Extensions::default())
     }
 
+    /// With something in it, as each browser's has.
     fn folder(&self, path: &str) -> &Made {
-        fs::create_dir_all(self.home.path().join(path)).unwrap();
+        fs::create_dir_all(self.home.path().join(path).join("something")).unwrap();
         self
     }
 
@@ -267,6 +268,48 @@ fn a_browser_whose_folder_has_moved_is_there_and_has_its_manifest_where_it_looks
     }
 }
 
+/// Each reads another browser's manifests, in a folder that registering makes: it brings that browser no row, and goes
+/// with the one that it was made for.
+#[test]
+fn a_folder_that_only_holds_manifests_is_no_browser() {
+    for (folder, browser, hosts) in [
+        (".config/opera", "opera", ".config/google-chrome/NativeMessagingHosts"),
+        (".zen", "zen", ".mozilla/native-messaging-hosts"),
+        ("snap/firefox", "firefox-snap", ".mozilla/native-messaging-hosts"),
+    ] {
+        let made = Made::new();
+        made.folder(&format!("{folder}/profile"));
+        let before = made.tree();
+        register(&made.all(), None).unwrap();
+        assert_eq!(made.stands(browser), Standing::Registered);
+        let says = made.all().into_iter().find(|one| one.browser == browser).unwrap().says;
+        let rows = made.rows(&[heard(says, true, "2026-11-21T11:59:00Z")]);
+        let said: Vec<_> = rows.iter().map(|row| (row.browser.as_str(), row.state)).collect();
+        assert_eq!(said, [(browser, BrowserState::Connected)]);
+        assert!(repair(&made.all(), &OptOut::default()).unwrap().is_empty());
+        unregister(&made.all(), Some(browser), &without(&[browser])).unwrap();
+        assert_eq!(made.tree(), before, "{browser}");
+
+        // Nor does another program's manifest bring one.
+        made.file(&format!("{hosts}/org.other.json"), "{}");
+        assert_eq!(made.rows(&[]).len(), 1, "{browser}");
+    }
+}
+
+#[test]
+fn a_script_that_starts_the_snap_is_no_package() {
+    let made = Made::new();
+    made.folder("root/snap/bin").file("root/snap/bin/firefox", "").file("root/snap/bin/chromium", "");
+    made.file("root/usr/bin/firefox", "#!/bin/sh\nexec /snap/bin/firefox \"$@\"\n");
+    made.file("root/usr/bin/chromium-browser", "#!/bin/sh\nexec /snap/bin/chromium \"$@\"\n");
+    let rows = made.rows(&[]);
+    let said: Vec<_> = rows.iter().map(|row| row.browser.as_str()).collect();
+    assert_eq!(said, ["chromium-snap", "firefox-snap"]);
+    // As Debian starts its own.
+    made.file("root/usr/bin/firefox", "#!/bin/sh\nexec /usr/lib/firefox-esr/firefox-esr \"$@\"\n");
+    assert_eq!(made.stands("firefox"), Standing::NotRegistered);
+}
+
 #[test]
 fn unregistering_leaves_nothing_behind() {
     let made = Made::new();
@@ -284,7 +327,7 @@ fn unregistering_leaves_nothing_behind() {
 fn what_somebody_else_wrote_or_changed_is_left_alone() {
     let made = Made::new();
     let theirs = format!(".config/vivaldi/NativeMessagingHosts/{MANIFEST}");
-    made.folder(".config/chromium").file(&theirs, "{\"name\":\"mine\"}");
+    made.folder(".config/chromium").folder(".config/vivaldi").file(&theirs, "{\"name\":\"mine\"}");
     register(&made.all(), None).unwrap();
     assert_eq!((made.stands("chromium"), made.stands("vivaldi")), (Standing::Registered, Standing::Changed));
 
@@ -305,6 +348,7 @@ fn a_manifest_that_is_no_text_and_a_wrapper_that_was_changed_are_left_alone_too(
     let made = Made::new();
     let vivaldi = made.home.path().join(".config/vivaldi/NativeMessagingHosts").join(MANIFEST);
     made.folder(".config/vivaldi/NativeMessagingHosts")
+        .folder(".config/vivaldi")
         .folder("root/var/lib/flatpak/app/org.mozilla.firefox");
     fs::write(&vivaldi, b"\xff\xfe{\0}\0").unwrap();
     register(&made.all(), None).unwrap();
@@ -329,7 +373,7 @@ fn the_browsers_own_folder_keeps_its_mode() {
     use std::os::unix::fs::PermissionsExt;
     let made = Made::new();
     let folder = made.home.path().join(".config/vivaldi/NativeMessagingHosts");
-    made.folder(".config/vivaldi/NativeMessagingHosts");
+    made.folder(".config/vivaldi/NativeMessagingHosts").folder(".config/vivaldi");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     register(&made.all(), None).unwrap();
     assert!(folder.join(MANIFEST).exists());
@@ -398,6 +442,19 @@ fn a_flatpak_is_blocked_until_the_user_has_allowed_it() {
         "[Session Bus Policy]\norg.freedesktop.Flatpak=talk\n",
     );
     assert_eq!(made.rows(&[])[0].state, BrowserState::Registered);
+    // Taken back; then for all users, and for all programs.
+    for (file, policy, state) in [
+        (".local/share/flatpak/overrides/org.mozilla.firefox", "none", BrowserState::Blocked),
+        ("root/var/lib/flatpak/overrides/org.mozilla.firefox", "talk", BrowserState::Blocked),
+        (".local/share/flatpak/overrides/org.mozilla.firefox", "", BrowserState::Registered),
+        ("root/var/lib/flatpak/overrides/org.mozilla.firefox", "", BrowserState::Blocked),
+        (".local/share/flatpak/overrides/global", "talk", BrowserState::Registered),
+    ] {
+        let line =
+            if policy.is_empty() { String::new() } else { format!("org.freedesktop.Flatpak={policy}\n") };
+        made.file(file, &format!("[Context]\nshared=network\n[Session Bus Policy]\n{line}[Environment]\n"));
+        assert_eq!(made.rows(&[])[0].state, state, "{file}: {policy}");
+    }
     // Without its program the manifest helps nobody.
     fs::remove_file(&wrapper).unwrap();
     assert_eq!(made.stands("firefox-flatpak"), Standing::Outdated);
@@ -454,7 +511,10 @@ fn one_quiet_profile_beside_a_living_one_is_said_of_the_profile_only() {
 fn one_browser_that_cannot_be_written_costs_the_others_nothing() {
     let made = Made::new();
     let blocked = ".config/google-chrome/NativeMessagingHosts";
-    made.file(blocked, "").folder(".config/chromium/Default").folder(".mozilla/firefox");
+    made.folder(".config/google-chrome")
+        .file(blocked, "")
+        .folder(".config/chromium/Default")
+        .folder(".mozilla/firefox");
     made.folder("root/var/lib/flatpak/app/org.mozilla.firefox");
     let stand = |made: &Made| [made.stands("chromium"), made.stands("firefox")];
     let error = register(&made.all(), None).unwrap_err().to_string();
