@@ -47,6 +47,13 @@ export const FAULTS = {
     from: 'companion.informed(fresh ? INFORMED_AT_START_MS : INFORMED_AGAIN_MS)',
     to: 'companion.informed(fresh ? 0 : 0)',
   },
+  'stale-look': {
+    what: 'a look at the browser undoes what the browser said while it was looked at',
+    tests: 'background/test/look',
+    file: 'background/look.ts',
+    from: 'if (before !== this.said) continue;',
+    to: 'void before;',
+  },
   'forgetful': {
     what: 'what is open is only in the memory of the worker',
     tests: 'capture/test/recorder',

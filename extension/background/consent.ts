@@ -13,7 +13,8 @@
 export type Capture =
   | { is: 'unasked' }
   | { is: 'off' }
-  | { is: 'on' }
+  /** `since`: nothing that was before is looked at. */
+  | { is: 'on'; since: number }
   | { is: 'paused'; since: number; until: number | null };
 
 /** How long a pause is to last. */
@@ -50,10 +51,13 @@ export async function resume(): Promise<void> {
   await chrome.storage.local.remove(PAUSE);
 }
 
-/** Null: it has changed, and cannot be read. */
-export function onCaptureChange(listener: (capture: Capture | null) => void): void {
+/** Null: it has changed, and cannot be read. `atOnce` hears before that what moment it has changed at. */
+export function onCaptureChange(listener: (capture: Capture | null) => void, atOnce?: (at: number) => void): void {
   chrome.storage.onChanged.addListener((changes, area) => {
     if (area !== 'local' || (changes[CAPTURE] === undefined && changes[PAUSE] === undefined)) return;
+    const now = Date.now();
+    // One whose time was over is taken away afterwards.
+    atOnce?.(changes[CAPTURE] === undefined ? (endedAt(changes[PAUSE]?.oldValue, now) ?? now) : now);
     readCapture().then(listener, () => listener(null));
   });
 }
@@ -69,11 +73,19 @@ export function endOf(length: PauseFor, now: Date): number | null {
 
 /** What was stored, as it holds now. A pause whose time is over is none; one that cannot be read holds. */
 export function captureOf(stored: unknown, paused: unknown, now: number): Capture {
-  const { capture, textVersion } = (stored ?? {}) as { capture?: unknown; textVersion?: unknown };
+  const { capture, textVersion, decidedAt } = (stored ?? {}) as { capture?: unknown; textVersion?: unknown; decidedAt?: unknown };
   if (capture === 'off') return { is: 'off' };
   if (capture !== 'on' || textVersion !== TEXT_VERSION) return { is: 'unasked' };
-  if (paused === undefined || paused === null) return { is: 'on' };
+  const agreed = typeof decidedAt === 'number' ? decidedAt : 0;
+  if (paused === undefined || paused === null) return { is: 'on', since: agreed };
+  const ended = endedAt(paused, now);
+  if (ended !== null) return { is: 'on', since: Math.max(agreed, ended) };
   const { since, until } = paused as { since?: unknown; until?: unknown };
-  if (typeof until === 'number' && until <= now) return { is: 'on' };
   return { is: 'paused', since: typeof since === 'number' ? since : now, until: typeof until === 'number' ? until : null };
+}
+
+/** When a stored pause ended by its time; null where it has not. */
+function endedAt(paused: unknown, now: number): number | null {
+  const { until } = (paused ?? {}) as { until?: unknown };
+  return typeof until === 'number' && until <= now ? until : null;
 }

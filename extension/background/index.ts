@@ -17,6 +17,7 @@ import { listen, snapshot } from './browser';
 import { showBadge } from './badge';
 import { ASKING_PAGE, type Capture, onCaptureChange, readCapture, resume } from './consent';
 import { describeBrowser } from './describe';
+import { Look } from './look';
 import { servePages } from './pages';
 
 const BEAT_ALARM = 'beat';
@@ -31,6 +32,10 @@ const INFORMED_AT_START_MS = 15_000;
 const INFORMED_AGAIN_MS = 2_000;
 
 const log = (message: string): void => console.warn(message);
+const after = (ms: number, task: () => void): (() => void) => {
+  const timer = setTimeout(task, ms);
+  return () => clearTimeout(timer);
+};
 const companion = new Companion({
   client: { name: 'heyho-companion-extension', version: chrome.runtime.getManifest().version, ...describeBrowser() },
   log,
@@ -39,43 +44,65 @@ const recorder = new Recorder({
   openStore: () => CaptureStore.open(),
   newId: (at) => uuid7(at),
   now: () => Date.now(),
-  after: (ms, task) => {
-    const timer = setTimeout(task, ms);
-    return () => clearTimeout(timer);
-  },
+  after,
   hand: (kind, records, stamp) => companion.add(kind, records, stamp),
   log,
   onHealth: () => say(isIll()),
 });
+const admit = (url: string): string | null => companion.admit(url);
+const look = new Look({
+  see: () => snapshot(admit),
+  take: (seen) => recorder.dispatch(seen),
+  after,
+  // Not before what was seen is handled.
+  onChange: () => void recorder.settled().then(() => say(isIll())),
+  log,
+});
 /** Somebody has changed the capture's state, and it could not be read. */
 let unread = false;
-const isIll = (): boolean => unread || recorder.unwell;
+/** The start, or a turn, has failed: it begins again at the next beat. */
+let broken = false;
+const isIll = (): boolean => unread || broken || recorder.unwell || look.failing;
 /** As it was followed last. */
 let followed: Capture | null = null;
 
-const admit = (url: string): string | null => companion.admit(url);
 const beat = (): void => {
-  if (isIll()) begin();
-  else recorder.dispatch({ type: 'beat', at: Date.now() });
+  if (unread || broken || recorder.unwell) {
+    begin();
+  } else {
+    recorder.dispatch({ type: 'beat', at: Date.now() });
+    look.again();
+  }
   companion.wake();
 };
 const pages = servePages(companion);
 /** What waits; null since there is nothing to wait for. */
 let early: (() => Event)[] | null = [];
+/** Of what waits, nothing from before this moment is looked at: somebody has agreed then, or a pause has ended. */
+let changedAt = 0;
 let informed = false;
 
 listen((make) => {
-  if (early === null) recorder.dispatch(make());
-  else if (early.length < MOST_EARLY) early.push(make);
+  if (early === null) {
+    recorder.dispatch(make());
+    look.heard();
+  } else if (early.length < MOST_EARLY) {
+    early.push(make);
+  }
 }, admit);
 let changes = 0;
-onCaptureChange((capture) => {
-  changes += 1;
-  turn(capture);
-});
+onCaptureChange(
+  (capture) => {
+    changes += 1;
+    turn(capture);
+  },
+  (at) => {
+    changedAt = at;
+  },
+);
 companion.onRules(() => recorder.readmit(admit));
 companion.onAccount(() => {
-  if (early === null) belong().catch((error: unknown) => log(`account: ${String(error)}`));
+  if (recorder.on) void belong();
 });
 companion.onForget((forgetting) => recorder.forget(forgetting));
 chrome.alarms.onAlarm.addListener((alarm) => {
@@ -105,6 +132,7 @@ function begin(): void {
     })
     .catch((error: unknown) => {
       log(`start: ${String(error)}`);
+      broken = true;
       say(true);
     })
     .finally(() => {
@@ -124,6 +152,7 @@ async function asItIs(): Promise<void> {
 function turn(capture: Capture | null): void {
   turning = turning.then(() => follow(capture)).catch((error: unknown) => {
     log(`capture: ${String(error)}`);
+    broken = true;
     say(true);
   });
 }
@@ -131,17 +160,26 @@ function turn(capture: Capture | null): void {
 /** Whether what is browsed can be noted: to the popup, and on the button. */
 function say(ill: boolean): void {
   pages.say({ ill });
-  if (followed !== null) showBadge(followed, ill).catch(() => undefined);
+  badge(ill).catch(() => undefined);
+}
+
+async function badge(ill: boolean): Promise<void> {
+  const known = followed;
+  const capture = known ?? (await readCapture());
+  // Else it was shown meanwhile.
+  if (known === followed) await showBadge(capture, ill);
 }
 
 async function follow(capture: Capture | null): Promise<void> {
   unread = capture === null;
+  if (informed) broken = false;
   const { name: session } = await browserSession();
   if (capture === null || capture.is !== 'on') {
+    look.stop();
     recorder.stop(session, capture?.is === 'paused' ? capture.since : Date.now());
     early = informed ? null : [];
   } else if (informed) {
-    await capturing(session);
+    await capturing(session, Math.max(capture.since, changedAt));
   }
   if (capture === null) {
     say(true);
@@ -152,14 +190,14 @@ async function follow(capture: Capture | null): Promise<void> {
     await recorder.settled();
     pages.say({ ill: isIll(), capture });
   }
-  await showBadge(capture, informed && isIll());
+  await showBadge(capture, broken || (informed && isIll()));
   if (capture.is === 'paused' && capture.until !== null) await chrome.alarms.create(RESUME_ALARM, { when: capture.until });
   else await chrome.alarms.clear(RESUME_ALARM);
 }
 
-/** What waited comes first, judged by what is known now. */
-async function capturing(session: string): Promise<void> {
-  const waited = (early ?? []).map((make) => make());
+/** What waited comes first, judged by what is known now; what was before capture was on is left out. */
+async function capturing(session: string, since: number): Promise<void> {
+  const waited = (early ?? []).map((make) => make()).filter(({ at }) => at >= since);
   early = null;
   const at = Math.min(Date.now(), ...waited.map((event) => event.at));
   recorder.readmit(admit);
@@ -170,9 +208,9 @@ async function capturing(session: string): Promise<void> {
 }
 
 /** What was open under another account ends, and what the browser has open begins under this one. */
-async function belong(): Promise<void> {
+function belong(): Promise<void> {
   recorder.dispatch({ type: 'account', at: Date.now(), stamp: companion.stamp });
-  recorder.dispatch(await snapshot(admit));
+  return look.now();
 }
 
 /** A pause whose time is over is taken away, so that everybody hears of it. */

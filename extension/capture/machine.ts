@@ -26,6 +26,7 @@ export interface Step {
 }
 
 export type NewId = (at: number) => string;
+type Admit = (url: string) => string | null;
 
 export function emptyState(): State {
   return { core: { session: '', focusedWindow: null, presence: 'active', seenAt: 0 }, tabs: new Map() };
@@ -80,7 +81,9 @@ class Run {
       case 'openedFrom': {
         const source = this.state.tabs.get(event.sourceTabId);
         const tab = this.tab(event.tabId, source?.windowId ?? -1, at);
-        if (tab.life.pageCount === 0) tab.openerVisitId = source?.visit?.id ?? null;
+        if (tab.life.pageCount > 0) break;
+        tab.openerVisitId = source?.visit?.id ?? null;
+        tab.openerUrl = source?.visit?.url ?? null;
         break;
       }
       case 'loading': {
@@ -169,11 +172,11 @@ class Run {
     this.core.stamp = stamp;
   }
 
-  /** Nobody looks any more; the tabs stay, and what was forgotten in one stays forgotten. */
+  /** Nobody looks any more; the tabs stay, and what was no page in one, or was forgotten, is no visit later. */
   private endAll(at: number): void {
-    for (const { tabId, windowId, forgotten } of [...this.state.tabs.values()]) {
+    for (const { tabId, windowId, forgotten, failedUrl, visit } of [...this.state.tabs.values()]) {
       this.close(tabId, at, false);
-      if (forgotten) this.tab(tabId, windowId, at).forgotten = true;
+      if (forgotten || (failedUrl !== null && visit === null)) this.tab(tabId, windowId, at).forgotten = true;
     }
   }
 
@@ -239,10 +242,10 @@ class Run {
       return;
     }
     const visit: Visit = {
-      id: this.newId(at), url, title: '', startedAt: at, sourceVisitId: tab.openerVisitId,
+      id: this.newId(at), url, title: '', startedAt: at, sourceVisitId: tab.openerVisitId, sourceUrl: tab.openerUrl ?? null,
       activeMs: 0, idlePeriods: [], sentAt: null,
     };
-    tab.openerVisitId = null;
+    [tab.openerVisitId, tab.openerUrl] = [null, null];
     tab.visit = visit;
     tab.life.visitId = visit.id;
     tab.life.url = url;
@@ -296,27 +299,66 @@ class Run {
   }
 
   /** New privacy rules, or a site to forget: an open visit that may no longer be kept is forgotten, not ended. */
-  private readmit(admit: (url: string) => string | null, forget: boolean): void {
+  private readmit(admit: Admit, forget: boolean): void {
+    /** The visits that are forgotten. */
+    const gone = new Set<string>();
     for (const tab of this.state.tabs.values()) {
-      for (const domain of [...tab.life.domainMs.keys()]) {
-        if (admit(`https://${domain}/`) !== null) continue;
-        tab.life.domainMs.delete(domain);
-        this.touch(tab);
-      }
-      if (tab.life.url !== '' && admit(tab.life.url) === null) tab.life.url = '';
-      if (tab.visit === null) continue;
-      const url = admit(tab.visit.url);
-      if (url === tab.visit.url) continue;
+      if (!this.sift(tab, admit, forget, gone)) continue;
       this.touch(tab);
-      if (url !== null) {
-        this.stay(tab, url);
-        continue;
-      }
-      tab.life.domainMs.delete(domainOf(tab.visit.url));
-      tab.life.url = '';
-      if (tab.life.visitId === tab.visit.id) tab.life.visitId = null;
-      tab.visit = null;
-      tab.forgotten = forget;
+      // What was told of it names what may not be kept: a version without that takes its place.
+      if (tab.life.told) this.tellLife(tab.life, null);
+    }
+    for (const tab of this.state.tabs.values()) this.unlink(tab, admit, gone);
+  }
+
+  /**
+   * Whether anything of a tab had to go. The number of its pages and its active time stay: a version with less would
+   * be taken for an older one.
+   */
+  private sift(tab: Tab, admit: Admit, forget: boolean, gone: Set<string>): boolean {
+    const { life, visit } = tab;
+    let changed = false;
+    for (const domain of [...life.domainMs.keys()]) {
+      if (admit(`https://${domain}/`) === null) changed = life.domainMs.delete(domain);
+    }
+    const failed = tab.failedUrl === null ? null : admit(tab.failedUrl);
+    if (failed !== tab.failedUrl) {
+      tab.failedUrl = failed;
+      changed = true;
+    }
+    const url = life.url === '' ? '' : admit(life.url);
+    if (url === life.url) return changed;
+    if (url !== null) {
+      life.url = url;
+      if (visit !== null) visit.url = url;
+      return true;
+    }
+    // It is the latest visit's, which may be open.
+    if (life.visitId !== null) gone.add(life.visitId);
+    [life.url, life.visitId] = ['', null];
+    if (visit === null) return true;
+    life.domainMs.delete(domainOf(visit.url));
+    tab.visit = null;
+    tab.forgotten = forget;
+    return true;
+  }
+
+  /** No page points to a visit that is forgotten, whether that was open or has ended. */
+  private unlink(tab: Tab, admit: Admit, gone: ReadonlySet<string>): void {
+    /** Where it was, as it may be kept; null: it is forgotten. */
+    const kept = (id: string, url: string | null | undefined): string | null => (gone.has(id) ? null : admit(url ?? ''));
+    const { visit } = tab;
+    if (visit !== null && visit.sourceVisitId !== null) {
+      const url = kept(visit.sourceVisitId, visit.sourceUrl);
+      if (url === null) visit.sourceVisitId = null;
+      if (url !== (visit.sourceUrl ?? '')) this.touch(tab);
+      visit.sourceUrl = url;
+    }
+    if (tab.openerVisitId !== null) {
+      const url = kept(tab.openerVisitId, tab.openerUrl);
+      if (url === null) tab.openerVisitId = null;
+      if (url !== (tab.openerUrl ?? '')) this.touch(tab);
+      tab.openerUrl = url;
     }
   }
 
@@ -340,7 +382,8 @@ class Run {
   }
 
   private tellLife(life: Life, closedAt: number | null): void {
-    if (life.visitId === null) return;
+    if (life.visitId === null && !life.told) return;
+    life.told = true;
     this.step.records.push({ kind: 'tabAggregate', record: lifeRecord(life, closedAt) });
   }
 

@@ -25,7 +25,7 @@ export interface RecorderOptions {
 }
 
 export class Recorder {
-  /** What is in the store could not be handed over. */
+  /** There is something in the store that is to be handed over, or could not be. */
   private owes = false;
   private opened: Promise<{ store: CaptureStore; state: State }> | null = null;
   private queue: Promise<void> = Promise.resolve();
@@ -40,6 +40,11 @@ export class Recorder {
   /** Whether it has to be started, or stopped, again: it never was, or something has failed since. */
   get unwell(): boolean {
     return this.failed || this.mode === 'undecided';
+  }
+
+  /** Whether the browser's events are looked at. */
+  get on(): boolean {
+    return this.mode === 'on';
   }
 
   /** Begins with the browser session's name, and with the moment of the first event that will follow. */
@@ -115,7 +120,8 @@ export class Recorder {
   /** At the moment that was seen last: nothing is known of the time since, which belongs to the event that follows. */
   private async sift(admit: (url: string) => string | null, forget: boolean): Promise<void> {
     const { store, state } = await this.open();
-    await this.step(store, state, { type: 'readmitted', at: state.core.seenAt, admit, forget });
+    const records = await this.step(store, state, { type: 'readmitted', at: state.core.seenAt, admit, forget });
+    this.owes ||= records.length > 0;
   }
 
   /** What came of it, saved. */

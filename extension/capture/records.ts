@@ -49,8 +49,7 @@ export function lifeRecord(life: Life, closedAt: number | null): JsonObject {
     totalActiveDuration: life.activeMs,
     domainDurations: Object.fromEntries(life.domainMs),
     pageCount: life.pageCount,
-    currentUrl: life.url,
-    currentDomain: domainOf(life.url),
+    ...(life.url === '' ? {} : { currentUrl: life.url, currentDomain: domainOf(life.url) }),
     statistics: {
       mostVisitedDomain: ranked[0]?.[0] ?? null,
       averagePageDuration: life.pageCount === 0 ? 0 : Math.round(life.activeMs / life.pageCount),
@@ -58,7 +57,7 @@ export function lifeRecord(life: Life, closedAt: number | null): JsonObject {
     },
     isOpen: closedAt === null,
     closed_at: closedAt,
-    page_visit_id: life.visitId,
+    ...(life.visitId === null ? {} : { page_visit_id: life.visitId }),
   };
 }
 

@@ -41,7 +41,8 @@ export class CaptureStore {
     const [core, tabs] = await Promise.all([tx.objectStore('core').get('core'), tx.objectStore('tabs').getAll()]);
     if (core !== undefined) state.core = core;
     for (const tab of tabs) {
-      // An earlier version kept a plain object.
+      // An earlier version kept a plain object, and not whether a life was told.
+      tab.life.told ??= tab.life.visitId !== null;
       const { domainMs } = tab.life as { domainMs: Map<string, number> | Record<string, number> };
       if (!(domainMs instanceof Map)) tab.life.domainMs = new Map(Object.entries(domainMs));
       state.tabs.set(tab.tabId, tab);

@@ -23,6 +23,8 @@ export interface Visit {
   title: string;
   startedAt: number;
   sourceVisitId: string | null;
+  /** Where that was: it may have ended when it is forgotten. */
+  sourceUrl?: string | null;
   activeMs: number;
   idlePeriods: IdlePeriod[];
   /** When a version of it was last given out; null before the first. */
@@ -40,9 +42,12 @@ export interface Life {
   domainMs: Map<string, number>;
   pageCount: number;
   activations: number;
-  /** The latest visit of this life; null before the first, and then there is nothing to tell. */
+  /** The latest visit of this life; null before the first, and where that was forgotten. */
   visitId: string | null;
+  /** The latest visit's; empty where there is none. */
   url: string;
+  /** A version of it was given out: its end is told as well, whatever is forgotten meanwhile. */
+  told: boolean;
 }
 
 export interface Tab {
@@ -51,13 +56,14 @@ export interface Tab {
   active: boolean;
   /** The visit whose page opened this tab, until the first visit took it over. */
   openerVisitId: string | null;
+  openerUrl?: string | null;
   /** An address that failed to load: what the tab shows under it is the browser's error page. */
   failedUrl: string | null;
   /** Since that failure another load began, so that a commit of the address is a page again. */
   retrying: boolean;
   /**
-   * What it shows was forgotten: that the browser shows it is no visit, until the tab goes somewhere. Not its address,
-   * which would be the trace that was to go.
+   * What it shows was forgotten, or failed to load before a pause: that the browser shows it is no visit, until the tab
+   * goes somewhere. Not its address, which would be the trace that was to go.
    */
   forgotten: boolean;
   life: Life;
@@ -76,6 +82,7 @@ export function newTab(tabId: number, windowId: number, lifeId: string, at: numb
     activations: 0,
     visitId: null,
     url: '',
+    told: false,
   };
   return { tabId, windowId, active: false, openerVisitId: null, failedUrl: null, retrying: false, forgotten: false, life, visit: null };
 }

@@ -1,8 +1,8 @@
 /**
  * Which account a record goes under: decided at its capture, said with its frame.
  *
- * Invariant: a record that was captured under A, or after A had signed out, is never
- * delivered in a way that the host could bind to B.
+ * Invariant: a record that was captured under A, or after A had signed out, or before A signed in as the first, is
+ * never delivered in a way that the host could bind to B.
  */
 import type { Stamp } from './outbox';
 
@@ -13,12 +13,15 @@ export class AccountBook {
   constructor(
     private current: string | null = null,
     private last: string | null = null,
+    /** Whose is what was captured before anybody had signed in. */
+    private first: string | null = last,
   ) {}
 
   static read(stored: unknown): AccountBook {
-    const value = (stored ?? {}) as { current?: unknown; last?: unknown };
+    const value = (stored ?? {}) as { current?: unknown; last?: unknown; first?: unknown };
     const ref = (x: unknown): string | null => (typeof x === 'string' ? x : null);
-    return new AccountBook(ref(value.current), ref(value.last));
+    const last = ref(value.last);
+    return new AccountBook(ref(value.current), last, ref(value.first) ?? last);
   }
 
   get ref(): string | null {
@@ -30,11 +33,12 @@ export class AccountBook {
     if (ref === this.current) return false;
     this.current = ref;
     if (ref !== null) this.last = ref;
+    this.first ??= ref;
     return true;
   }
 
-  toJSON(): { current: string | null; last: string | null } {
-    return { current: this.current, last: this.last };
+  toJSON(): { current: string | null; last: string | null; first: string | null } {
+    return { current: this.current, last: this.last, first: this.first };
   }
 
   stamp(): Stamp {
@@ -44,7 +48,9 @@ export class AccountBook {
   /** The `accountRef` of a frame with such records; undefined to leave it to the host. */
   refFor(stamp: Stamp): string | undefined {
     if (stamp.ref !== null) return stamp.ref;
-    const foreign = stamp.signedOutOf !== null && this.current !== null && stamp.signedOutOf !== this.current;
+    // The host would bind it to who is signed in now.
+    if (stamp.signedOutOf === null) return this.first ?? undefined;
+    const foreign = this.current !== null && stamp.signedOutOf !== this.current;
     return foreign ? NOBODY : undefined;
   }
 }

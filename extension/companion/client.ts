@@ -46,11 +46,12 @@ export class Companion {
   private account = new AccountBook();
   private rules = new RuleSet([]);
   private rulesText = '[]';
-  private droppedIds: string[] = [];
+  /** When they were, by the ids of the visits. */
+  private readonly dropped = new Map<string, number>();
   /** Domains that are being forgotten. */
   private readonly forgetting = new Set<string>();
   private opened: Promise<OutboxStore> | null = null;
-  /** A `welcome` was taken in since this process began; who waits for it. */
+  /** The host has said who is signed in and which rules hold since this process began; who waits for it. */
   private told = false;
   private readonly untold = new Set<() => void>();
   private inbox: Promise<void> = Promise.resolve();
@@ -131,10 +132,11 @@ export class Companion {
     const store = await this.open();
     const items: NewItem[] = [];
     const fresh: string[] = [];
+    const { rules } = this;
     let tooLarge: RangeError | null = null;
     for (const record of records) {
       const id = identityOf(kind, record, () => this.clock.uuid());
-      const kept = this.rules.apply(kind, record, (visit) => this.droppedIds.includes(visit) || fresh.includes(visit));
+      const kept = rules.apply(kind, record, (visit) => this.dropped.has(visit) || fresh.includes(visit));
       if (kept === null) {
         fresh.push(id);
         continue;
@@ -149,7 +151,6 @@ export class Companion {
     }
     if (fresh.length > 0) await this.rememberDropped(store, fresh);
     if (items.length > 0) {
-      const rules = this.rules;
       await store.put(items);
       if (rules !== this.rules) await this.applyRules(store, this.rules);
       await this.recount(store);
@@ -195,7 +196,7 @@ export class Companion {
     const told = await Promise.allSettled([...this.forgetListeners].map(async (listener) => listener(forgetting)));
     await this.applyRules(store, rules);
     for (const one of told) if (one.status === 'rejected') throw one.reason;
-    // Not before it is done; and no list of what was forgotten is left.
+    // Not before it is done; and no list of what was forgotten is left, but the ids of visits for a week.
     this.forgetting.delete(domain);
     await store.setMeta('forgetting', [...this.forgetting]);
   }
@@ -258,8 +259,8 @@ export class Companion {
     this.account = AccountBook.read(await store.getMeta('account'));
     const rules = await store.getMeta('rules');
     if (Array.isArray(rules)) this.setRules(rules as Rule[]);
-    const dropped = await store.getMeta('dropped');
-    if (Array.isArray(dropped)) this.droppedIds = dropped as string[];
+    await this.recallDropped(store);
+    if ((await store.getMeta('judging')) === true) await this.judge(store);
     const forgetting = await store.getMeta('forgetting');
     if (Array.isArray(forgetting)) for (const domain of forgetting as string[]) this.forgetting.add(domain);
     this.store = store;
@@ -305,8 +306,8 @@ export class Companion {
           if (epoch === this.link.epoch) this.link.reset('silent');
           throw error;
         }
-        this.told = true;
-        this.tellAll();
+        // One that cannot say who is signed in says so with its first status.
+        if (frame.accountRef !== undefined) this.hasTold();
         this.sender?.welcome(epoch, frame.maxRecords, frame.maxMessageBytes);
         return;
       case 'status':
@@ -315,6 +316,7 @@ export class Companion {
           await this.learnAccount(store, frame.status.account?.ref ?? null);
         }
         this.update({ status: frame.status });
+        this.hasTold();
         return;
       case 'rules':
         await this.learnRules(store, frame.rules);
@@ -351,12 +353,14 @@ export class Companion {
     for (const listener of this.accountListeners) listener();
   }
 
+  /** Kept before they are applied, with the mark that they still are to be: the next process begins with that. */
   private async learnRules(store: OutboxStore, rules: Rule[]): Promise<void> {
     if (JSON.stringify(rules) === this.rulesText) return;
     this.setRules(rules);
     try {
+      await store.setMeta('judging', true);
       await store.setMeta('rules', rules);
-      await this.applyRules(store, this.rules);
+      await this.judge(store);
     } catch (error) {
       // They hold for what comes, and are still to be kept and applied to what waits.
       this.rulesText = '';
@@ -365,33 +369,63 @@ export class Companion {
     for (const listener of this.ruleListeners) listener();
   }
 
+  private async judge(store: OutboxStore): Promise<void> {
+    await this.applyRules(store, this.rules);
+    await store.setMeta('judging', false);
+  }
+
   private setRules(rules: Rule[]): void {
     this.rules = new RuleSet(rules);
     this.rulesText = JSON.stringify(rules);
   }
 
   private async applyRules(store: OutboxStore, rules: RuleSet): Promise<void> {
-    const fresh: string[] = [];
+    const dropped = new Set<string>();
     const edit = (item: OutboxItem): string | null => {
-      const known = (id: string): boolean => fresh.includes(id) || this.droppedIds.includes(id);
+      const known = (id: string): boolean => dropped.has(id) || this.dropped.has(id);
       const kept = rules.apply(item.kind, JSON.parse(item.text) as JsonObject, known);
-      if (kept === null) fresh.push(item.id);
+      if (kept === null) dropped.add(item.id);
       return kept === null ? null : JSON.stringify(kept);
     };
+    // What goes is noted before it goes: who points to it may stand before it, or come after this process.
+    await store.rewrite((item) => {
+      edit(item);
+      return item.text;
+    });
+    const noted = dropped.size;
+    if (noted > 0) await this.rememberDropped(store, [...dropped]);
     await store.rewrite(edit);
-    if (fresh.length > 0) await this.rememberDropped(store, fresh);
+    if (dropped.size > noted) await this.rememberDropped(store, [...dropped]);
     await this.recount(store);
   }
 
   private async rememberDropped(store: OutboxStore, ids: string[]): Promise<void> {
-    this.droppedIds = [...new Set([...this.droppedIds, ...ids])].slice(-policy.DROPPED_IDS);
-    await store.setMeta('dropped', this.droppedIds);
+    for (const id of ids) this.dropped.set(id, this.clock.now());
+    const spare = this.dropped.size - policy.DROPPED_IDS;
+    for (const [index, id] of [...this.dropped.keys()].entries()) if (index < spare) this.dropped.delete(id);
+    await store.setMeta('dropped', [...this.dropped]);
+  }
+
+  private async recallDropped(store: OutboxStore): Promise<void> {
+    const stored = await store.getMeta('dropped');
+    if (!Array.isArray(stored)) return;
+    const now = this.clock.now();
+    // An earlier version kept ids only.
+    const kept = stored.map((one: unknown) => (typeof one === 'string' ? [one, now] : one) as [string, number]);
+    for (const [id, at] of kept) if (now - at < policy.DROPPED_MS) this.dropped.set(id, at);
+    if (this.dropped.size < stored.length) await store.setMeta('dropped', [...this.dropped]);
   }
 
   private async recount(store: OutboxStore): Promise<void> {
     const outbox = await store.counts();
     // It can be read again.
     this.update({ outbox, ...(this.current.problem?.code === 'outbox' ? { problem: null } : {}) });
+  }
+
+  private hasTold(): void {
+    if (this.told) return;
+    this.told = true;
+    this.tellAll();
   }
 
   private tellAll(): void {

@@ -26,8 +26,9 @@ export const ALONE_FAILURES = 3;
 export const ASIDE_MS = 10 * 60 * 1_000;
 /** When nothing gets through in between, it is the host that is ill, not the records: no more are set aside for a while. */
 export const ASIDES_WITHOUT_ACK = 3;
-/** Ids of dropped visits remembered, so that no later record points to one. */
+/** Ids of dropped visits remembered, so that no later record points to one; and how long, as they tell of a time. */
 export const DROPPED_IDS = 1_000;
+export const DROPPED_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /**
  * How long a record is set aside that failed alone so often: each time twice as long, up to 80 minutes, so that some

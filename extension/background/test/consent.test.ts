@@ -20,6 +20,12 @@ describe('whether anything may be captured', () => {
   });
 });
 
+it('capture is on since it was agreed to, and since a pause ended by its time', () => {
+  const stored = { ...AGREED, decidedAt: 5 };
+  expect(captureOf(stored, undefined, NOW)).toEqual({ is: 'on', since: 5 });
+  expect(captureOf(stored, { since: 6, until: 7 }, NOW)).toEqual({ is: 'on', since: 7 });
+});
+
 describe('the end of a pause', () => {
   it('is in an hour, at six on the next morning, or when the user says so', () => {
     const now = new Date(NOW);

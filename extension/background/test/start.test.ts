@@ -27,10 +27,13 @@ let rules: object[] = [];
 let greets = true;
 /** Says the greeting that is due. */
 let greet: (() => void)[] = [];
+/** Says something by itself. */
+let push: (frame: object) => void = () => undefined;
 
 function nativePort() {
   const [said, ended] = [event(), event()];
   const say = (frame: object): void => queueMicrotask(() => said.fire(structuredClone(frame)));
+  push = say;
   const postMessage = (frame: { type: string; id: string; accountRef?: string; pageVisits?: Visit[]; tabAggregates?: unknown[] }): void => {
     if (frame.type === 'hello') {
       const welcome = (): void => say({ type: 'welcome', limits: {}, account, rules });
@@ -48,20 +51,34 @@ function nativePort() {
   return { postMessage, disconnect: () => undefined, onMessage: said, onDisconnect: ended };
 }
 
-const local: Record<string, unknown> = { capture: { capture: 'on', textVersion: 2, decidedAt: 0 } };
+const AGREED = { capture: 'on', textVersion: 2, decidedAt: 0 };
+const local: Record<string, unknown> = {};
 let session: Record<string, unknown> = {};
 const area = (kept: Record<string, unknown>) => ({
   get: async () => ({ ...kept }),
   set: async (values: Record<string, unknown>) => void Object.assign(kept, values),
   remove: async () => undefined,
 });
+/** Where it is an array, whether the user is there is answered when the test says so. */
+let held: Array<() => void> | null = null;
 
-/** A worker of a browser that has that page open; `looks` counts how often it asked what is open. */
-async function worker(url: string): Promise<{ commit: (url: string, at: number) => void; close: () => void; looks: () => number }> {
+interface Worker {
+  commit: (url: string, at: number, tabId?: number) => void;
+  close: () => void;
+  /** How often it asked what is open. */
+  looks: () => number;
+  /** What the consent page or the popup stores. */
+  store: (name: 'capture' | 'pause', value: unknown) => void;
+}
+
+/** A worker of a browser that has that page open. */
+async function worker(url: string): Promise<Worker> {
   vi.resetModules();
+  const changed = event();
   const tab = { id: 1, windowId: 1, active: true, incognito: false, discarded: false, status: 'complete', url, title: 'Open' };
   const events = (these: string[]): Record<string, ReturnType<typeof event>> => Object.fromEntries(these.map((name) => [name, event()]));
-  const query = vi.fn(async () => [tab]);
+  let open = [tab];
+  const query = vi.fn(async () => structuredClone(open));
   const navigation = events(['onBeforeNavigate', 'onCommitted', 'onHistoryStateUpdated', 'onReferenceFragmentUpdated', 'onErrorOccurred', 'onCreatedNavigationTarget']);
   const tabs = events(['onCreated', 'onUpdated', 'onActivated', 'onAttached', 'onReplaced', 'onRemoved']);
   vi.stubGlobal('chrome', {
@@ -69,21 +86,36 @@ async function worker(url: string): Promise<{ commit: (url: string, at: number) 
       id: 'me', getManifest: () => ({ version: '1' }), getURL: (path: string) => path, onConnect: event(), onInstalled: event(), onStartup: event(),
       connectNative: nativePort,
     },
-    storage: { local: area(local), session: area(session), onChanged: event() },
+    storage: { local: area(local), session: area(session), onChanged: changed },
     webNavigation: navigation,
     tabs: { ...tabs, query },
     windows: { ...events(['onFocusChanged', 'onRemoved']), WINDOW_ID_NONE: -1, getLastFocused: async () => ({ id: 1, focused: true }) },
-    idle: { ...events(['onStateChanged']), setDetectionInterval: () => undefined, queryState: async () => 'active' },
+    idle: { ...events(['onStateChanged']), setDetectionInterval: () => undefined, queryState: async () => {
+      if (held !== null) await new Promise<void>((resolve) => held?.push(resolve));
+      return 'active';
+    } },
     alarms: { onAlarm: event(), get: async () => ({}), create: async () => undefined, clear: async () => true },
     action: { setBadgeBackgroundColor: async () => undefined, setBadgeTextColor: async () => undefined, setBadgeText: async () => undefined, setTitle: async () => undefined },
     i18n: { getMessage: (key: string) => key },
   });
   await import('../index');
-  const commit = (to: string, at: number): void => {
-    tab.url = to;
-    navigation['onCommitted']?.fire({ tabId: 1, frameId: 0, url: to, timeStamp: at });
+  const commit = (to: string, at: number, tabId = 1): void => {
+    const there = open.find(({ id }) => id === tabId);
+    if (there === undefined) open.push({ ...tab, id: tabId, url: to });
+    else there.url = to;
+    navigation['onCommitted']?.fire({ tabId, frameId: 0, url: to, timeStamp: at });
   };
-  return { commit, close: () => tabs['onRemoved']?.fire(1), looks: () => query.mock.calls.length };
+  const close = (): void => {
+    open = open.filter(({ id }) => id !== 1);
+    tabs['onRemoved']?.fire(1);
+  };
+  const store = (name: string, newValue: unknown): void => {
+    const oldValue = local[name];
+    if (newValue === undefined) delete local[name];
+    else local[name] = newValue;
+    changed.fire({ [name]: { oldValue, newValue } }, 'local');
+  };
+  return { commit, close, looks: () => query.mock.calls.length, store };
 }
 
 const until = async (condition: () => boolean): Promise<void> => {
@@ -108,7 +140,9 @@ beforeEach(() => {
     });
   }
   committed.clear();
-  [account, rules, greets, greet, session, written] = [{ ref: 'a', email: '' }, [], true, [], {}, []];
+  [account, rules, greets, greet, session, written, held] = [{ ref: 'a', email: '' }, [], true, [], {}, [], null];
+  for (const key of Object.keys(local)) delete local[key];
+  local['capture'] = AGREED;
 });
 
 afterEach(() => {
@@ -168,4 +202,62 @@ it('a host that says nothing holds up a worker that is started again for two sec
   await until(() => written.some((text) => text.includes('restored.example')));
   for (const say of greet) say();
   await until(() => urls('a').includes('https://restored.example/'));
+});
+
+it('what the browser says between the answers of a look is not undone by it', async () => {
+  const answers: (() => void)[] = (held = []);
+  const { commit, close, looks } = await worker('https://open.example/');
+  await until(() => answers.length === 1 && looks() > 0);
+  // Its tab is closed, which was the only one.
+  close();
+  held = null;
+  answers[0]?.();
+  await until(() => looks() > 1);
+  commit('https://next.example/', Date.now(), 2);
+  await until(() => urls('a').includes('https://next.example/'));
+  expect(written.filter((text) => text.includes('open.example'))).toEqual([]);
+});
+
+const PAUSED = { since: 0, until: null };
+it.each([
+  ['before the consent', (w: Worker): void => w.store('capture', { ...AGREED, decidedAt: Date.now() }), { capture: undefined }],
+  ['in a pause that the user ended', (w: Worker): void => w.store('pause', undefined), { pause: PAUSED }],
+  ['in a pause that ended by its time', (w: Worker): void => w.store('pause', undefined), { pause: { since: 0, until: Date.now() + 3_600_000 } }],
+  ['in a pause whose end nobody has noticed yet', (_: Worker): void => undefined, { pause: { since: 0, until: 0 } }],
+] as const)('where the host is slow, what happened %s is not looked at', async (_, end, stored) => {
+  greets = false;
+  for (const [name, value] of Object.entries(stored)) local[name] = value;
+  const began = Date.now();
+  const of = (pause: unknown, until: number): void => {
+    if (pause !== undefined && (pause as { until: unknown }).until !== null) local['pause'] = { since: 0, until };
+  };
+  of(local['pause'], began + 3_600_000);
+  const w = await worker('https://blank.example/');
+  w.commit('https://secret.example/', began - 5);
+  await until(() => greet.length === 1);
+  of(local['pause'], Date.now());
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const kept = Date.now();
+  end(w);
+  w.commit('https://kept.example/', Date.now() + 1);
+  w.commit('https://open.example/', Date.now() + 2);
+  for (const say of greet) say();
+  await until(() => w.looks() > 0);
+  w.close();
+  await until(() => urls('a').length === 2);
+  expect(urls('a')).toEqual(['https://kept.example/', 'https://open.example/']);
+  expect(visits('a')[0]?.startedAt).toBeGreaterThanOrEqual(kept);
+  expect(written.filter((text) => text.includes('secret'))).toEqual([]);
+});
+
+it('while capture is paused nobody looks at the browser, whoever signs in', async () => {
+  local['pause'] = PAUSED;
+  const { looks } = await worker('https://open.example/');
+  const kept = (ref: string): boolean => written.some((text) => text.includes(`"current":"${ref}"`));
+  await until(() => kept('a'));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  push({ type: 'status', id: 'status', state: 'up_to_date', reason: null, backlog: { pageVisits: 0, tabAggregates: 0 }, failed: 0, lastConfirmedAt: null, nextAttemptAt: null, account: { ref: 'b', email: '' }, agentRunning: true });
+  await until(() => kept('b'));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(looks()).toBe(0);
 });

@@ -55,7 +55,10 @@ function browser() {
     },
     storage: { local: area('local', local, changed), session: area('session', session), onChanged: changed },
     webNavigation: events(names),
-    tabs: { ...events(['onCreated', 'onUpdated', 'onActivated', 'onAttached', 'onReplaced', 'onRemoved']), query: async () => [tab] },
+    tabs: { ...events(['onCreated', 'onUpdated', 'onActivated', 'onAttached', 'onReplaced', 'onRemoved']), query: async () => {
+      if (failing.has('query')) throw new Error('Tabs cannot be queried right now (user may be dragging a tab).');
+      return [tab];
+    } },
     windows: { ...events(['onFocusChanged', 'onRemoved']), WINDOW_ID_NONE: -1, getLastFocused: async () => ({ id: 1, focused: true }) },
     idle: { ...events(['onStateChanged']), setDetectionInterval: () => undefined, queryState: async () => 'active' },
     alarms: { onAlarm: alarm, get: async () => ({}), create: async (_: string, { when }: { when?: number }) => void (when !== undefined && alarms.push(when)), clear: async () => true },
@@ -149,6 +152,35 @@ it('a change that cannot be read is taken for a pause, is said, and is followed 
   });
   expect(world.said.at(-1)?.capture).toMatchObject({ is: 'paused', until: end });
   expect([outbox(), world.badges.at(-1)]).toEqual([1, 'II']);
+});
+
+it('a browser that cannot be looked at is said, and is looked at again without a beat', async () => {
+  const world = started();
+  failing.add('query');
+  await world.run();
+  world.popup();
+  await until(() => world.said.at(-1)?.ill === true && world.badges.at(-1) === '!');
+  // It goes on being followed: a pause has its alarm.
+  const end = Date.now() + 3_600_000;
+  await pauseUntil(world, end);
+  await until(() => world.alarms.includes(end) && world.badges.at(-1) === 'II' && world.said.at(-1)?.ill === false);
+  await world.chrome.storage.local.set({ pause: null });
+  await until(() => world.said.at(-1)?.ill === true && world.badges.at(-1) === '!');
+  failing.clear();
+  await until(() => world.said.at(-1)?.ill === false && world.badges.at(-1) === '' && (world.said.at(-1)?.companion.outbox.pageVisits ?? 0) > 0);
+});
+
+it('a worker whose storage is broken from its start shows it on the button, and no more once it is not', async () => {
+  const world = started();
+  failing.add('heyho-capture');
+  await world.run();
+  await until(() => world.badges.at(-1) === '!');
+  world.beat();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(world.badges.at(-1)).toBe('!');
+  failing.clear();
+  world.beat();
+  await until(() => world.badges.at(-1) === '');
 });
 
 it.each(['session', 'local', 'heyho-capture', 'heyho-companion'])('a worker that cannot use %s at its start says so, and heals at a beat', async (what) => {

@@ -408,6 +408,94 @@ describe('privacy and consent', () => {
     expect(browser.lives()).toMatchObject([{ domainDurations: { 'b.example': 6_000 } }]);
   });
 
+  const drops = (...begin: string[]) => (url: string): string | null => (begin.some((one) => url.startsWith(one)) ? null : url);
+
+  it('a rule for the page that is open: its tab is told without it at once, and its end is told', () => {
+    const browser = new Browser();
+    browser.go(0, A);
+    browser.pass(60);
+    browser.go(0, B);
+    browser.pass(20);
+    expect(browser.lives()).toMatchObject([{ currentUrl: B, page_visit_id: browser.visits()[1]?.['id'] }]);
+    browser.all = [];
+    browser.at(0, { type: 'readmitted', admit: drops('https://b.example/') });
+    expect(browser.lives()).toMatchObject([{ isOpen: true, domainDurations: { 'a.example': 60_000 }, lastActiveTime: T0 + 80_000 }]);
+    browser.pass(20);
+    browser.at(10, { type: 'closed', tabId: 10 });
+    expect(browser.lives()).toMatchObject([{ isOpen: false, closed_at: T0 + 110_000, pageCount: 2 }]);
+    expect(JSON.stringify(browser.all)).not.toContain('b.example');
+    for (const life of browser.lives()) for (const name of ['page_visit_id', 'currentUrl', 'currentDomain']) expect(life).not.toHaveProperty(name);
+  });
+
+  it.each([[20, [false]], [1, []]])('a tab that only ever showed what a rule drops, told after %i s, is told as ended where it was told at all', (seconds, open) => {
+    const browser = new Browser();
+    browser.go(0, B);
+    browser.pass(seconds);
+    browser.all = [];
+    browser.at(0, { type: 'readmitted', admit: drops('https://b.example/') });
+    browser.at(1, { type: 'closed', tabId: 10 });
+    expect(browser.lives().map((life) => life['isOpen'])).toEqual(open);
+    expect(JSON.stringify(browser.all)).not.toContain('b.example');
+  });
+
+  it('what a tab that rests on no page showed before is judged too, and written', () => {
+    const browser = new Browser();
+    browser.go(0, B);
+    browser.go(5, null);
+    const sift = (admit: (url: string) => string | null): number[] => [...apply(browser.state, { type: 'readmitted', at: T0 + 5_000, admit }, () => '').touched];
+    expect(sift((url) => url.replace(/\?.*/, ''))).toEqual([10]);
+    expect(browser.state.tabs.get(10)?.life.url).toBe('https://b.example/page');
+    // By a rule for this address, which leaves the domain.
+    expect(sift(drops('https://b.example/page'))).toEqual([10]);
+    browser.all = [];
+    browser.at(1, { type: 'closed', tabId: 10 });
+    expect(browser.lives()).toMatchObject([{ isOpen: false, domainDurations: { 'b.example': 5_000 } }]);
+    expect(browser.lives()[0]).not.toHaveProperty('page_visit_id');
+  });
+
+  it.each([['still open', []], ['left', [{ type: 'committed', tabId: 10, url: A }]]] as [string, Loose[]][])('no page that is open points to what is forgotten, whether that is %s', (_, meanwhile) => {
+    const browser = new Browser();
+    browser.go(0, B);
+    for (const tabId of [11, 12]) {
+      browser.at(5, { type: 'openedFrom', tabId, sourceTabId: 10 });
+      browser.at(0, { type: 'tabOpened', tab: tab(tabId) });
+    }
+    browser.go(0, A, 11);
+    for (const event of meanwhile) browser.at(1, event);
+    browser.pass(10);
+    browser.at(0, { type: 'readmitted', forget: true, admit: drops('https://b.example/') });
+    browser.all = [];
+    // This one was empty until now.
+    browser.go(1, A, 12);
+    browser.at(1, { type: 'stopped' });
+    expect(browser.visits().length).toBeGreaterThan(1);
+    expect(JSON.stringify([browser.all, [...browser.state.tabs]])).not.toMatch(/source_page_visit_id|b\.example/);
+  });
+
+  it.each(['account', 'stopped'] as const)('the page for an address that failed is no visit after %s either', (type) => {
+    const browser = new Browser();
+    browser.at(0, { type: 'account', stamp: { ref: 'a', signedOutOf: null } });
+    browser.at(0, { type: 'loading', tabId: 10 });
+    browser.at(0, { type: 'failed', tabId: 10, url: B, aborted: false });
+    browser.go(0, B);
+    browser.at(5, type === 'account' ? { type, stamp: { ref: 'b', signedOutOf: null } } : { type });
+    expect(JSON.stringify([...browser.state.tabs])).not.toContain('b.example');
+    browser.at(1, { type: 'reconciled', tabs: [tab(10, { url: B, title: 'Problem' })], focusedWindow: 1, presence: 'active' });
+    browser.pass(20);
+    expect(browser.all).toEqual([]);
+    browser.at(0, { type: 'loading', tabId: 10 });
+    browser.go(0, B);
+    browser.at(2, { type: 'closed', tabId: 10 });
+    expect(browser.visits().map((v) => [v['url'], v['duration']])).toEqual([[B, 2_000]]);
+  });
+
+  it('a rule holds for an address that failed as well', () => {
+    const browser = new Browser();
+    browser.at(0, { type: 'failed', tabId: 10, url: B, aborted: false });
+    expect([...apply(browser.state, { type: 'readmitted', at: T0, admit: drops('https://b.example/') }, () => '').touched]).toEqual([10]);
+    expect(JSON.stringify([...browser.state.tabs])).not.toContain('b.example');
+  });
+
   it('ends everything when capture is turned off', () => {
     const browser = new Browser();
     browser.go(0, A);

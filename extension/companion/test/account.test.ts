@@ -68,6 +68,29 @@ describe('the account of a record', () => {
     expect(world.client.stamp).toEqual({ ref: null, signedOutOf: 'acc-a' });
   });
 
+  it('is waited for where a welcome cannot tell it: the first status does', async () => {
+    const world = new World();
+    world.host.account = A;
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    world.reborn();
+    world.host.tellsAccount = false;
+    const status = world.host.status.bind(world.host);
+    world.host.status = () => ({ type: 'held back' });
+    await world.client.start();
+    let informed = false;
+    void world.client.informed(60_000).then(() => {
+      informed = true;
+    });
+    await world.until(() => world.client.state.link.at === 'ready');
+    await idle();
+    expect(informed).toBe(false);
+    [world.host.tellsAccount, world.host.account] = [true, B];
+    world.host.push(status());
+    await world.until(() => informed);
+    expect(world.client.stamp.ref).toBe('acc-b');
+  });
+
   it('survives a restart of the worker before the host is reached', async () => {
     const world = new World();
     world.host.account = A;
@@ -98,11 +121,35 @@ describe('the account of a record', () => {
     expect(refs).toEqual([['acc-a', 2], ['acc-b', 2], ['acc-a', 2]]);
   });
 
-  it('of a record captured before any sign-in is left to the host', () => {
+  it('of a record captured before any sign-in is left to the host until somebody signs in, and is that one\'s for ever', () => {
     const book = new AccountBook();
     const stamp = book.stamp();
-    book.learn('acc-a');
     expect(book.refFor(stamp)).toBeUndefined();
+    const later = (): AccountBook => AccountBook.read(JSON.parse(JSON.stringify(book)));
+    for (const ref of ['acc-a', null, 'acc-c']) {
+      book.learn(ref);
+      expect(later().refFor(stamp)).toBe('acc-a');
+    }
+    // As an earlier version kept it.
+    expect(AccountBook.read({ current: null, last: 'acc-a' }).refFor(stamp)).toBe('acc-a');
+  });
+
+  it('of a record that waits from before the first sign-in and grew under A is A\'s, also when it can go only under C', async () => {
+    const world = new World();
+    // Full all the while.
+    world.host.script = Array.from({ length: 200 }, () => 'nack' as const);
+    await world.client.start();
+    await world.client.add('pageVisit', [visit('grows', 1), visit('before')]);
+    await world.until(() => world.host.frames.length > 0, true);
+    for (const account of [A, null, { ref: 'acc-c', email: 'c@example.test' }]) {
+      world.host.account = account;
+      world.host.push(world.host.status());
+      await world.until(() => world.client.stamp.ref === (account?.ref ?? null));
+      if (account === A) await world.client.add('pageVisit', [visit('grows', 2)]);
+    }
+    [world.host.script, world.host.frames.length] = [[], 0];
+    await world.until(async () => (await world.waiting()).length === 0, true);
+    expect(world.host.frames.map((frame) => [frame.accountRef, frame.pageVisits.map((one) => one.id)])).toEqual([['acc-a', ['grows', 'before']]]);
   });
 
   it('of a record captured after A signed out goes to A again, never to B', () => {

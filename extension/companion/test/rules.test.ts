@@ -56,6 +56,25 @@ describe('privacy rules', () => {
     expect(JSON.stringify(waiting)).not.toMatch(/secret|canary/);
   });
 
+  it('keeps the id of a dropped visit for a week', async () => {
+    const world = new World();
+    world.host.installed = false;
+    await world.client.add('pageVisit', [{ ...visit('secret'), url: 'https://site.example/' }, visit('stays')]);
+    await world.client.forget('site.example');
+    const kept = async (days: number): Promise<string> => {
+      const now = 1_800_000_000_000 + days * 86_400_000;
+      world.clock.now = () => now;
+      world.reborn();
+      await world.client.start();
+      const store = await IdbOutbox.open(world.name);
+      const dropped = JSON.stringify(await store.getMeta('dropped'));
+      store.close();
+      return dropped;
+    };
+    expect(await kept(6)).toContain('secret');
+    expect(await kept(7)).toBe('[]');
+  });
+
   it('holds the rules of the last connection from the first moment of a new worker', async () => {
     const world = new World();
     world.host.rules = [rule('host', 'bank.example')];
@@ -97,6 +116,92 @@ describe('privacy rules', () => {
     expect((await world.waiting()).map((item) => JSON.parse(item.text).url)).toEqual(['https://shop.example/']);
   });
 
+  // Over all of it: while it is kept, judged, and noted as done.
+  it.each(Array.from({ length: 8 }, (_, i) => [i + 1, i % 2 === 0] as const))('a process that dies at operation %i of taking in a pushed rule (done: %s): what waits is judged by it, and no id of it goes', async (operations, done) => {
+    const world = new World();
+    world.host.installed = false;
+    await world.client.start();
+    const of = (id: string, url: string, more: object = {}): object => ({ ...visit(id), url, ...more });
+    // The first in the queue points to one behind it.
+    await world.client.add('pageVisit', [of('child', 'https://other.example/', { source_page_visit_id: 'secret' }), of('secret', 'https://bank.example/canary')] as never);
+    let left = Infinity;
+    world.reborn((store) => new Proxy(store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as unknown;
+        if (typeof member !== 'function') return member;
+        return (...args: unknown[]) => {
+          left -= 1;
+          if (left <= 0 && !(left === 0 && done)) return new Promise(() => undefined);
+          const result = (member as (...a: unknown[]) => unknown).apply(target, args);
+          return left === 0 ? new Promise(() => undefined) : result;
+        };
+      },
+    }));
+    world.host.installed = true;
+    // Until it is sent nothing is taken.
+    world.host.script = Array.from({ length: 50 }, () => 'nack' as const);
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    left = operations;
+    world.host.rules = [rule('host', 'bank.example')];
+    world.host.push({ type: 'rules', rules: world.host.rules });
+    await idle();
+    world.reborn();
+    world.host.script = [];
+    world.host.frames.length = 0;
+    await world.client.start();
+    await world.client.add('pageVisit', [of('late', 'https://other.example/2', { source_page_visit_id: 'secret' })] as never);
+    await world.until(async () => (await world.waiting()).length === 0, true);
+    expect(JSON.stringify(world.host.frames)).toContain('late');
+    expect(JSON.stringify(world.host.frames)).not.toMatch(/secret|canary/);
+  });
+
+  it('rules that it knew when it ended are applied to what waits also where no host is reached', async () => {
+    const world = new World();
+    world.host.script = ['silent'];
+    await world.client.start();
+    await world.client.add('pageVisit', [{ ...visit('secret'), url: 'https://bank.example/canary' }]);
+    await world.until(() => world.host.frames.length === 1);
+    const store = await IdbOutbox.open(world.name);
+    const fails = world.client as unknown as { store: { rewrite: () => Promise<void> } };
+    fails.store.rewrite = () => Promise.reject(new Error('full'));
+    world.host.push({ type: 'rules', rules: [rule('host', 'bank.example')] });
+    await world.until(() => world.client.state.problem?.code === 'outbox');
+    world.host.installed = false;
+    world.reborn();
+    await world.client.start();
+    expect(await world.waiting()).toEqual([]);
+    store.close();
+  });
+
+  it('rules that come while records are being added hold for these as well', async () => {
+    const world = new World();
+    world.host.rules = [rule('host', 'bank.example')];
+    let pushed = false;
+    world.client = world.make((store) => new Proxy(store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as unknown;
+        if (typeof member !== 'function') return member;
+        return async (...args: unknown[]) => {
+          const result = await (member as (...a: unknown[]) => Promise<unknown>).apply(target, args);
+          if (name === 'setMeta' && args[0] === 'dropped' && !pushed) {
+            pushed = true;
+            world.host.push({ type: 'rules', rules: [rule('host', 'bank.example'), rule('host', 'shop.example')] });
+            await idle();
+          }
+          return result;
+        };
+      },
+    }));
+    world.host.script = Array.from({ length: 50 }, () => 'nack' as const);
+    await world.client.start();
+    await world.until(() => world.client.state.status !== null);
+    await world.client.add('pageVisit', [{ ...visit('a'), url: 'https://bank.example/' }, { ...visit('b'), url: 'https://shop.example/canary' }]);
+    await world.until(() => world.client.admit('https://shop.example/') === null);
+    await idle();
+    expect([pushed, await world.waiting()]).toEqual([true, []]);
+  });
+
   it('forgets a domain and its subdomains on request', async () => {
     const world = new World();
     await world.client.add('pageVisit', ['https://a.site.example/', 'https://site.example/', 'https://other.example/'].map((url, i) => ({ ...visit(`v${i}`), url })));
@@ -104,11 +209,11 @@ describe('privacy rules', () => {
     expect((await world.waiting()).map((item) => item.id)).toEqual(['v2']);
   });
 
-  // From where it has noted what it is about to forget, after five operations that open the outbox, to its last.
-  it.each([6, 7, 8, 9, 10])('a process that dies at operation %i of forgetting a site: the next one forgets it before it sends anything', async (operations) => {
+  // From where it has noted what it is about to forget, after six operations that open the outbox, to its last.
+  it.each([7, 8, 9, 10, 11, 12])('a process that dies at operation %i of forgetting a site: the next one forgets it before it sends anything', async (operations) => {
     const world = new World();
     await world.client.add('pageVisit', [{ ...visit('gone'), url: 'https://a.site.example/' }, visit('stays')]);
-    world.reborn((store) => mortal(store, operations, operations === 6));
+    world.reborn((store) => mortal(store, operations, operations === 7));
     void world.client.forget('site.example');
     await idle();
     world.reborn();

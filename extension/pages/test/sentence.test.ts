@@ -7,7 +7,7 @@ const here = (path: string): string => new URL(`../../${path}`, import.meta.url)
 const catalogue = (language: string): Record<string, { message: string }> =>
   JSON.parse(readFileSync(here(`_locales/${language}/messages.json`), 'utf8')) as Record<string, { message: string }>;
 
-const ON = { is: 'on' } as const;
+const ON = { is: 'on', since: 0 } as const;
 const PAUSED = { is: 'paused', since: 0, until: null } as const;
 
 const state = (change: Partial<CompanionState> = {}, status: object = {}): CompanionState => ({
