@@ -4,8 +4,8 @@
 
 use crate::controller::Agent;
 use heyho_local::vocabulary::{
-    BackendTest, Count, Delivered, FailedPage, FailedRecord, Fault, Forgotten, Login, Request, Run,
-    Selection, Settings, Timeline, WaitingPage, ask,
+    BackendTest, Count, Delivered, FailedPage, FailedRecord, Fault, FaultCode, Forgotten, Login, Request,
+    Run, Selection, Settings, Timeline, WaitingPage, ask,
 };
 use heyho_records::rules::Rule;
 use heyho_records::status::{Account, Status};
@@ -17,7 +17,11 @@ type Answer<T> = Result<T, Fault>;
 
 #[tauri::command]
 pub async fn status(agent: State<'_, Agent>) -> Answer<Option<Status>> {
-    Ok(agent.0.watch().borrow().clone())
+    let watch = agent.0.watch();
+    if watch.has_changed().is_err() {
+        return Err(Fault::new(FaultCode::AgentNotRunning, "nothing is heard of the agent any more"));
+    }
+    Ok(watch.borrow().clone())
 }
 
 #[tauri::command]

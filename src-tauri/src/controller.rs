@@ -63,13 +63,11 @@ impl<S: Shell> Controller<S> {
         let mut tray = None;
         let mut not_before = Instant::now();
         let mut connected = true;
-        let mut heard = false;
         let mut said_why = false;
 
         let mut status = statuses.borrow_and_update().clone();
         self.shell.tell_window(status.as_ref());
         loop {
-            heard |= status.is_some();
             let prevented = status.as_ref().is_some_and(cannot_start);
             if prevented && !said_why {
                 self.shell.open_window();
@@ -77,7 +75,8 @@ impl<S: Shell> Controller<S> {
             said_why = prevented || (said_why && status.is_none());
             let known = match &status {
                 Some(status) => Known::Status(status),
-                None if heard || !connected => Known::Gone,
+                None if !connected => Known::Gone,
+                // Also where there was one: it takes its place again by itself.
                 None => Known::Starting,
             };
             let fresh_for = self.show(&mut tray, known);
@@ -92,7 +91,10 @@ impl<S: Shell> Controller<S> {
                     not_before = Instant::now() + CALM;
                     connected = changed;
                     status = if connected { statuses.borrow_and_update().clone() } else { None };
-                    self.shell.tell_window(status.as_ref());
+                    match connected {
+                        true => self.shell.tell_window(status.as_ref()),
+                        false => self.shell.tell_gone(),
+                    }
                 }
                 push = pushed(&mut pushes) => match push {
                     Push::Alert(notice) => self.alerted(&notice),

@@ -17,6 +17,7 @@ enum Told {
     Open,
     Tray(String),
     Window(Option<State>),
+    Gone,
     Ending(After),
     Asked(String),
     Dressed(Look),
@@ -35,6 +36,9 @@ impl Shell for Recording {
     }
     fn tell_window(&self, status: Option<&Status>) {
         self.0.send(Told::Window(status.map(|s| s.state))).unwrap();
+    }
+    fn tell_gone(&self) {
+        self.0.send(Told::Gone).unwrap();
     }
     fn tell_settings(&self) {
         self.0.send(Told::Settings).unwrap();
@@ -167,10 +171,24 @@ async fn when_the_agent_is_gone_both_say_so() {
     bench.told().await;
     bench.told().await;
     drop(bench.statuses.take());
-    assert_eq!(bench.told().await, Told::Window(None));
+    assert_eq!(bench.told().await, Told::Gone);
     assert_eq!(bench.told().await, line("The companion is not answering"));
     bench.tell(Event::Open).await;
     assert_eq!(bench.told().await, Told::Open);
+}
+
+/// A store that is mended, or another agent that has ended: nobody has to start anything.
+#[tokio::test]
+async fn while_the_agent_takes_its_place_again_it_is_starting_and_not_gone() {
+    let mut bench = Bench::new(Some(status(State::SignedOut)));
+    bench.told().await;
+    bench.told().await;
+    bench.statuses.as_ref().unwrap().send(None).unwrap();
+    assert_eq!(bench.told().await, Told::Window(None));
+    assert_eq!(bench.told().await, line("Starting"));
+    bench.statuses.as_ref().unwrap().send(Some(status(State::SignedOut))).unwrap();
+    assert_eq!(bench.told().await, Told::Window(Some(State::SignedOut)));
+    assert_eq!(bench.told().await, line("Sign in to start"));
 }
 
 /// Also where it was started into the tray: nobody would know.

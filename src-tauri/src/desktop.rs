@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 
 const WINDOW: &str = "main";
 const STATUS: &str = "status";
+const GONE: &str = "gone";
 const SETTINGS: &str = "settings";
 const ENDING: &str = "ending";
 const TRAY: &str = "heyho";
@@ -252,6 +253,10 @@ impl Shell for Desktop {
 
     fn tell_window(&self, status: Option<&Status>) {
         self.tell(STATUS, status);
+    }
+
+    fn tell_gone(&self) {
+        self.tell(GONE, ());
     }
 
     fn tell_settings(&self) {

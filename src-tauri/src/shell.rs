@@ -41,8 +41,10 @@ pub trait Shell: Send + 'static {
     fn open_window(&self);
     /// Shows the tray as described, changing only what differs.
     fn show_tray(&self, tray: &Tray);
-    /// Tells the window, when there is one. None: the connection to the agent has ended.
+    /// Tells the window, when there is one. None: there is no agent now, and one takes its place.
     fn tell_window(&self, status: Option<&Status>);
+    /// Tells the window, when there is one, that no status will come any more.
+    fn tell_gone(&self);
     /// Tells the window, when there is one, that a setting was changed.
     fn tell_settings(&self);
     /// Tells the window, when there is one, that the app is ending, and what comes then.

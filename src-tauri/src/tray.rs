@@ -146,12 +146,10 @@ impl View<'_> {
         match self.known {
             Known::Status(Status { state: State::Syncing, .. }) => menu.push(entry(Action::Stop, words.stop)),
             // Where only the network or the power holds runs back there is no pause to end.
-            Known::Status(status) if status.state == State::Paused && held_back(status).is_none() => {
-                menu.push(entry(Action::Resume, words.resume))
-            }
+            Known::Status(status) if is_paused(status) => menu.push(entry(Action::Resume, words.resume)),
             Known::Status(status) => {
                 // Without a session there is nothing to sync or to pause; "Open" leads to the sign-in.
-                let enabled = !matches!(status.state, State::SignedOut | State::SessionExpired);
+                let enabled = !status.needs_sign_in();
                 menu.push(Item::Entry { action: Action::SyncNow, label: words.sync_now, enabled });
                 if enabled {
                     menu.push(entry(Action::PauseHour, words.pause_hour));
@@ -177,7 +175,8 @@ impl View<'_> {
             Known::Quitting => return words.quitting.to_owned(),
             Known::Restarting => return words.restarting.to_owned(),
         };
-        let reason = self.lang.is_the_agents().then_some(status.reason.as_deref()).flatten();
+        let reason = self.reason(status);
+        let reason = reason.as_deref();
         let waiting = status.backlog.records();
         let waits = (waiting > 0).then(|| fill(words.waiting, &[&self.lang.number(waiting)]));
         match status.state {
@@ -201,10 +200,20 @@ impl View<'_> {
                 sentence([waits, next], reason)
             }
             State::NeedsAttention => {
-                let needing = match status.failed.saturating_sub(status.failed_kept) {
-                    0 => return sentence([Some(words.needs_attention.to_owned()), None], reason),
-                    1 => words.one_needs_you.to_owned(),
-                    n => fill(words.many_need_you, &[&self.lang.number(n)]),
+                let others = || status.other_accounts.iter().filter(|other| other.failed > other.failed_kept);
+                let of_others: u64 = others().map(|other| other.failed - other.failed_kept).sum();
+                let needing = match (status.failed.saturating_sub(status.failed_kept), of_others) {
+                    (0, _) => return sentence([Some(words.needs_attention.to_owned()), None], reason),
+                    // Another account's need nobody who is here, and are named.
+                    (all, of_others) if all <= of_others => {
+                        let emails: Vec<&str> = others().map(|other| other.email.as_str()).collect();
+                        let words = if all == 1 { words.one_of_others } else { words.many_of_others };
+                        fill(words, &[&self.lang.number(all), &emails.join(", ")])
+                    }
+                    (all, of_others) => match all - of_others {
+                        1 => words.one_needs_you.to_owned(),
+                        n => fill(words.many_need_you, &[&self.lang.number(n)]),
+                    },
                 };
                 sentence([Some(needing), waits], None)
             }
@@ -224,6 +233,14 @@ impl View<'_> {
                 sentence([Some(what.to_owned()), None], reason)
             }
         }
+    }
+
+    /// Why, in the reader's language; nothing where that has no sentence for it.
+    fn reason(&self, status: &Status) -> Option<String> {
+        if self.lang.is_the_agents() {
+            return status.reason.clone();
+        }
+        self.lang.reason(status.reason_code.as_deref()?, &status.reason_args)
     }
 
     fn age(&self, at: Timestamp) -> String {
@@ -249,10 +266,26 @@ impl View<'_> {
     }
 
     fn clock(&self, at: Timestamp) -> String {
-        let at = at.to_zoned(self.zone.clone());
-        let today = self.now.to_zoned(self.zone.clone()).date();
-        let format = if at.date() == today { "%H:%M" } else { "%Y-%m-%d %H:%M" };
-        at.strftime(format).to_string()
+        let zoned = at.to_zoned(self.zone.clone());
+        let time = zoned.strftime("%H:%M");
+        if zoned.date() == self.now.to_zoned(self.zone.clone()).date() {
+            return time.to_string();
+        }
+        // As the window has it: within the week its day, else the date.
+        if at.duration_since(self.now).as_hours().abs() < 6 * 24 {
+            let day = usize::try_from(zoned.weekday().to_monday_zero_offset()).unwrap_or_default();
+            return format!("{} {time}", self.lang.words().days.get(day).copied().unwrap_or_default());
+        }
+        format!("{} {time}", zoned.strftime(self.lang.words().date))
+    }
+}
+
+/// Somebody has paused: beside a store that has a problem, which decides the state, it is said besides.
+fn is_paused(status: &Status) -> bool {
+    match status.state {
+        State::Paused => held_back(status).is_none(),
+        State::BufferProblem => status.says("paused") && !status.needs_sign_in(),
+        _ => false,
     }
 }
 
@@ -261,12 +294,7 @@ fn held_back(status: &Status) -> Option<HeldBack> {
     if status.paused_until.is_some() {
         return None;
     }
-    let mut codes = status
-        .reason_code
-        .iter()
-        .map(String::as_str)
-        .chain(status.also.iter().map(|said| said.code.as_str()));
-    codes.find_map(|code| [HeldBack::Metered, HeldBack::Battery].into_iter().find(|held| held.code() == code))
+    [HeldBack::Metered, HeldBack::Battery].into_iter().find(|held| status.says(held.code()))
 }
 
 /// Whether the agent says that it could not be started.

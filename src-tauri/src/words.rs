@@ -3,7 +3,16 @@
 
 use heyho_local::vocabulary::Notice;
 use heyho_records::alert::Alert;
+use heyho_records::status::Args;
 use heyho_records::words as english;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The agent's sentences in German: the window's catalogue, which says how they are found (ui/src/messages/de/agent.ts).
+static GERMAN: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../ui/src/messages/de/reasons.json")).unwrap_or_default()
+});
 
 /// A language there is wording for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +51,23 @@ impl Lang {
     /// The agent's own sentences are in this language: they are not mixed into another.
     pub fn is_the_agents(self) -> bool {
         self == Lang::En
+    }
+
+    /// The agent's sentence in another language, by its word.
+    pub fn reason(self, word: &str, args: &Args) -> Option<String> {
+        let plain = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let by_value = args.values().map(|value| format!("{word}.{}", plain(value)));
+        let by_name = args.keys().map(|name| format!("{word}?{name}"));
+        let mut keys = by_value.chain(by_name).chain([word.to_owned()]);
+        let mut text = (*keys.find_map(|key| GERMAN.get(key.as_str()))?).to_owned();
+        for (name, value) in args {
+            let value = value.as_u64().map_or_else(|| plain(value), |n| self.number(n));
+            text = text.replace(&format!("{{{name}}}"), &value);
+        }
+        Some(text)
     }
 
     /// What a person should be told once. The agent says it in English.
@@ -146,6 +172,9 @@ pub struct Words {
     pub retry_now: &'static str,
     pub one_needs_you: &'static str,
     pub many_need_you: &'static str,
+    /// How many, and whose.
+    pub one_of_others: &'static str,
+    pub many_of_others: &'static str,
     pub needs_attention: &'static str,
     pub paused: &'static str,
     pub paused_metered: &'static str,
@@ -169,6 +198,10 @@ pub struct Words {
     pub needs_you: &'static str,
     pub in_tray: &'static str,
     pub in_tray_how: &'static str,
+    /// From Monday on.
+    pub days: [&'static str; 7],
+    /// A day of another week, as jiff formats it.
+    pub date: &'static str,
 }
 
 static EN: Words = Words {
@@ -188,6 +221,8 @@ static EN: Words = Words {
     retry_now: "retrying now",
     one_needs_you: "1 record needs you",
     many_need_you: "{} records need you",
+    one_of_others: "{} failed record of {} is still here",
+    many_of_others: "{} failed records of {} are still here",
     needs_attention: english::NEEDS_ATTENTION,
     paused: english::PAUSED,
     paused_metered: "Paused on a metered connection",
@@ -211,6 +246,8 @@ static EN: Words = Words {
     needs_you: "HeyHo Companion needs you",
     in_tray: "HeyHo Companion goes on in the tray",
     in_tray_how: "It keeps what browsers hand over, and sends it. To end it, choose Quit in its menu or in its settings.",
+    days: ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
+    date: "%-d %b",
 };
 
 static DE: Words = Words {
@@ -230,6 +267,8 @@ static DE: Words = Words {
     retry_now: "neuer Versuch jetzt",
     one_needs_you: "1 Eintrag braucht Sie",
     many_need_you: "{} Einträge brauchen Sie",
+    one_of_others: "{} fehlgeschlagener Eintrag von {} liegt noch hier",
+    many_of_others: "{} fehlgeschlagene Einträge von {} liegen noch hier",
     needs_attention: "Der Abgleich braucht Sie",
     paused: "Angehalten",
     paused_metered: "Angehalten bei getakteter Verbindung",
@@ -253,6 +292,8 @@ static DE: Words = Words {
     needs_you: "HeyHo Companion braucht Sie",
     in_tray: "HeyHo Companion läuft im Infobereich weiter",
     in_tray_how: "Er nimmt an, was Browser abgeben, und sendet es. Zum Beenden: Beenden in seinem Menü oder in den Optionen.",
+    days: ["Mo", "Di", "Mi", "Do", "Fr", "Sa", "So"],
+    date: "%-d.%-m.",
 };
 
 /// Puts the values in the places of `{}`.

@@ -22,6 +22,7 @@ import type { WaitingRecord } from "../src/generated/WaitingRecord";
 import type { Companion, SettingValue } from "../src/lib/companion";
 
 const DEFAULTS: Record<string, SettingValue> = {
+  "backend.allow_http": false,
   "backend.url": "http://127.0.0.1:3001",
   "sync.interval": "5m",
   "sync.hold": "0m",
@@ -54,6 +55,7 @@ export class FakeCompanion implements Companion {
   heard: ((status: Status | null) => void) | undefined;
   settingsChanged: (() => void) | undefined;
   ends: ((after: After) => void) | undefined;
+  gone: (() => void) | undefined;
 
   constructor(
     public current: Status | null,
@@ -197,6 +199,10 @@ export class FakeCompanion implements Companion {
 
   onStatus = (heard: (status: Status | null) => void) => {
     this.heard = heard;
+    return Promise.resolve();
+  };
+  onGone = (heard: () => void) => {
+    this.gone = heard;
     return Promise.resolve();
   };
   onSettings = (heard: () => void) => {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { catalogues } from "../src/messages";
 import { Format } from "../src/lib/format";
-import { head, nextAttempt } from "../src/lib/head";
+import type { Status } from "../src/generated/Status";
+import { gone, head, nextAttempt } from "../src/lib/head";
 import { scenes } from "./scenes";
 
 const now = new Date("2026-11-21T14:30:00Z");
@@ -39,8 +40,44 @@ test("green is for up to date alone", () => {
 });
 
 test("before the first status and without an agent it says so, and offers nothing", () => {
-  expect(head(undefined, now, en)).toMatchObject({ state: "connecting", primary: "none" });
-  expect(head(null, now, en)).toMatchObject({ state: "disconnected", tone: "alert", primary: "none" });
+  expect(head(undefined, now, en)).toMatchObject({ state: "connecting", detail: null, primary: "none" });
+  expect(gone(en)).toMatchObject({ state: "disconnected", tone: "alert", primary: "none" });
+});
+
+test("while the companion takes its place again, nobody is told to start it", () => {
+  const again = head(null, now, en);
+  expect(again).toMatchObject({ state: "connecting", tone: "calm", primary: "none", detail: en.head.startingAgain });
+  expect(again.detail).not.toMatch(/Start the companion/);
+});
+
+const said = (code: string) => ({ code, args: {}, text: code });
+const full = (...also: string[]) => ({ ...all["buffer_problem"]!, reason: "full", reasonCode: "buffer_full", also: also.map(said) });
+
+test("a full store is emptied by sending: whatever keeps that from beginning is the one button", () => {
+  const primary = (...also: string[]) => [head(full(...also), now, en).primary, nextAttempt(full(...also), now, en).text];
+  expect(primary("signed_out")).toEqual(["sign-in", "after signing in"]);
+  expect(primary("session_expired")).toEqual(["sign-in", "after signing in"]);
+  expect(primary("paused")).toEqual(["resume", "after the pause"]);
+  expect(primary()[0]).toBe("sync");
+  // What the head's sentence does not say is said under it.
+  expect(head(full("signed_out"), now, en).also).toEqual(["signed_out"]);
+  const de = head(full("signed_out"), now, catalogues.de(new Format("de")));
+  expect([de.reason, ...de.also].join(" ")).toMatch(/ist voll.*Niemand ist angemeldet/);
+});
+
+test("failed records of another account need nobody who is here, and are named", () => {
+  const other = (failed: number, failedKept = 0) => ({ ref: "2", email: "grace@example.org", backend: "https://b.example", waiting: 0, failed, failedKept });
+  const says = (failed: number, others: Status["otherAccounts"], m = en) =>
+    head({ ...all["needs_attention"]!, failed, failedKept: 0, otherAccounts: others }, now, m).sentence;
+  expect(says(1, [other(1)])).toBe("1 failed record of grace@example.org is still here");
+  expect(says(3, [other(3)], catalogues.de(new Format("de")))).toBe("3 fehlgeschlagene Einträge von grace@example.org liegen noch hier");
+  expect(says(3, [other(2)])).toBe("1 record needs you");
+  expect(says(3, [other(3, 3)])).toBe("3 records need you");
+});
+
+test("of a store that cannot be asked no time is said", () => {
+  const broken = { ...all["buffer_problem"]!, numbersUnknown: true, nextAttemptAt: null };
+  expect(nextAttempt(broken, now, en).text).toBe("not known");
 });
 
 test("the reason is the agent's own, and translated by its word where the reader has another language", () => {

@@ -82,8 +82,10 @@ export interface Companion {
   quit(): Promise<null>;
   /** Tries to start the companion again, after what prevented it was mended. */
   restart(): Promise<null>;
-  /** Calls back with each new status; null means that the agent is gone. */
+  /** Calls back with each new status; null: there is no agent now, and one takes its place. */
   onStatus(heard: (status: Status | null) => void): Promise<void>;
+  /** Calls back when no status will come any more. */
+  onGone(heard: () => void): Promise<void>;
   /** Calls back when a setting was changed, here or on the command line. */
   onSettings(heard: () => void): Promise<void>;
   /** Calls back when the companion is ending, whoever asked for it, and with what comes after. */
@@ -144,6 +146,9 @@ export function tauriCompanion(): Companion {
     restart: () => invoke("restart"),
     onStatus: async (heard) => {
       await listen<Status | null>("status", (event) => heard(event.payload));
+    },
+    onGone: async (heard) => {
+      await listen<null>("gone", () => heard());
     },
     onSettings: async (heard) => {
       await listen<null>("settings", () => heard());

@@ -8,6 +8,7 @@ import type { Status } from "../generated/Status";
 import type { Messages } from "../messages";
 import type { Said } from "../generated/Said";
 import type { IconName } from "../parts/icons";
+import { otherName } from "./whose";
 
 export type HeadState = State | "connecting" | "disconnected" | "quitting";
 export type Tone = "good" | "busy" | "calm" | "wait" | "alert";
@@ -34,8 +35,12 @@ export interface Head {
   failedToShow: boolean;
 }
 
-/** Failed records that still ask for somebody. */
+/** Failed records that still ask for somebody, whoever they are of: the status counts everybody's. */
 export const loud = (s: Status): number => Math.max(0, s.failed - s.failedKept);
+
+/** The other accounts that some of them are of, and how many. */
+const loudOthers = (s: Status) =>
+  s.otherAccounts.map((other) => ({ email: other.email, loud: Math.max(0, other.failed - other.failedKept) })).filter((other) => other.loud > 0);
 
 export const waiting = (s: Status): number => s.backlog.pageVisits + s.backlog.tabAggregates;
 
@@ -48,6 +53,18 @@ export const keptHere = (s: Status): number =>
 
 /** What is kept here and does not go with the account that is signed in. */
 export const notOwn = (s: Status): number => keptHere(s) - waiting(s);
+
+/** Whether the agent says this, in the first place or besides: a store that has a problem decides the state alone. */
+const says = (s: Status, code: string): boolean => s.state === code || everything(s).some((said) => said.code === code);
+
+/** Nobody is signed in. */
+export const signedOut = (s: Status): boolean => says(s, "signed_out");
+
+/** Nothing is sent before somebody signs in. */
+export const needsSignIn = (s: Status): boolean => signedOut(s) || says(s, "session_expired");
+
+/** Until the rules can be read, nothing new is taken. */
+export const rulesMistaken = (s: Status): boolean => says(s, "rules_mistaken");
 
 /** The agent's word for a start that did not work (heyho_agent::NO_START). */
 export const cannotStart = (s: Status | null | undefined): boolean => s?.reasonCode === "no_start";
@@ -82,23 +99,21 @@ function recovered(s: Status, m: Messages): string | null {
   return m.head.recovered(Number(saved), typeof expected === "number" ? expected : null, Number(damaged));
 }
 
+/** `undefined` before the first status; `null` while the companion takes its place again, which needs nobody. */
 export function head(heard: Status | null | undefined, now: Date, m: Messages): Head {
-  if (heard === undefined) {
-    return still("connecting", "calm", "waiting", m.head.connecting, null);
-  }
-  if (heard === null) {
-    return still("disconnected", "alert", "unplugged", m.head.disconnected, m.head.disconnectedDetail);
+  if (heard === undefined || heard === null) {
+    return still("connecting", "calm", "waiting", m.head.connecting, heard === null ? m.head.startingAgain : null);
   }
   const s = heard;
   const n = waiting(s);
   const next = s.nextAttemptAt === null ? null : new Date(s.nextAttemptAt);
   // "3 records need you" and "Session expired" are said by the sentence.
-  const already = [RECOVERED, "signed_out", "session_expired", ...(s.state === "needs_attention" && loud(s) > 0 ? ["failed_records"] : [])];
+  const already = [RECOVERED, s.state, ...(s.state === "needs_attention" && loud(s) > 0 ? ["failed_records"] : [])];
   const spoken = everything(s).filter((said) => !already.includes(said.code));
   const [reason = null, ...also] = spoken.map((said) => inWords(said, m));
   const saved = recovered(s, m);
   // Who is not signed in is told of everything in one number.
-  const others = s.state !== "signed_out" && notOwn(s) > 0 ? m.head.others(notOwn(s)) : null;
+  const others = !signedOut(s) && notOwn(s) > 0 ? m.head.others(notOwn(s)) : null;
   const base = { state: s.state, reason, also, others, recovered: saved, failedToShow: loud(s) > 0 };
   switch (s.state) {
     case "up_to_date":
@@ -141,7 +156,7 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         ...base,
         tone: "alert",
         icon: "attention",
-        sentence: loud(s) > 0 ? m.head.needYou(loud(s)) : m.head.needsAttention,
+        sentence: loud(s) > 0 ? needing(s, m) : m.head.needsAttention,
         detail: n > 0 ? m.head.safeHere(n) : null,
         primary: "sync",
         canPause: true,
@@ -189,11 +204,24 @@ export function head(heard: Status | null | undefined, now: Date, m: Messages): 
         icon: "disk",
         sentence: m.head.bufferProblem,
         detail: null,
-        primary: "sync",
+        // What is full is emptied by sending, which somebody else may have to begin.
+        primary: needsSignIn(s) ? "sign-in" : says(s, "paused") ? "resume" : "sync",
         canPause: false,
       };
   }
 }
+
+/** Whose failed records ask: another account's need nobody who is here, and are named. */
+function needing(s: Status, m: Messages): string {
+  const others = loudOthers(s);
+  const ofOthers = others.reduce((sum, other) => sum + other.loud, 0);
+  const own = loud(s) - ofOthers;
+  if (own > 0) return m.head.needYou(own);
+  return m.head.failedOfOthers(ofOthers, m.format.list(others.map((other) => otherName(other.email, s, m))));
+}
+
+/** When nothing is heard of the companion any more, and nothing will be. */
+export const gone = (m: Messages): Head => still("disconnected", "alert", "unplugged", m.head.disconnected, m.head.disconnectedDetail);
 
 /** While the companion ends, or ends to begin anew. */
 export const ending = (after: After, m: Messages): Head =>
@@ -201,6 +229,7 @@ export const ending = (after: After, m: Messages): Head =>
 
 /** What the next attempt waits for, in words, where it has no time of its own. */
 export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; at: Date | null } {
+  if (needsSignIn(s)) return { text: m.head.nextAttemptSignIn, at: null };
   switch (s.state) {
     case "syncing":
       return { text: m.head.nextAttemptRunning, at: null };
@@ -208,10 +237,9 @@ export function nextAttempt(s: Status, now: Date, m: Messages): { text: string; 
       const held = heldBack(s);
       return { text: held === null ? m.head.nextAttemptPaused : m.head.nextAttemptHeld[held], at: null };
     }
-    case "signed_out":
-    case "session_expired":
-      return { text: m.head.nextAttemptSignIn, at: null };
     default: {
+      if (says(s, "paused")) return { text: m.head.nextAttemptPaused, at: null };
+      if (s.numbersUnknown) return { text: m.notKnown, at: null };
       if (s.nextAttemptAt === null) return { text: m.head.nextAttemptNone, at: null };
       const at = new Date(s.nextAttemptAt);
       return { text: at <= now ? m.head.due : m.format.relative(at, now), at };

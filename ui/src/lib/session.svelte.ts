@@ -1,6 +1,7 @@
 /**
  * What the window knows: the last status, and what the running requests said. Views read it and call it; it
- * alone calls the companion. `status` is `undefined` before the first one and `null` when there is none any more.
+ * alone calls the companion. `status` is `undefined` before the first one and `null` while the companion takes its
+ * place again; `gone` when it never will.
  */
 import type { About } from "../generated/About";
 import type { After } from "../generated/After";
@@ -17,6 +18,7 @@ export type Tab = "overview" | "failed" | "browsers" | "history" | "settings";
 export class Session {
   readonly companion: Companion;
   status = $state<Status | null | undefined>(undefined);
+  gone = $state(false);
   about = $state<About | null>(null);
   tab = $state<Tab>("overview");
   /** The request the head's buttons wait for. */
@@ -43,6 +45,7 @@ export class Session {
     await this.companion.onStatus((status) => {
       if (status !== null || this.status !== undefined) this.#heard(status);
     });
+    await this.companion.onGone(() => (this.gone = true));
     await this.companion.onSettings(() => this.settingsChanged());
     await this.companion.onEnding((after) => (this.ending = after));
     // Heard first, asked second: an event that came meanwhile is newer than the answer.
@@ -51,7 +54,7 @@ export class Session {
       if (this.status === undefined && asked !== null) this.#heard(asked);
     } catch (thrown) {
       this.fault = asFault(thrown);
-      if (this.status === undefined) this.status = null;
+      this.gone = this.status === undefined;
     }
     try {
       this.about = await this.companion.about();
@@ -69,6 +72,7 @@ export class Session {
 
   #heard(status: Status | null): void {
     this.status = status;
+    this.gone = false;
     this.retrying = false;
     this.#greet();
   }
@@ -77,7 +81,7 @@ export class Session {
   #greet(): void {
     if (this.first !== null || this.about === null) return;
     if (!this.about.firstRun) this.first = false;
-    else if (this.status !== undefined && !cannotStart(this.status)) this.first = !this.status?.account;
+    else if (this.status && !cannotStart(this.status) && !this.status.numbersUnknown) this.first = !this.status.account;
   }
 
   sync = () => this.#run("sync", () => this.companion.sync());
@@ -129,14 +133,17 @@ export class Session {
 
   /** Some settings change the window itself, and where a password goes. */
   look(settings: Settings): void {
+    const of = (key: string) => settings.settings.findIndex((setting) => setting.key === key);
     const text = (key: string) => {
-      const value = settings.settings.find((setting) => setting.key === key)?.value;
+      const value = settings.settings[of(key)]?.value;
       return typeof value === "string" ? value : null;
     };
     this.language = text("window.language") ?? this.language;
-    // Beside a mistake there stands a default that is not in force: no password goes there.
-    const mistaken = settings.problem !== null && [null, "backend", "backend.url"].includes(settings.problem.key);
-    if (!mistaken) this.backend = text("backend.url") ?? this.backend;
+    // For what is mistaken there stands a default that is not in force: no password goes there. The first mistake is
+    // named, and the list is in the order in which they are looked for.
+    const url = settings.settings[of("backend.url")];
+    const standsIn = settings.problem !== null && url?.value === url?.default && of(settings.problem.key ?? "") <= of("backend.url");
+    if (!standsIn) this.backend = text("backend.url") ?? this.backend;
   }
 
   async #run(what: "sync" | "stop" | "pause" | "resume", call: () => Promise<unknown>): Promise<void> {

@@ -15,7 +15,8 @@ export function why(reason: Reason, m: Messages): string {
     case "not_confirmed":
       return m.failed.why.notConfirmed(m.failed.attempts(reason.attempts));
     case "damaged":
-      return m.failed.why.damaged(reason.message);
+      // What the agent found is in its own language, and of no use to a reader: it is in the details.
+      return m.failed.why.damaged(m.asTheAgent ? reason.message : null);
   }
 }
 
@@ -25,8 +26,9 @@ export function brief(reason: Reason, m: Messages): string {
     case "rejected_at_capture":
       return capital(m.asTheAgent ? reason.message : (m.failed.rule[reason.rule] ?? reason.message));
     case "rejected_by_backend":
-    case "damaged":
       return capital(reason.message);
+    case "damaged":
+      return m.asTheAgent ? capital(reason.message) : m.failed.reason.damaged;
     default:
       return why(reason, m);
   }

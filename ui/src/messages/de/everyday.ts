@@ -3,10 +3,13 @@ import type { Format } from "../../lib/format";
 import type { everyday as english } from "../en/everyday";
 
 export const everyday = (f: Format): ReturnType<typeof english> => ({
+  notKnown: "nicht bekannt",
+
   head: {
     connecting: "Verbindung zum Companion wird aufgebaut",
     disconnected: "Der Companion antwortet nicht",
     disconnectedDetail: "Bestätigte Einträge liegen sicher auf diesem Rechner. Starten Sie den Companion neu, um sie zu sehen.",
+    startingAgain: "Einträge liegen sicher auf diesem Rechner; er startet gerade wieder.",
     upToDate: "Alles übertragen",
     syncing: "Abgleich mit dem Server",
     sending: (done, total) => `${f.number(done)} von ${f.number(total)} gesendet`,
@@ -18,6 +21,8 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     safeHere: (n) => f.plural(n, { one: "# Eintrag ist hier sicher", other: "# Einträge sind hier sicher" }),
     nextTry: (relative) => `nächster Versuch ${relative}`,
     needYou: (n) => f.plural(n, { one: "# Eintrag braucht Sie", other: "# Einträge brauchen Sie" }),
+    failedOfOthers: (n, emails) =>
+      f.plural(n, { one: `# fehlgeschlagener Eintrag von ${emails} liegt noch hier`, other: `# fehlgeschlagene Einträge von ${emails} liegen noch hier` }),
     needsAttention: "Der Abgleich braucht Sie",
     pausedUntil: (clock) => `Angehalten bis ${clock}`,
     paused: "Angehalten",
@@ -86,6 +91,8 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     computing: "Wird gezählt",
     empty: "Nichts wartet. Neue Einträge erscheinen hier, während Sie surfen.",
     records: (n) => f.plural(n, { one: "Eintrag wartet", other: "Einträge warten" }),
+    keptHere: (n) => f.plural(n, { one: "Eintrag bleibt hier, bis Sie sich anmelden", other: "Einträge bleiben hier, bis Sie sich anmelden" }),
+    unknown: "Wie viel wartet, ist nicht bekannt, solange der Speicher auf diesem Rechner nicht lesbar ist.",
     pageVisits: "Seitenbesuche",
     tabAggregates: "Tab-Zusammenfassungen",
     bytes: "Größe",
@@ -119,6 +126,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     notFound: (text) => `Nichts, was wartet, enthält „${text}“.`,
     shown: (n, total) => `${f.number(n)} von ${f.number(total)}, älteste zuerst`,
     found: (n) => f.plural(n, { one: "# gefunden, älteste zuerst", other: "# gefunden, älteste zuerst" }),
+    foundFirst: (n) => f.plural(n, { one: "der erste gefundene, älteste zuerst", other: "die ersten # gefundenen, älteste zuerst" }),
     more: "Mehr zeigen",
     heldUntil: (clock) => `zurückgehalten bis ${clock}`,
     discard: "Löschen",
@@ -180,7 +188,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
       rejectedByBackend: (message) => `Vom Server abgelehnt: ${message}`,
       tooLarge: (bytes, limit) => `Der Eintrag hat ${bytes}; eine Anfrage trägt höchstens ${limit}.`,
       notConfirmed: (attempts) => `Vom Server nicht bestätigt, nach ${attempts}.`,
-      damaged: (message) => `Die gespeicherte Kopie ist beschädigt: ${message}`,
+      damaged: (message) => `Die gespeicherte Kopie ist beschädigt${message === null ? "." : `: ${message}`}`,
     },
     rule: {
       missing_id: "ohne Kennung",
@@ -253,7 +261,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
 
   undrawn: {
     title: "Das kann nicht gezeigt werden.",
-    text: "Das ist ein Fehler dieses Fensters. Einträge sind davon nicht berührt, und der Abgleich geht weiter.",
+    text: "Das ist ein Fehler dieses Fensters. Einträge sind davon nicht berührt.",
     again: "Noch einmal zeigen",
   },
 
@@ -261,6 +269,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     title: "Letzte Läufe",
     none: "Noch kein Lauf",
     noneHint: "Jeder Abgleich erscheint hier mit dem, was er gesendet hat und warum er endete.",
+    signInHint: "Melden Sie sich an, um die Läufe Ihres Kontos zu sehen.",
     sent: (n) => f.plural(n, { one: "# gesendet", other: "# gesendet" }),
     failed: (n) => f.plural(n, { one: "# Fehler", other: "# Fehler" }),
     took: (duration) => `Dauer ${duration}`,

@@ -55,6 +55,7 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     signedInAs: "Angemeldet als",
     backend: "Server",
     noAccount: "Nicht angemeldet",
+    accountUnknown: "Wer angemeldet ist, ist noch nicht bekannt oder gerade nicht lesbar.",
     signOut: "Abmelden",
     signOutTitle: "Abmelden?",
     signOutUnsent: (n) =>
@@ -67,7 +68,7 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
         one: "# Eintrag ist fehlgeschlagen. Er bleibt mit seinem Grund auf diesem Rechner und wird nur gesendet, wenn Sie es erneut versuchen.",
         other: "# Einträge sind fehlgeschlagen. Sie bleiben mit ihren Gründen auf diesem Rechner und werden nur gesendet, wenn Sie es erneut versuchen.",
       }),
-    signOutClean: "Alles ist übertragen. Neue Einträge bleiben auf diesem Rechner, bis sich jemand anmeldet.",
+    signOutClean: "Alles von diesem Konto ist übertragen. Neue Einträge bleiben auf diesem Rechner, bis sich jemand anmeldet.",
     backendTitle: "Anderen Server verwenden?",
     backendUse: "Verwenden",
     backendUnsent: (n) =>
@@ -75,7 +76,7 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
         one: "# Eintrag ist noch nicht übertragen. Er bleibt für dieses Konto sicher auf diesem Rechner und wird nie an den anderen Server gesendet. Dort melden Sie sich neu an.",
         other: "# Einträge sind noch nicht übertragen. Sie bleiben für dieses Konto sicher auf diesem Rechner und werden nie an den anderen Server gesendet. Dort melden Sie sich neu an.",
       }),
-    backendClean: "Alles ist übertragen. Am anderen Server melden Sie sich neu an.",
+    backendClean: "Alles von diesem Konto ist übertragen. Am anderen Server melden Sie sich neu an.",
     test: "Prüfen",
     testAndUse: "Prüfen und verwenden",
     testing: "Prüfung läuft",
@@ -110,7 +111,7 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     intro: "Was hierauf passt, wird nirgends gespeichert oder ohne seine Abfrage. Es gilt, bevor etwas geschrieben wird.",
     rule: (match, action) =>
       `${match === "host" ? "Website" : "Adresse"}: ${action === "drop" ? "nie speichern" : "ohne Abfrage und Sprungziel speichern"}`,
-    mistaken: "Eine Regel in config.toml wird nicht verstanden. Bis sie in Ordnung ist, wird hier nichts Neues gespeichert: es bleibt in den Browsern. Die verstandenen Regeln stehen darunter.",
+    mistaken: "Die Regeln in config.toml sind nicht alle lesbar. Bis das in Ordnung ist, wird hier nichts Neues gespeichert: es bleibt in den Browsern. Die lesbaren Regeln stehen darunter.",
     pattern: "Muster; * steht für alles",
     match: "Worauf sich das Muster bezieht",
     host: "Website",
@@ -118,6 +119,12 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     action: "Was geschieht",
     drop: "Nie speichern",
     strip: "Abfrage entfernen",
+    alone: (host, other) => `Gemeint ist nur ${host} selbst, kein anderer Name wie ${other}.`,
+    under: (pattern) => `${pattern} verwenden`,
+    refused: {
+      host: "Eine Website ist ein Name wie *.bank.example, ohne https:// und ohne Pfad.",
+      url: "Eine Adresse beginnt mit https://, http:// oder *, etwa https://example.org/private/*.",
+    },
     add: "Hinzufügen",
     removeOf: (pattern) => `Die Regel für ${pattern} entfernen`,
     forget: "Eine Website und alles darunter vergessen",
@@ -152,6 +159,8 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
             one: "# Eintrag wurde nie übertragen: die einzige Kopie wird gelöscht und lässt sich nicht zurückholen. Was am Server liegt, bleibt dort.",
             other: "# Einträge wurden nie übertragen: die einzigen Kopien werden gelöscht und lassen sich nicht zurückholen. Was am Server liegt, bleibt dort.",
           }),
+    eraseUnknown:
+      "Wie viele Einträge nie übertragen wurden, ist nicht bekannt, solange der Speicher nicht lesbar ist. Was auch immer hier liegt, wird gelöscht, auch die einzigen Kopien; das lässt sich nicht zurückholen. Was am Server liegt, bleibt dort.",
     erased: (n) => f.plural(n, { one: "# Eintrag gelöscht", other: "# Einträge gelöscht" }),
   },
 
@@ -217,6 +226,8 @@ export const setup = (f: Format): ReturnType<typeof english> => ({
     backend_unreachable: "Der Server ist nicht erreichbar. Prüfen Sie Adresse und Verbindung; Ihre Einträge sind hier sicher.",
     try_later: "Nicht jetzt. Versuchen Sie es in einer Weile noch einmal.",
     busy: "Der Speicher auf diesem Rechner ist gerade belegt. Nichts wurde geändert: versuchen Sie es gleich noch einmal.",
+    begun: "Es hat begonnen. Der Rest wird von selbst gelöscht, sobald es möglich ist; bis dahin wird nichts gesendet.",
+    partly: "Ein Teil davon ist gelöscht, das Übrige ist noch da: versuchen Sie es gleich noch einmal.",
     sign_in_needed: "Melden Sie sich zuerst an.",
     wrong_credentials: "E-Mail oder Passwort ist falsch.",
     unverified: "Bestätigen Sie zuerst Ihre E-Mail-Adresse: geben Sie den Code ein, der an sie ging.",

@@ -2,10 +2,14 @@
 import type { Format } from "../../lib/format";
 
 export const everyday = (f: Format) => ({
+  /** In place of a number or a time, while the store cannot be asked. */
+  notKnown: "not known",
+
   head: {
     connecting: "Connecting to the companion",
     disconnected: "The companion is not answering",
     disconnectedDetail: "Records that were acknowledged are safe on this computer. Start the companion again to see them.",
+    startingAgain: "Records are safe on this computer; it is starting again.",
     upToDate: "Up to date",
     syncing: "Checking with the backend",
     sending: (done: number, total: number) => `Sending ${f.number(done)} of ${f.number(total)}`,
@@ -17,6 +21,8 @@ export const everyday = (f: Format) => ({
     safeHere: (n: number) => f.plural(n, { one: "# record is safe here", other: "# records are safe here" }),
     nextTry: (relative: string) => `next try ${relative}`,
     needYou: (n: number) => f.plural(n, { one: "# record needs you", other: "# records need you" }),
+    failedOfOthers: (n: number, emails: string) =>
+      f.plural(n, { one: `# failed record of ${emails} is still here`, other: `# failed records of ${emails} are still here` }),
     needsAttention: "Sync needs your attention",
     pausedUntil: (clock: string) => `Paused until ${clock}`,
     paused: "Paused",
@@ -85,6 +91,8 @@ export const everyday = (f: Format) => ({
     computing: "Counting",
     empty: "Nothing is waiting. New records appear here while you browse.",
     records: (n: number) => f.plural(n, { one: "record waiting", other: "records waiting" }),
+    keptHere: (n: number) => f.plural(n, { one: "record is kept here until you sign in", other: "records are kept here until you sign in" }),
+    unknown: "How much waits is not known while the store on this computer cannot be read.",
     pageVisits: "Page visits",
     tabAggregates: "Tab aggregates",
     bytes: "Size",
@@ -118,6 +126,7 @@ export const everyday = (f: Format) => ({
     notFound: (text: string) => `Nothing that waits has “${text}” in it.`,
     shown: (n: number, total: number) => `${f.number(n)} of ${f.number(total)}, oldest first`,
     found: (n: number) => f.plural(n, { one: "# found, oldest first", other: "# found, oldest first" }),
+    foundFirst: (n: number) => f.plural(n, { one: "the first one found, oldest first", other: "the first # found, oldest first" }),
     more: "Show more",
     heldUntil: (clock: string) => `held until ${clock}`,
     discard: "Delete",
@@ -179,7 +188,7 @@ export const everyday = (f: Format) => ({
       rejectedByBackend: (message: string) => `The backend refused it: ${message}`,
       tooLarge: (bytes: string, limit: string) => `It has ${bytes}; one request may carry ${limit}.`,
       notConfirmed: (attempts: string) => `The backend did not confirm it in ${attempts}.`,
-      damaged: (message: string) => `Its stored copy is damaged: ${message}`,
+      damaged: (message: string | null) => `Its stored copy is damaged${message === null ? "." : `: ${message}`}`,
     },
     rule: {
       missing_id: "it has no id",
@@ -250,7 +259,7 @@ export const everyday = (f: Format) => ({
   /** A view that met a fault of the window itself. */
   undrawn: {
     title: "This cannot be shown.",
-    text: "That is a fault of this window. Records are not touched by it, and syncing goes on.",
+    text: "That is a fault of this window. Records are not touched by it.",
     again: "Show it again",
   },
 
@@ -258,6 +267,7 @@ export const everyday = (f: Format) => ({
     title: "Last runs",
     none: "No run yet",
     noneHint: "Each sync appears here with what it sent and why it stopped.",
+    signInHint: "Sign in to see the runs of your account.",
     sent: (n: number) => f.plural(n, { one: "# sent", other: "# sent" }),
     failed: (n: number) => f.plural(n, { one: "# failed", other: "# failed" }),
     took: (duration: string) => `took ${duration}`,

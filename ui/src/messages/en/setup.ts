@@ -54,6 +54,7 @@ export const setup = (f: Format) => ({
     signedInAs: "Signed in as",
     backend: "Backend",
     noAccount: "Not signed in",
+    accountUnknown: "Who is signed in is not known yet, or cannot be read now.",
     signOut: "Sign out",
     signOutTitle: "Sign out?",
     signOutUnsent: (n: number) =>
@@ -66,7 +67,7 @@ export const setup = (f: Format) => ({
         one: "# record failed. It stays on this computer with its reason, and is sent only if you retry it.",
         other: "# records failed. They stay on this computer with their reasons, and are sent only if you retry them.",
       }),
-    signOutClean: "Everything was delivered. New records are kept on this computer until somebody signs in.",
+    signOutClean: "Everything of this account was delivered. New records are kept on this computer until somebody signs in.",
     backendTitle: "Use another backend?",
     backendUse: "Use it",
     backendUnsent: (n: number) =>
@@ -74,7 +75,7 @@ export const setup = (f: Format) => ({
         one: "# record has not been delivered. It stays safe on this computer for this account, and is never sent to the other backend. You sign in there anew.",
         other: "# records have not been delivered. They stay safe on this computer for this account, and are never sent to the other backend. You sign in there anew.",
       }),
-    backendClean: "Everything was delivered. You sign in at the other backend anew.",
+    backendClean: "Everything of this account was delivered. You sign in at the other backend anew.",
     test: "Test",
     testAndUse: "Test and use",
     testing: "Testing",
@@ -109,7 +110,7 @@ export const setup = (f: Format) => ({
     intro: "What these match is stored nowhere, or without its query. They hold before anything is written.",
     rule: (match: "host" | "url", action: "drop" | "strip") =>
       `${match === "host" ? "Site" : "Address"}: ${action === "drop" ? "never stored" : "stored without query and fragment"}`,
-    mistaken: "A rule in config.toml is not understood. Until it is mended nothing new is stored here: it stays in the browsers. The rules that are understood are below.",
+    mistaken: "The rules in config.toml cannot all be read. Until that is mended nothing new is stored here: it stays in the browsers. The rules that can be read are below.",
     pattern: "Pattern; * stands for anything",
     match: "What the pattern is about",
     host: "Site",
@@ -117,6 +118,13 @@ export const setup = (f: Format) => ({
     action: "What happens",
     drop: "Never store",
     strip: "Strip the query",
+    alone: (host: string, other: string) => `Only ${host} itself is meant, no other name such as ${other}.`,
+    under: (pattern: string) => `Use ${pattern}`,
+    /** A pattern that can match nothing, by what it is about. */
+    refused: {
+      host: "A site is a name such as *.bank.example, without https:// and without a path.",
+      url: "An address begins with https://, http:// or *, such as https://example.org/private/*.",
+    },
     add: "Add",
     removeOf: (pattern: string) => `Remove the rule for ${pattern}`,
     forget: "Forget a site and everything under it",
@@ -151,6 +159,8 @@ export const setup = (f: Format) => ({
             one: "# record was never delivered: the only copy is deleted and cannot be brought back. What the backend has stays there.",
             other: "# records were never delivered: the only copies are deleted and cannot be brought back. What the backend has stays there.",
           }),
+    eraseUnknown:
+      "How many records were never delivered is not known while the store cannot be read. Whatever is here is deleted, the only copies too, and cannot be brought back. What the backend has stays there.",
     erased: (n: number) => f.plural(n, { one: "# record deleted", other: "# records deleted" }),
   },
 
@@ -217,6 +227,8 @@ export const setup = (f: Format) => ({
     backend_unreachable: "The backend cannot be reached. Check the address and the connection; your records are safe here.",
     try_later: "Not now. Try again in a while.",
     busy: "The store on this computer is busy. Nothing was changed: try it again in a moment.",
+    begun: "It has begun. The rest is deleted by itself as soon as that is possible; nothing is sent until then.",
+    partly: "Some of them are deleted, the others are still here: try it again in a moment.",
     sign_in_needed: "Sign in first.",
     wrong_credentials: "E-mail or password is wrong.",
     unverified: "Confirm your e-mail address first: enter the code that was sent to it.",
