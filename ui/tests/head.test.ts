@@ -31,6 +31,9 @@ test("each state has its sentence, what follows and its one primary action", () 
     ["signed_out", "Sign in to start", "87 records are already safe here", "calm", "none"],
     ["other_account", "Sign in to start", "52 records are already safe here", "calm", "none"],
     ["buffer_problem", "The store on this computer has a problem", null, "alert", "sync"],
+    ["full_signed_out", "The store on this computer has a problem", null, "alert", "sign-in"],
+    ["unreadable", "The store on this computer has a problem", null, "alert", "sync"],
+    ["failed_of_another", "1 failed record of grace@example.org is still here", null, "alert", "sync"],
   ]);
 });
 

@@ -116,6 +116,36 @@ export function scenes(now: Date): Scenes {
       reason: "The disk is full: free some space, and records are taken again",
       backlog: some,
     },
+    full_signed_out: {
+      ...base("buffer_problem"),
+      account: null,
+      unclaimed: 2_604,
+      reason: "The buffer is full: 2000003072 bytes are kept, and 2000000000 are allowed ([buffer] max_bytes). Nothing new is taken until records are delivered.",
+      reasonCode: "buffer_full",
+      also: [{ code: "signed_out", args: {}, text: "Nobody is signed in. Records are kept safely here." }],
+      lastSync: null,
+      lastConfirmedAt: null,
+      nextAttemptAt: null,
+    },
+    // Zeros that count nothing.
+    unreadable: {
+      ...base("buffer_problem"),
+      account: null,
+      reason: "The local store of records cannot be used: disk I/O error. Nothing that was sent is affected.",
+      reasonCode: "buffer_unusable",
+      lastSync: null,
+      lastConfirmedAt: null,
+      nextAttemptAt: null,
+      numbersUnknown: true,
+    },
+    failed_of_another: {
+      ...base("needs_attention"),
+      failed: 1,
+      reason: "1 record could not be delivered.",
+      reasonCode: "failed_records",
+      reasonArgs: { count: 1 },
+      otherAccounts: [{ ref: "2", email: "grace@example.org", backend: "https://sync.example.org", waiting: 0, failed: 1, failedKept: 0 }],
+    },
   };
 }
 

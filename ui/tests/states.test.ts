@@ -13,11 +13,10 @@ const said = (code: string) => ({ code, args: {}, text: code });
 const full: Status = { ...all["buffer_problem"]!, reason: "The buffer is full.", reasonCode: "buffer_full" };
 
 test("with a full store and nobody signed in, the way in is there, and everything counts as kept", async () => {
-  const nobody: Status = { ...full, backlog: all["up_to_date"]!.backlog, account: null, unclaimed: 87, also: [said("signed_out")] };
-  const w = await open(nobody);
+  const w = await open(all["full_signed_out"]!);
   expect(w.find("signin-email")).not.toBeNull();
   expect(w.find("sync-now")).toBeNull();
-  expect([w.text("backlog-total"), w.find("backlog-visits")]).toEqual(["87", null]);
+  expect([w.text("backlog-total"), w.find("backlog-visits")]).toEqual(["2,604", null]);
   await w.press("tab-settings");
   await w.press("settings-sign-in");
   expect(w.find("signin-email")).not.toBeNull();
@@ -54,17 +53,8 @@ test("signed out, what is here is one number, and it is not said that nothing wa
   expect(w.count("history-row")).toBe(5);
 });
 
-/** As `Status::broken` says it (crates/records): zeros that count nothing. */
-const unknown: Status = {
-  ...all["buffer_problem"]!,
-  reasonCode: "buffer_unusable",
-  backlog: all["up_to_date"]!.backlog,
-  lastSync: null,
-  lastConfirmedAt: null,
-  nextAttemptAt: null,
-  account: null,
-  numbersUnknown: true,
-};
+/** As `Status::broken` says it (crates/records). */
+const unknown: Status = all["unreadable"]!;
 
 test("a store that cannot be read is not shown as an empty one", async () => {
   for (const m of [english, german]) {

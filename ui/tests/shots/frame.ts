@@ -1,4 +1,4 @@
-/** One window with one scene: `?scene=&lang=&tab=&failed=&open&text=`. */
+/** One window with one scene: `?scene=&lang=&tab=&failed=&rule=&press=&text=`. */
 import { mount, tick } from "svelte";
 import App from "../../src/App.svelte";
 import { Session, type Tab } from "../../src/lib/session.svelte";
@@ -9,7 +9,7 @@ import { browserRows, deliveredRecords, failedRecords, runs, scenes, timeline, w
 const query = new URLSearchParams(location.search);
 const now = new Date();
 const scene = query.get("scene") ?? "up_to_date";
-const status = scenes(now)[scene === "gone" ? "waiting" : ["first", "no_start"].includes(scene) ? "signed_out" : scene];
+const status = scenes(now)[["gone", "again"].includes(scene) ? "waiting" : ["first", "no_start"].includes(scene) ? "signed_out" : scene];
 const { lang, messages } = translate([query.get("lang") ?? "en-GB"]);
 document.documentElement.lang = lang;
 document.documentElement.style.fontSize = query.get("text") ?? "";
@@ -31,8 +31,16 @@ if (target) {
   session.tab = (query.get("tab") ?? "overview") as Tab;
   mount(App, { target, props: { session, m: messages } });
   if (scene !== "connecting") await session.start();
-  if (scene === "gone") companion.say(null);
+  if (scene === "gone") companion.gone?.();
+  if (scene === "again") companion.say(null);
   await tick();
+  const rule = query.get("rule");
+  if (rule) {
+    await new Promise(requestAnimationFrame);
+    const field = document.querySelector<HTMLInputElement>("[data-testid=rule-pattern]");
+    if (field) field.value = rule;
+    field?.dispatchEvent(new Event("input", { bubbles: true }));
+  }
   const press = query.get("press");
   for (const testid of press ? press.split(",") : []) {
     await tick();

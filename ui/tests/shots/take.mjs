@@ -14,7 +14,7 @@ const folder = process.argv[2] ?? "shots";
 mkdirSync(folder, { recursive: true });
 const run = promisify(execFile);
 
-const states = ["connecting", "up_to_date", "waiting", "syncing", "retrying", "needs_attention", "needs_setting", "paused", "session_expired", "signed_out", "other_account", "buffer_problem", "gone"];
+const states = ["connecting", "up_to_date", "waiting", "syncing", "retrying", "needs_attention", "needs_setting", "paused", "session_expired", "signed_out", "other_account", "buffer_problem", "full_signed_out", "unreadable", "failed_of_another", "again", "gone"];
 const window_ = (query) => [query, 440, 640];
 const tabs = [
   window_("scene=needs_attention&tab=failed"),
@@ -51,6 +51,16 @@ const narrow = [
   ["scene=needs_attention&tab=failed&text=200%25", 440, 900],
   ["scene=up_to_date&tab=history", 900, 640],
 ];
+const pairs = [
+  ["scene=full_signed_out", 440, 1000],
+  ["scene=unreadable", 440, 640],
+  ["scene=failed_of_another", 440, 640],
+  ["scene=again", 440, 640],
+  ["scene=unreadable&tab=settings", 440, 1000],
+  ["scene=signed_out&tab=history", 440, 640],
+  ["scene=unreadable&tab=settings&press=erase", 440, 640],
+  ["scene=waiting&tab=settings&rule=bank.example", 440, 1700],
+];
 const sheets = {
   "states-light": [states.map((s) => window_(`scene=${s}`)), 1],
   "states-dark": [states.map((s) => window_(`scene=${s}`)), 0],
@@ -60,6 +70,8 @@ const sheets = {
   "tabs-de": [tabs.map(([q, ...size]) => [`${q}&lang=de-DE`, ...size]), 1],
   "tall-light": [tall, 1],
   "tall-dark": [tall, 0],
+  "pairs-light": [pairs, 1],
+  "pairs-de-dark": [pairs.map(([q, ...size]) => [`${q}&lang=de-DE`, ...size]), 0],
   "first-light": [first, 1],
   "first-de-dark": [first.map(([q, ...size]) => [`${q}&lang=de-DE`, ...size]), 0],
   "narrow-light": [narrow, 1],
