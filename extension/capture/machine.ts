@@ -51,6 +51,16 @@ export function nextDue(state: State): number | null {
   return due;
 }
 
+/** The visits that are open, that a tab showed last, or that opened what is open: where they are, or were. */
+export function known(state: State): { id: string; url: string }[] {
+  const visits: [string | null, string | null | undefined][] = [];
+  for (const { life, visit, openerVisitId, openerUrl } of state.tabs.values()) {
+    visits.push([life.visitId, life.url], [openerVisitId, openerUrl]);
+    if (visit !== null) visits.push([visit.id, visit.url], [visit.sourceVisitId, visit.sourceUrl]);
+  }
+  return visits.flatMap(([id, url]) => (id === null || url == null || url === '' ? [] : [{ id, url }]));
+}
+
 class Run {
   readonly step: Step = { records: [], touched: new Set() };
 

@@ -8,7 +8,7 @@
  *   the browser that follows was handled: what was missed is found then.
  */
 import type { Forgetting, JsonObject, Kind, Stamp } from '../companion';
-import { apply, nextDue } from './machine';
+import { apply, known, nextDue } from './machine';
 import type { CaptureStore } from './store';
 import type { Emitted, Event, State } from './types';
 
@@ -73,8 +73,9 @@ export class Recorder {
   /** A site is forgotten, also in what was not handed over yet. Done when nothing of it can be added any more. */
   forget({ admit, keep }: Forgetting): Promise<void> {
     return this.run('forget', async () => {
+      const { store, state } = await this.open();
+      for (const visit of known(state)) keep('pageVisit', visit);
       await this.sift(admit, true);
-      const { store } = await this.open();
       await store.rewrite((one) => {
         const record = keep(one.kind, one.record);
         return record === null ? null : { ...one, record };

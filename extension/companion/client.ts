@@ -194,6 +194,8 @@ export class Companion {
     // First whoever may still add some, then what they have added.
     const forgetting: Forgetting = { admit: (url) => rules.admit(url), keep };
     const told = await Promise.allSettled([...this.forgetListeners].map(async (listener) => listener(forgetting)));
+    // What a listener let go may have been delivered long ago: what waits points to it no more.
+    if (ids.size > 0) await this.rememberDropped(store, [...ids]);
     await this.applyRules(store, rules);
     for (const one of told) if (one.status === 'rejected') throw one.reason;
     // Not before it is done; and no list of what was forgotten is left, but the ids of visits for a week.

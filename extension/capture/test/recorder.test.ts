@@ -229,6 +229,22 @@ describe('the recorder', () => {
     expect(said).not.toContain('secret.example');
   });
 
+  it('of a site that is forgotten names every visit that it knows, also one that has ended', async () => {
+    const world = new World();
+    world.recorder.start('s');
+    world.send({ type: 'committed', tabId: 1, url: 'https://secret.example/1' });
+    for (const tabId of [2, 3]) world.recorder.dispatch({ type: 'openedFrom', at: world.now, tabId, sourceTabId: 1 });
+    world.send({ type: 'committed', tabId: 2, url: 'https://secret.example/2' });
+    world.send({ type: 'committed', tabId: 1, url: 'https://kept.example/' });
+    const named = new Set<unknown>();
+    await world.recorder.forget({
+      admit: (url) => (url.includes('secret') ? null : url),
+      keep: (_, record) => (String(record['url']).includes('secret') ? (named.add(record['id']), null) : record),
+    });
+    const [ended] = world.outbox.visits();
+    expect([ended?.['url'], named.size, named.has(ended?.['id'])]).toEqual(['https://secret.example/1', 2, true]);
+  });
+
   it('says that a site could not be forgotten, and forgets it when it is asked again', async () => {
     const world = new World();
     world.recorder.start('s');

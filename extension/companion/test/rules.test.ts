@@ -242,6 +242,14 @@ describe('privacy rules', () => {
     expect((await world.waiting()).map((item) => JSON.parse(item.text))).toEqual([{ ...visit('child'), url: 'https://other.example/' }]);
   });
 
+  it('what waits points to nothing that a listener knew of a forgotten site', async () => {
+    const world = new World();
+    await world.client.add('pageVisit', [{ ...visit('child'), source_page_visit_id: 'delivered' }]);
+    world.client.onForget(({ keep }) => void keep('pageVisit', { ...visit('delivered'), url: 'https://site.example/' }));
+    await world.client.forget('site.example');
+    expect((await world.waiting()).map((item) => JSON.parse(item.text))).toEqual([visit('child')]);
+  });
+
   it('a site that could not be forgotten is tried again, and nothing is sent before it is', async () => {
     const world = new World();
     let attempts = 0;
