@@ -37,6 +37,31 @@ pub async fn bus(world: &mut World) -> Result<Process> {
     Ok(daemon)
 }
 
+struct Manager;
+
+/// As NetworkManager says that there is a way to other machines, and that it costs.
+#[zbus::interface(name = "org.freedesktop.NetworkManager")]
+impl Manager {
+    #[zbus(property)]
+    fn state(&self) -> u32 {
+        70
+    }
+    #[zbus(property)]
+    fn metered(&self) -> u32 {
+        1
+    }
+}
+
+/// For as long as this is kept; that bus is the system's too.
+pub async fn metered_network(world: &mut World) -> Result<Connection> {
+    let address = world.variable("DBUS_SESSION_BUS_ADDRESS").context("call desktop::bus first")?.to_owned();
+    world.set("DBUS_SYSTEM_BUS_ADDRESS", &address);
+    let manager = connect(world).await?;
+    manager.object_server().at("/org/freedesktop/NetworkManager", Manager).await?;
+    manager.request_name("org.freedesktop.NetworkManager").await?;
+    Ok(manager)
+}
+
 /// An unlocked Secret Service on that bus.
 pub async fn keyring(world: &World) -> Result<Process> {
     let mut command = world.command("gnome-keyring-daemon");

@@ -292,6 +292,18 @@ const BARS: &str = "(() => {
     return pixels;
 })()";
 
+/// A view that meets a fault of the window itself: here, of the language's own numbers.
+async fn undrawn(window: &Window, visitor: &mut impl Visitor) -> Result<()> {
+    window.value("(window.whole = Intl.NumberFormat, Intl.NumberFormat = null)").await?;
+    window.click("tab-history").await?;
+    window.has("undrawn", true).await?;
+    visitor.look("undrawn", "up_to_date", window).await?;
+    window.value("(Intl.NumberFormat = window.whole, 0)").await?;
+    window.click("draw-again").await?;
+    window.has("history-row", true).await?;
+    window.click("tab-browsers").await
+}
+
 async fn failures(world: &World, window: &Window, visitor: &mut impl Visitor) -> Result<()> {
     window.click("tab-failed").await?;
     window.has("failed-empty", true).await?;
@@ -300,6 +312,7 @@ async fn failures(world: &World, window: &Window, visitor: &mut impl Visitor) ->
     window.has("history-row", true).await?;
     visitor.look("history", "up_to_date", window).await?;
     window.click("tab-browsers").await?;
+    undrawn(window, visitor).await?;
     window.has("browser-row", true).await?;
     visitor.look("browsers", "up_to_date", window).await?;
 

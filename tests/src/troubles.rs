@@ -4,6 +4,7 @@
 
 use crate::backend::Backend;
 use crate::companion::{self, EMAIL, PASSWORD};
+use crate::faulty::{Fault, Faulty};
 use crate::host::Host;
 use crate::tour::{Look, Visitor, configure, hand_over, visit};
 use crate::window::Window;
@@ -119,6 +120,146 @@ pub async fn damaged_store(look: Look, visitor: &mut impl Visitor) -> Result<()>
     window.shows("status-head", "data-state", "signed_out").await?;
     ensure!(window.count("recovered").await? == 0, "it was understood");
     window.close().await?;
+    world.done();
+    Ok(())
+}
+
+/// The smallest cap there is.
+const CAP: u64 = 1 << 20;
+
+/// Another caller's records until a buffer of [`CAP`] takes no more.
+pub async fn fill(world: &World) -> Result<()> {
+    let mut host = Host::start(world, &chromium::origin()?)?;
+    let client = json!({"name": "filler", "version": "1", "browser": "Chromium", "profileId": "filler"});
+    host.ask(&json!({"type": "hello", "protocol": 1, "client": client})).await?;
+    let weight = "x".repeat(40_000);
+    for n in 0..200 {
+        let visit = json!({"id": format!("filler-{n}"), "url": "https://filler.example/", "metadata": {"weight": weight},
+                           "visited_at": 1_790_000_000_000_u64 + n});
+        let answer = host.ask(&json!({"type": "records", "id": "r", "pageVisits": [visit]})).await?;
+        if answer["type"] == "nack" {
+            ensure!(answer["code"] == "buffer_full", "{answer}");
+            return Ok(());
+        }
+    }
+    bail!("200 records of 40 KB fit into a buffer of 1 MB")
+}
+
+/// Only sending makes room in a full store: whoever is not signed in finds the way in there, whoever has paused goes on
+/// there, and it empties. Then rules that cannot be read, which keep out what is new as well.
+pub async fn full_store(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    configure(&world, &backend.url(), look)?;
+    let path = world.config_home().join("heyho-companion/config.toml");
+    let capped = std::fs::read_to_string(&path)? + &format!("\n[buffer]\nmax_bytes = {CAP}\n");
+    std::fs::write(&path, &capped)?;
+    fill(&world).await?;
+
+    let window = Window::start(&world).await?;
+    look.enlarge(&window).await?;
+    window.has("go-sign-in", true).await?;
+    visitor.look("store-full", "buffer_problem", &window).await?;
+    window.click("tab-settings").await?;
+    window.click("settings-sign-in").await?;
+    window.register(EMAIL, PASSWORD).await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    let answer = hand_over(&world, &[visit(0)]).await?;
+    ensure!(answer["stored"] == 1, "{answer}");
+
+    window.value("scrollTo(0, 0)").await?;
+    window.click("pause").await?;
+    window.click("pause-open").await?;
+    window.shows("status-head", "data-state", "paused").await?;
+    fill(&world).await?;
+    window.shows("status-head", "data-state", "buffer_problem").await?;
+    window.click("resume").await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+
+    let rule =
+        "[[privacy.rules]]\nid = \"x\"\nmatch = \"hots\"\npattern = \"bank.example\"\naction = \"drop\"\n";
+    window.click("tab-settings").await?;
+    std::fs::write(&path, capped.clone() + rule)?;
+    // The agent looks at the rules whenever a setting is changed through it.
+    window.choose("interval", "15m").await?;
+    window.has("rule-mistaken", true).await?;
+    window.value("scrollTo(0, 0)").await?;
+    visitor.look("rules-mistaken", "needs_attention", &window).await?;
+    std::fs::write(&path, &capped)?;
+    window.choose("interval", "30m").await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    window.has("rule-mistaken", false).await?;
+    window.close().await?;
+    world.done();
+    Ok(())
+}
+
+/// A network that costs: nothing goes by itself, and all of it by Sync now.
+pub async fn metered(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let _network = desktop::metered_network(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    configure(&world, &backend.url(), look)?;
+    let path = world.config_home().join("heyho-companion/config.toml");
+    let text = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, text + "\n[sync]\npause_on_metered = true\n")?;
+    let window = Window::start(&world).await?;
+    look.enlarge(&window).await?;
+    window.register(EMAIL, PASSWORD).await?;
+    window.shows("status-head", "data-state", "paused").await?;
+    hand_over(&world, &(0..5).map(visit).collect::<Vec<Value>>()).await?;
+    window.says("backlog-total", |n| n == "5").await?;
+    window.value("scrollTo(0, 0)").await?;
+    visitor.look("metered", "paused", &window).await?;
+    window.click("sync-now").await?;
+    window.says("backlog-total", |n| n == "0").await?;
+    window.shows("status-head", "data-state", "paused").await?;
+    window.close().await?;
+    world.done();
+    Ok(())
+}
+
+/// The end takes as long as the batch in flight, which is said, and what was planned is not; whoever asks for the app
+/// meanwhile gets it again.
+pub async fn ending(look: Look, visitor: &mut impl Visitor) -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    configure(&world, &backend.url(), look)?;
+    let window = Window::start(&world).await?;
+    look.enlarge(&window).await?;
+    window.register(EMAIL, PASSWORD).await?;
+    window.shows("status-head", "data-state", "up_to_date").await?;
+    let port = backend.port();
+    backend.kill().await?;
+    hand_over(&world, &(0..5).map(visit).collect::<Vec<Value>>()).await?;
+    window.shows("status-head", "data-state", "waiting").await?;
+    let silent = Faulty::start(port, Fault::Silent).await?;
+    window.click("tab-settings").await?;
+    window.bring("quit").await?;
+    // What is asked of axe takes long where it is asked for the first time; the batch is waited for ten seconds.
+    window.axe().await?;
+    window.click("sync-now").await?;
+    window.shows("status-head", "data-state", "syncing").await?;
+    window.click("quit").await?;
+    visitor.look("ending", "quitting", &window).await?;
+    let mut again = world.start("again", world.program("heyho-companion")?)?;
+    window
+        .says("status-sentence", |text| ["Starting again", "Startet neu"].iter().any(|w| text.contains(w)))
+        .await?;
+    ensure!(again.ended().await?.success());
+    silent.stop().await;
+    let _backend = Backend::start_on(&world, port).await?;
+    // It is a new program, which the driver cannot follow.
+    companion::status_when(&world, "all is delivered by the next one", |status| {
+        status["agentRunning"] == true && companion::waiting(status) == 0
+    })
+    .await?;
     world.done();
     Ok(())
 }

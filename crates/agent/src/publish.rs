@@ -5,7 +5,9 @@ use crate::upkeep::doubted;
 use heyho_buffer::Buffer;
 use heyho_local::clock::Clock;
 use heyho_local::config::Config;
-use heyho_records::status::{Args, Facts, Progress, Said, State, Status, failed_records};
+use heyho_records::status::{
+    Args, Facts, Progress, Said, State, Status, beside_a_problem, failed_records, nobody,
+};
 use heyho_sync::why::{Outlook, Why};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -87,26 +89,34 @@ fn overlay(mut status: Status, mut facts: Facts, known: Vec<Said>, live: &LiveSt
     });
     status.metrics = live.metrics.clone();
     status.short_session = live.short_session;
-    let said = said(&status, known, live);
+    let said = said(&status, facts, known, live);
     status.say(said);
     status
 }
 
 /// Why it is not simply well: the sentence of the state first, then whatever is true besides. Failed records do
 /// not hide that the backend is down, and a store that was damaged is not hidden by a pause.
-fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
+fn said(status: &Status, facts: Facts, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
     let mut said = Vec::new();
     let outlook = live.last_end.as_ref().map(|why| why.outlook());
     let in_the_way = live.last_end.as_ref().filter(|_| {
         matches!(outlook, Some(Outlook::NeedsAttention | Outlook::Retrying)) && live.running.is_none()
     });
-    // Who has paused is told of that pause: Sync now does nothing then, and Resume does.
-    let held_back = live.held_back.filter(|_| live.paused.is_none());
-    let held_back = held_back.map(|held| Said::new(held.code(), held.sentence()));
+    // Sync now sends all the same: not where somebody has paused, or has to sign in first, or has pressed it.
+    let held_back = live
+        .held_back
+        .filter(|_| live.paused.is_none() && live.running.is_none())
+        .filter(|_| match status.state {
+            State::Paused => true,
+            State::BufferProblem => facts.signed_in && !facts.session_expired,
+            _ => false,
+        })
+        .map(|held| Said::new(held.code(), held.sentence()));
     match status.state {
         State::BufferProblem => {
             said.extend(live.damage.clone().or_else(|| live.buffer_problem.clone()));
             said.extend(known);
+            said.extend(beside_a_problem(facts, live.paused.is_some()));
         }
         State::SessionExpired => said.push(live.note.clone().unwrap_or_else(|| {
             Said::new(
@@ -115,7 +125,7 @@ fn said(status: &Status, known: Vec<Said>, live: &LiveState) -> Vec<Said> {
             )
         })),
         State::SignedOut => {
-            said.push(Said::new("signed_out", "Nobody is signed in. Records are kept safely here."));
+            said.push(nobody());
         }
         // Nothing is taken at all, whatever else there is.
         State::NeedsAttention if live.rules.is_some() => said.extend(live.rules.clone()),
@@ -164,6 +174,10 @@ fn why_said(why: &Why) -> Said {
 mod tests {
     use super::*;
 
+    fn signed_in() -> Facts {
+        Facts { signed_in: true, ..Facts::default() }
+    }
+
     #[test]
     fn failed_records_do_not_hide_that_the_backend_is_down() {
         use heyho_sync::answer::{TlsProblem, TransportError};
@@ -175,7 +189,7 @@ mod tests {
         };
         let codes = |state, live: &LiveState| {
             let status = Status { state, ..status.clone() };
-            said(&status, Vec::new(), live).into_iter().map(|said| said.code).collect::<Vec<_>>()
+            said(&status, signed_in(), Vec::new(), live).into_iter().map(|said| said.code).collect::<Vec<_>>()
         };
         assert_eq!(codes(State::NeedsAttention, &live), ["failed_records", "no_answer"]);
         assert_eq!(codes(State::Retrying, &live), ["no_answer", "failed_records"]);
@@ -189,7 +203,8 @@ mod tests {
         live.note = None;
         live.recovered = Some(Said::new("recovered", ""));
         let status = Status { state: State::UpToDate, ..status.clone() };
-        let up: Vec<_> = said(&status, Vec::new(), &live).into_iter().map(|said| said.code).collect();
+        let up: Vec<_> =
+            said(&status, signed_in(), Vec::new(), &live).into_iter().map(|said| said.code).collect();
         assert_eq!(up, ["recovered"]);
     }
 
@@ -224,12 +239,46 @@ mod tests {
             ..LiveState::default()
         };
         let status = Status { state: State::Paused, ..Status::broken("", true) };
-        let codes = |live: &LiveState| -> Vec<String> {
-            said(&status, Vec::new(), live).into_iter().map(|said| said.code).collect()
+        let codes = |state, live: &LiveState| -> Vec<String> {
+            let status = Status { state, ..status.clone() };
+            said(&status, signed_in(), Vec::new(), live).into_iter().map(|said| said.code).collect()
         };
-        assert_eq!(codes(&live), ["metered", "no_answer"]);
+        assert_eq!(codes(State::Paused, &live), ["metered", "no_answer"]);
+        assert_eq!(codes(State::BufferProblem, &live), ["no_answer", "metered"]);
+        // Where there is no such button, or it was pressed, it promises nothing.
+        for state in [State::SignedOut, State::SessionExpired, State::Syncing] {
+            assert!(!codes(state, &live).contains(&"metered".to_owned()), "{state:?}");
+        }
         live.paused = Some(Pause::UntilResumed);
-        assert_eq!(codes(&live), ["no_answer"]);
+        assert_eq!(codes(State::Paused, &live), ["no_answer"]);
+    }
+
+    /// Sending is what makes room: without this, nobody would be told how it begins.
+    #[test]
+    fn beside_a_full_store_it_is_said_what_keeps_it_from_emptying() {
+        let full = || vec![Said::new("buffer_full", "")];
+        let codes = |facts: Facts, live: &LiveState| {
+            let status = overlay(Status::broken("", true), facts, full(), live);
+            assert_eq!(status.state, State::BufferProblem);
+            let also = status.also.iter().map(|said| said.code.as_str());
+            status.reason_code.iter().map(String::as_str).chain(also).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let problem = Facts { buffer_problem: true, ..signed_in() };
+        let nobody = Facts { signed_in: false, ..problem };
+        assert_eq!(codes(nobody, &LiveState::default()), ["buffer_full", "signed_out"]);
+        let out = LiveState { session: SessionState::SignedOut, ..LiveState::default() };
+        assert_eq!(codes(problem, &out), ["buffer_full", "signed_out"]);
+        let expired = LiveState { session: SessionState::Expired, ..LiveState::default() };
+        assert_eq!(codes(problem, &expired), ["buffer_full", "session_expired"]);
+        let paused = LiveState {
+            session: SessionState::SignedIn,
+            paused: Some(Pause::UntilResumed),
+            held_back: Some(heyho_sync::surroundings::HeldBack::Metered),
+            ..LiveState::default()
+        };
+        assert_eq!(codes(problem, &paused), ["buffer_full", "paused"]);
+        let alone = LiveState { session: SessionState::SignedIn, ..LiveState::default() };
+        assert_eq!(codes(problem, &alone), ["buffer_full"]);
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub async fn look_at_rules(file: PathBuf, live: Arc<Live>, every: Duration) {
 }
 
 fn mistaken() -> Said {
-    const TEXT: &str = "A privacy rule in the settings is mistaken, so nothing is taken from any browser until it is \
-         mended: heyho doctor says where. Records wait safely in the browsers.";
+    const TEXT: &str = "The privacy rules in the settings cannot be read, so nothing is taken from any browser until \
+         that is mended: heyho doctor says where. Records wait safely in the browsers.";
     Said::new("rules_mistaken", TEXT)
 }
 

@@ -5,13 +5,13 @@ use crate::surfing::{Around, Chance, all_arrived, around, delivered, extension_w
 use anyhow::{Context, Result, bail, ensure};
 use e2e::browser::{Browser, Kind, Start, storage};
 use e2e::companion::heyho;
-use e2e::host::{Host, end_all};
+use e2e::host::end_all;
 use e2e::rows::Acknowledged;
 use e2e::secrets;
 use e2e::stays::Surfer;
+use e2e::troubles::fill;
 use e2e::world::built;
-use e2e::{BOOT, World, chromium, eventually};
-use serde_json::json;
+use e2e::{BOOT, World, eventually};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -271,22 +271,4 @@ async fn full_for_a_while(start: Start) -> Result<()> {
     .await?;
     world.done();
     Ok(())
-}
-
-/// Another caller's records until the buffer takes no more.
-async fn fill(world: &World) -> Result<()> {
-    let mut host = Host::start(world, &chromium::origin()?)?;
-    let client = json!({"name": "filler", "version": "1", "browser": "Chromium", "profileId": "filler"});
-    host.ask(&json!({"type": "hello", "protocol": 1, "client": client})).await?;
-    let weight = "x".repeat(40_000);
-    for n in 0..200 {
-        let visit = json!({"id": format!("filler-{n}"), "url": "https://filler.example/", "metadata": {"weight": weight},
-                           "visited_at": 1_790_000_000_000_u64 + n});
-        let answer = host.ask(&json!({"type": "records", "id": "r", "pageVisits": [visit]})).await?;
-        if answer["type"] == "nack" {
-            ensure!(answer["code"] == "buffer_full", "{answer}");
-            return Ok(());
-        }
-    }
-    bail!("200 records of 40 KB fit into a buffer of 1 MB")
 }

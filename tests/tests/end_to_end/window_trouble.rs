@@ -32,6 +32,34 @@ async fn a_full_disk_is_said_and_over_when_there_is_room_again() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_full_store_shows_whoever_is_signed_out_the_way_in_and_empties() -> Result<()> {
+    let mut judge = Judge::of_both(LIGHT);
+    troubles::full_store(LIGHT, &mut judge).await?;
+    judge.ends(&[
+        (
+            "store-full",
+            &["The store on this computer has a problem", "The buffer is full", "Nobody is signed in"],
+        ),
+        ("rules-mistaken", &["The privacy rules in the settings cannot be read"]),
+    ])
+}
+
+#[tokio::test]
+async fn on_a_metered_network_it_is_said_what_holds_it_back_and_sync_now_sends() -> Result<()> {
+    let look = Look { language: "de", ..LIGHT };
+    let mut judge = Judge::of_both(look);
+    troubles::metered(look, &mut judge).await?;
+    judge.ends(&[("metered", &["Angehalten bei getakteter Verbindung", "ohne getaktete Verbindung"])])
+}
+
+#[tokio::test]
+async fn while_it_ends_the_window_says_so_and_that_it_begins_again() -> Result<()> {
+    let mut judge = Judge::new(DARK);
+    troubles::ending(DARK, &mut judge).await?;
+    judge.ends(&[("ending", &["Ending after the batch in flight", "stays safe on this computer"])])
+}
+
+#[tokio::test]
 async fn a_start_that_does_not_work_is_said_in_the_window_and_tried_again() -> Result<()> {
     // What else stands in a file with a mistake holds: language and look.
     let look = Look { language: "de", ..DARK };
