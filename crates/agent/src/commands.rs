@@ -2,6 +2,7 @@
 //!
 //! Here is who answers; how is in the modules below, one for each part of the vocabulary.
 
+mod counted;
 mod diagnostics;
 mod erasing;
 mod records;
@@ -9,6 +10,7 @@ mod running;
 mod session;
 mod settings;
 
+pub use counted::Counted;
 pub use records::{shown, waiting_record};
 pub use running::kept_pause;
 pub use session::driver;
@@ -49,6 +51,8 @@ pub struct Service {
     /// One sign-in or sign-out at a time: tokens and account change together. Settings too, since they name the
     /// backend.
     pub sessions: tokio::sync::Mutex<()>,
+    /// What somebody was shown of what failed.
+    pub counted: std::sync::Mutex<Counted>,
 }
 
 impl Companion for Service {
@@ -171,6 +175,7 @@ fn json_of<T: Serialize>(value: &T) -> Result<Value, Fault> {
 fn buffer(error: BufferError) -> Fault {
     let code = match error {
         BufferError::Busy => FaultCode::Busy,
+        BufferError::Partly { .. } => FaultCode::Partly,
         _ => FaultCode::Failed,
     };
     Fault::new(code, format!("{error}."))

@@ -16,7 +16,13 @@ pub struct What<'a> {
 }
 
 /// Writes to a file, and says how many records it was.
-pub async fn to_file(buffer: &Buffer, path: &Path, what: &What<'_>, force: bool) -> Result<u64, Fault> {
+pub async fn to_file(
+    buffer: &Buffer,
+    path: &Path,
+    what: &What<'_>,
+    force: bool,
+    step: &(dyn Fn() + Sync),
+) -> Result<u64, Fault> {
     let unwritable = |e: std::io::Error| {
         let why = match e.kind() {
             ErrorKind::NotFound => "there is no such folder".to_owned(),
@@ -42,7 +48,7 @@ pub async fn to_file(buffer: &Buffer, path: &Path, what: &What<'_>, force: bool)
         folder.join(format!(".{}.{}", name.to_string_lossy(), heyho_local::clock::new_id().simple()));
     let written = async {
         let mut out = BufWriter::new(platform::create_private(&beside).map_err(unwritable)?);
-        let count = to(buffer, &mut out, what, &unwritable).await?;
+        let count = to(buffer, &mut out, what, &unwritable, step).await?;
         let file = out.into_inner().map_err(|e| unwritable(e.into_error()))?;
         file.sync_all().map_err(unwritable)?;
         match force {
@@ -60,12 +66,13 @@ pub async fn to_file(buffer: &Buffer, path: &Path, what: &What<'_>, force: bool)
     written
 }
 
-/// Writes the lines; `unwritable` says what a failure to write means.
+/// Writes the lines; `unwritable` says what a failure to write means, `step` is told of each line.
 pub async fn to(
     buffer: &Buffer,
     out: &mut (dyn Write + Send),
     what: &What<'_>,
     unwritable: &(dyn Fn(std::io::Error) -> Fault + Sync),
+    step: &(dyn Fn() + Sync),
 ) -> Result<u64, Fault> {
     let unreadable = |e: BufferError| Fault::new(FaultCode::Failed, format!("{e}."));
     let mut reader = buffer.export(what.account, what.failed);
@@ -81,6 +88,7 @@ pub async fn to(
             json.push(b'\n');
             out.write_all(&json).map_err(unwritable)?;
             count += 1;
+            step();
         }
     }
     out.flush().map_err(unwritable)?;

@@ -172,6 +172,7 @@ async fn start(lock: AgentLock, options: StartOptions, look_every: Duration) -> 
         open,
         started: tokio::time::Instant::now(),
         sessions: tokio::sync::Mutex::new(()),
+        counted: std::sync::Mutex::default(),
     });
     tasks.spawn(socket::serve(listener, service.clone()));
     let around = match surroundings {

@@ -25,8 +25,17 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
 /// Events a listener may be behind.
 const EVENTS: usize = 64;
-/// An agent that was stopped, or hangs, is none.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const PATIENCE: Patience =
+    Patience { answers_within: Duration::from_secs(5), silent_for: Duration::from_secs(30) };
+
+/// With another's agent.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// One that was stopped, or hangs, is none.
+    answers_within: Duration,
+    /// Before it is asked whether it still runs. Each time wakes the processor.
+    silent_for: Duration,
+}
 
 /// The agent that is at hand.
 pub struct Stayed {
@@ -57,7 +66,10 @@ impl Stayed {
 enum AtHand {
     /// Somebody will, or it is known why not, when the start that is under way is over.
     Starting,
-    Here(Arc<dyn Companion>),
+    Here {
+        companion: Arc<dyn Companion>,
+        own: bool,
+    },
     /// The last start did not work, and why.
     Prevented(String),
     /// Nobody any more.
@@ -73,13 +85,21 @@ struct Current {
 impl Companion for Current {
     fn call(&self, request: Request) -> Answering<'_> {
         Box::pin(async move {
-            let mut at_hand = self.at_hand.subscribe();
-            let at_hand = match at_hand.wait_for(|at_hand| !matches!(at_hand, AtHand::Starting)).await {
+            let mut changes = self.at_hand.subscribe();
+            let at_hand = match changes.wait_for(|at_hand| !matches!(at_hand, AtHand::Starting)).await {
                 Ok(at_hand) => (*at_hand).clone(),
                 Err(_) => AtHand::Ending,
             };
             match at_hand {
-                AtHand::Here(companion) => companion.call(request).await,
+                AtHand::Here { companion, own: true } => companion.call(request).await,
+                // One that hangs may never answer; that it is at hand no more is the end of waiting.
+                AtHand::Here { companion, own: false } => tokio::select! {
+                    answer = companion.call(request) => answer,
+                    _ = changes.changed() => Err(Fault::new(
+                        FaultCode::AgentNotRunning,
+                        "the companion has stopped answering; whether it has done this is not known",
+                    )),
+                },
                 AtHand::Prevented(why) => Err(Fault::new(FaultCode::AgentNotRunning, why)),
                 AtHand::Ending | AtHand::Starting => {
                     Err(Fault::new(FaultCode::AgentNotRunning, "the companion is ending"))
@@ -142,9 +162,10 @@ async fn stay(
             },
         };
         let Started { companion, agent } = started;
-        current.at_hand.send_replace(AtHand::Here(companion.clone()));
+        let here = AtHand::Here { companion: companion.clone(), own: agent.is_some() };
+        current.at_hand.send_replace(here);
         let ended = tokio::select! {
-            () = follow(companion.as_ref(), agent.is_some(), &to) => None,
+            () = follow(companion.as_ref(), agent.is_some(), PATIENCE, &to) => None,
             () = pass_on(companion.as_ref(), &current.events) => None,
             done = &mut asked_to_end => Some(done.ok()),
         };
@@ -182,10 +203,12 @@ async fn start_at_last(
     loop {
         let started = match start_or_join(options.clone()).await {
             // A stopped process still has its socket: whatever was asked there would be waited for without end.
-            Ok(joined) if joined.agent.is_none() => match answers(joined.companion.as_ref()).await {
-                true => Ok(joined),
-                false => Err(StartError::Silent(std::io::ErrorKind::TimedOut.into())),
-            },
+            Ok(joined) if joined.agent.is_none() => {
+                match answers(joined.companion.as_ref(), PATIENCE).await {
+                    true => Ok(joined),
+                    false => Err(StartError::Silent(std::io::ErrorKind::TimedOut.into())),
+                }
+            }
             started => started,
         };
         match started {
@@ -204,9 +227,9 @@ async fn start_at_last(
 }
 
 /// Whether the agent that was joined says anything within a time in which every one does that runs.
-async fn answers(companion: &dyn Companion) -> bool {
+async fn answers(companion: &dyn Companion, patience: Patience) -> bool {
     let hello = Request::hello("heyho-companion");
-    matches!(tokio::time::timeout(ANSWERS_WITHIN, companion.call(hello)).await, Ok(Ok(_)))
+    matches!(tokio::time::timeout(patience.answers_within, companion.call(hello)).await, Ok(Ok(_)))
 }
 
 async fn finish(agent: Option<Agent>, done: Option<oneshot::Sender<()>>) {
@@ -229,7 +252,10 @@ async fn pass_on(companion: &dyn Companion, to: &broadcast::Sender<Event>) {
                 Ok(event) => {
                     let _ = to.send(event);
                 }
-                Err(RecvError::Lagged(_)) => {}
+                // Whatever was missed: settings, and what should be told, are asked for anew at this.
+                Err(RecvError::Lagged(_)) => {
+                    let _ = to.send(Event::Settings);
+                }
                 Err(RecvError::Closed) => break,
             }
         }
@@ -237,13 +263,19 @@ async fn pass_on(companion: &dyn Companion, to: &broadcast::Sender<Event>) {
     std::future::pending().await
 }
 
-/// Passes statuses on until the agent at the other end is gone, or our own has to be started anew.
-async fn follow(companion: &dyn Companion, own: bool, to: &watch::Sender<Option<Status>>) {
+/// Passes statuses on until the agent at the other end is gone or answers no more, or our own has to be started anew.
+async fn follow(
+    companion: &dyn Companion,
+    own: bool,
+    patience: Patience,
+    to: &watch::Sender<Option<Status>>,
+) {
     let mut watch = companion.watch();
     if !own {
-        match companion.call(Request::Subscribe).await {
-            Ok(status) => to.send_replace(serde_json::from_value(status).ok()),
-            Err(_) => return,
+        let subscribed = companion.call(Request::Subscribe);
+        match tokio::time::timeout(patience.answers_within, subscribed).await {
+            Ok(Ok(status)) => to.send_replace(serde_json::from_value(status).ok()),
+            _ => return,
         };
     }
     loop {
@@ -258,10 +290,15 @@ async fn follow(companion: &dyn Companion, own: bool, to: &watch::Sender<Option<
             }
             // The channel of a client says so when its connection has ended; before the first event it is
             // empty for a moment.
-            None if !own && companion.call(Request::Status).await.is_err() => return,
+            None if !own && !answers(companion, patience).await => return,
             None => {}
         }
-        if watch.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = watch.changed() => changed.is_ok(),
+            // Nothing has changed; or it was stopped, and its connection stands.
+            () = tokio::time::sleep(patience.silent_for), if !own => answers(companion, patience).await,
+        };
+        if !changed {
             return;
         }
     }
@@ -272,6 +309,100 @@ mod tests {
     use super::*;
     use heyho_local::clock;
     use heyho_local::paths::Paths;
+
+    /// Another's agent, which can be made to hang.
+    struct Other {
+        hangs: watch::Receiver<bool>,
+        status: watch::Receiver<Option<Status>>,
+        asked: watch::Sender<u32>,
+    }
+
+    const PATIENCE: Patience =
+        Patience { answers_within: Duration::from_millis(50), silent_for: Duration::from_millis(10) };
+    const LONG: Duration = Duration::from_secs(30);
+
+    impl Companion for Other {
+        fn call(&self, request: Request) -> Answering<'_> {
+            self.asked.send_modify(|asked| *asked += 1);
+            let mut hangs = self.hangs.clone();
+            Box::pin(async move {
+                let _ = hangs.wait_for(|hangs| !hangs).await;
+                match request {
+                    Request::Subscribe => Ok(serde_json::to_value(Status::broken("", true)).unwrap()),
+                    _ => Ok(serde_json::Value::Null),
+                }
+            })
+        }
+
+        fn watch(&self) -> watch::Receiver<Option<Status>> {
+            self.status.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn another_agent_that_hangs_is_left_and_nobody_waits_for_it() {
+        let (hang, hangs) = watch::channel(false);
+        let (_says, status) = watch::channel(Some(Status::broken("", true)));
+        let companion = Arc::new(Other { hangs, status, asked: watch::Sender::new(0) });
+        let (to, shown) = watch::channel(None);
+        let (following, other) = (to.clone(), companion.clone());
+        let follows = tokio::spawn(async move { follow(other.as_ref(), false, PATIENCE, &following).await });
+        companion.asked.subscribe().wait_for(|asked| *asked > 5).await.unwrap();
+        assert!(!follows.is_finished(), "it says nothing new, and it answers");
+        assert!(shown.borrow().is_some());
+
+        let here = AtHand::Here { companion: companion.clone(), own: false };
+        let current = Arc::new(Current {
+            at_hand: watch::Sender::new(here),
+            status: shown,
+            events: broadcast::channel(EVENTS).0,
+        });
+        hang.send_replace(true);
+        let pressed = tokio::spawn({
+            let current = current.clone();
+            async move { current.call(Request::Sync { wait: false }).await }
+        });
+        tokio::time::timeout(LONG, follows).await.unwrap().unwrap();
+        current.at_hand.send_replace(AtHand::Starting);
+        let answer = tokio::time::timeout(LONG, pressed).await.unwrap().unwrap();
+        assert_eq!(answer.unwrap_err().code, FaultCode::AgentNotRunning);
+
+        // One that is stopped between two words.
+        let begins = tokio::spawn(async move { follow(companion.as_ref(), false, PATIENCE, &to).await });
+        tokio::time::timeout(LONG, begins).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_missed_something_asks_anew() {
+        struct Says(broadcast::Sender<Event>);
+        impl Companion for Says {
+            fn call(&self, _: Request) -> Answering<'_> {
+                Box::pin(async { Ok(serde_json::Value::Null) })
+            }
+            fn watch(&self) -> watch::Receiver<Option<Status>> {
+                watch::channel(None).1
+            }
+            fn events(&self) -> Option<broadcast::Receiver<Event>> {
+                Some(self.0.subscribe())
+            }
+        }
+        let says = Says(broadcast::channel(2).0);
+        let (to, mut heard) = broadcast::channel(EVENTS);
+        let forget = |n: u32| Event::Forget { domain: n.to_string() };
+        let talks = async {
+            // By then it listens.
+            assert!(matches!(heard.recv().await.unwrap(), Event::Settings));
+            for n in 0..5 {
+                says.0.send(forget(n)).unwrap();
+            }
+            assert!(matches!(heard.recv().await.unwrap(), Event::Settings));
+            assert!(matches!(heard.recv().await.unwrap(), Event::Forget { domain } if domain == "3"));
+        };
+        tokio::select! {
+            () = pass_on(&says, &to) => {}
+            () = talks => {}
+        }
+    }
 
     #[test]
     fn a_start_anew_goes_by_the_settings_as_they_are_by_then() {
@@ -290,8 +421,12 @@ mod tests {
         let url = || by_now(&options).backend.url.as_str().to_owned();
         assert_eq!(url(), options.config.backend.url.as_str());
         std::fs::create_dir_all(of("config")).unwrap();
-        for (text, port) in [("'http://127.0.0.1:8'", ":8"), ("7", ":7")] {
-            std::fs::write(options.paths.config_file(), format!("[backend]\nurl = {text}\n")).unwrap();
+        for (text, port) in [
+            ("[backend]\nurl = 'http://127.0.0.1:8'\n", ":8"),
+            ("[backend]\nurl = 7\n", ":7"),
+            ("[backend\n", ":7"),
+        ] {
+            std::fs::write(options.paths.config_file(), text).unwrap();
             assert!(url().contains(port), "{text}: {}", url());
         }
     }

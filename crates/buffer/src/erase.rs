@@ -167,6 +167,12 @@ impl Buffer {
     /// chosen. Says how many there were.
     pub(crate) async fn erase_chosen(&self, numbers: &[i64], states: &[i64]) -> Result<u64> {
         let mut erased = 0;
+        let done = self.chosen_by_pages(numbers, states, &mut erased).await;
+        done.map_err(|error| error.after(erased))?;
+        Ok(erased)
+    }
+
+    async fn chosen_by_pages(&self, numbers: &[i64], states: &[i64], erased: &mut u64) -> Result<()> {
         for chunk in numbers.chunks(CHUNK) {
             let mut query = QueryBuilder::<Sqlite>::new("SELECT seq, bytes FROM record WHERE seq IN (");
             let mut list = query.separated(", ");
@@ -185,11 +191,11 @@ impl Buffer {
                 });
                 let (page, others) = rest.split_at(fits.count());
                 let page: Vec<i64> = page.iter().map(|(number, _)| *number).collect();
-                erased += self.with_room(|| self.erase_these(&page, states)).await?;
+                *erased += self.with_room(|| self.erase_these(&page, states)).await?;
                 rest = others;
             }
         }
-        Ok(erased)
+        Ok(())
     }
 
     async fn erase_these(&self, numbers: &[i64], states: &[i64]) -> Result<u64> {

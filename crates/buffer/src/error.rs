@@ -24,6 +24,9 @@ pub enum BufferError {
     Changed,
     #[error("the buffer was written by a newer version of HeyHo Companion; update this program")]
     SchemaNewer,
+    /// Of chosen records some are gone for good; the others are as they were.
+    #[error("{erased} of these records are deleted, the others are not: {error}")]
+    Partly { erased: u64, error: Box<BufferError> },
     #[error("this program was built with SQLite {found}; 3.51.3 or later is needed")]
     OldSqlite { found: String },
     #[error("the buffer cannot be used: the disk answers with an error, nothing was stored")]
@@ -36,6 +39,17 @@ pub enum BufferError {
     Refused(String),
     #[error("the buffer holds something unexpected: {0}")]
     Damaged(String),
+}
+
+impl BufferError {
+    /// So many of the chosen records were gone when it was met.
+    pub(crate) fn after(self, gone: u64) -> BufferError {
+        match self {
+            error if gone == 0 => error,
+            BufferError::Partly { erased, error } => BufferError::Partly { erased: erased + gone, error },
+            error => BufferError::Partly { erased: gone, error: Box::new(error) },
+        }
+    }
 }
 
 impl From<sqlx::Error> for BufferError {

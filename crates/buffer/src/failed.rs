@@ -78,6 +78,19 @@ impl Buffer {
         query.build().fetch_all(&self.pool).await?.iter().map(read_failed).collect()
     }
 
+    /// Of all of them, in the order of their numbers: the number, and when it failed last.
+    pub async fn failed_marks(&self, reason: Option<&str>) -> Result<Vec<(i64, i64)>> {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT f.seq, f.last_at FROM failure f CROSS JOIN record r ON r.seq = f.seq \
+             WHERE f.queue = 1 AND r.state > 1 AND r.state <= 3 AND r.kind IN (1, 2)",
+        );
+        if let Some(code) = reason {
+            query.push(" AND f.code = ").push_bind(code);
+        }
+        query.push(" ORDER BY f.seq");
+        Ok(query.build_query_as().fetch_all(&self.pool).await?)
+    }
+
     pub async fn failed_one(&self, seq: i64) -> Result<Option<Failed>> {
         let mut query = QueryBuilder::<Sqlite>::new(FAILED);
         query.push(" AND f.seq = ").push_bind(seq);

@@ -63,6 +63,7 @@ pub use recover::Recovery;
 pub use series::Point;
 pub use stats::{Counts, Other, RunRecord, SourceSeen, Totals};
 pub use status::{Known, LAST_ANSWERED, LAST_CONFIRMED, PAUSED_UNTIL};
+pub use unfinished::Asked;
 pub use waiting::{WaitingPage, WaitingRow};
 pub use watch::Watch;
 

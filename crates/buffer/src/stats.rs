@@ -115,7 +115,14 @@ impl Buffer {
                     (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let known = totals.others.iter().position(|o| o.r#ref == r#ref);
                 let at = known.unwrap_or_else(|| {
-                    totals.others.push(Other { r#ref, email, backend, waiting: 0, failed: 0, failed_kept: 0 });
+                    totals.others.push(Other {
+                        r#ref,
+                        email,
+                        backend,
+                        waiting: 0,
+                        failed: 0,
+                        failed_kept: 0,
+                    });
                     totals.others.len() - 1
                 });
                 if let Some(other) = totals.others.get_mut(at) {

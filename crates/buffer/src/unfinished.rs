@@ -11,6 +11,7 @@
 use crate::erase::Erased;
 use crate::error::Result;
 use crate::open::Buffer;
+use crate::site::Site;
 use heyho_records::fault::planted;
 use sqlx::SqliteConnection;
 
@@ -21,6 +22,15 @@ const DISCARDING: &str = "discarding:";
 /// A key in `meta`: everything is being erased, up to the record whose number is the value.
 const ERASING: &str = "erasing-everything";
 const IS_NOTE: &str = "(key GLOB 'forgetting:*' OR key GLOB 'discarding:*' OR key = 'erasing-everything')";
+
+/// What somebody asks to be erased for good.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    Site(&'a str),
+    /// By its address or ref.
+    Account(&'a str),
+    Everything,
+}
 
 #[derive(Debug)]
 pub(crate) enum Erasure {
@@ -59,6 +69,16 @@ impl Erasure {
 }
 
 impl Buffer {
+    /// Whether this has begun and is not finished: then it is carried out to its end, whatever came of an attempt.
+    pub async fn has_begun(&self, asked: Asked<'_>) -> Result<bool> {
+        let erasure = match asked {
+            Asked::Site(domain) => Erasure::Site(Site::of(domain).domain),
+            Asked::Account(who) => Erasure::Account { who: who.to_owned(), last: 0 },
+            Asked::Everything => Erasure::Everything { last: 0 },
+        };
+        Ok(self.meta(&erasure.key()).await?.is_some())
+    }
+
     /// What was begun and not finished. One that is under way comes to its end.
     pub async fn finish_erasures(&self) -> Result<()> {
         if self.unfinished().await?.is_empty() {

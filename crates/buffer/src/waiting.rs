@@ -127,7 +127,8 @@ impl Buffer {
             let next = sqlx::query_scalar(NEXT).bind(after).bind(last).bind(erase::PAGE);
             let numbers: Vec<i64> = next.fetch_all(&self.pool).await?;
             let Some(end) = numbers.last() else { break };
-            waiting += self.erase_chosen(&numbers, &[state::WAITING]).await?;
+            let page = self.erase_chosen(&numbers, &[state::WAITING]).await;
+            waiting += page.map_err(|error| error.after(waiting))?;
             after = *end;
         }
         self.traces_removed().await;

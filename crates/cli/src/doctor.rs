@@ -11,6 +11,7 @@ use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::config;
 use heyho_local::socket::Client;
 use heyho_local::vocabulary::{Companion, Fault, FaultCode, Finding, Request, ask};
+use heyho_records::rules::cannot_match;
 use heyho_records::words::size;
 use std::process::ExitCode;
 
@@ -66,6 +67,11 @@ fn settings(context: &Context) -> Vec<Finding> {
             format!("{key} means nothing here"),
             "check its spelling: heyho config get lists all",
         )
+    }));
+    found.extend(settings.rules.iter().filter_map(|rule| {
+        let accepted = cannot_match(rule)?;
+        let text = format!("the privacy rule {} fits no page: its pattern is {:?}", rule.id, rule.pattern);
+        Some(Finding::bad(PART, text, format!("what is accepted: {accepted}")))
     }));
     if found.is_empty() {
         found.push(Finding::good(PART, context.paths.config_file().display().to_string()));
@@ -127,9 +133,11 @@ fn what_to_do(error: &BufferError) -> &'static str {
         BufferError::Busy | BufferError::Changed => {
             "wait a minute and look again; if it stays so, end programs that have the file open, backups for instance"
         }
+        BufferError::Partly { error, .. } => what_to_do(error),
         BufferError::DiskFull => "free some space on its disk; what is here is safe",
         BufferError::Full { .. } => {
-            "raise [buffer] max_bytes, or wait until records are delivered; nothing is lost"
+            "let records be delivered (sign in, where nobody is), or raise [buffer] max_bytes; what is here is \
+             safe, and what is new waits in the browsers"
         }
         BufferError::DiskFails => {
             "look at the disk: it answers with errors. Copy what you need from it while it can be read"

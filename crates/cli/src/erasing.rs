@@ -7,9 +7,13 @@ use crate::link::Link;
 use crate::sync::{current_status, open};
 use heyho_local::presence;
 use heyho_local::vocabulary::{Count, Fault, FaultCode, Forgotten, Request, ask};
+use heyho_records::status::Status;
 use heyho_records::words::count;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+
+/// In place of numbers.
+const NOT_KNOWN: &str = "how much that is, is not known: the store cannot be read now";
 
 /// Browsers are told to forget a site, not an account and not everything.
 const NOT_REACHED: &str = "What a browser has not handed over yet comes when it does.";
@@ -45,7 +49,7 @@ pub async fn discard(context: &Context, account: &str, sure: Sure) -> Result<Exi
     let known = buffer.accounts().await.map_err(crate::sync::failed)?;
     if known.iter().any(|known| known.email == account || known.r#ref == account) {
         let status = current_status(context).await?;
-        let own = status.account.filter(|own| own.email == account || own.r#ref == account);
+        let own = status.account.as_ref().filter(|own| own.email == account || own.r#ref == account);
         let others = status.other_accounts.iter().filter(|o| o.email == account || o.r#ref == account);
         let (mut waiting, mut failed) = others.fold((0, 0), |sum, o| (sum.0 + o.waiting, sum.1 + o.failed));
         if own.is_some() {
@@ -53,11 +57,13 @@ pub async fn discard(context: &Context, account: &str, sure: Sure) -> Result<Exi
             failed += status.failed
                 - status.other_accounts.iter().map(|o| o.failed).sum::<u64>().min(status.failed);
         }
+        let what = match status.numbers_unknown {
+            true => format!("everything that is kept here ({NOT_KNOWN})"),
+            false => format!("{} and {}", count(waiting, "waiting record"), count(failed, "failed record")),
+        };
         let lost = format!(
-            "Of {account}, {} and {} will be deleted. They are the only copies; to keep one first: heyho export \
-             FILE --account {account}",
-            count(waiting, "waiting record"),
-            count(failed, "failed record")
+            "Of {account}, {what} will be deleted. They are the only copies; to keep one first: heyho export \
+             FILE --account {account}"
         );
         context.out.sure(sure.yes, &lost)?;
     }
@@ -78,15 +84,7 @@ pub async fn erase(context: &Context, sure: Sure) -> Result<ExitCode, Fault> {
         return Err(Fault::new(FaultCode::Usage, text));
     }
     let status = current_status(context).await?;
-    let others: u64 = status.other_accounts.iter().map(|o| o.waiting).sum();
-    let waiting = status.backlog.records() + status.unclaimed + others;
-    let lost = format!(
-        "Every record that is kept here will be deleted: {} and {}, of everybody. They are the only copies; to keep \
-         one first: heyho export FILE.",
-        count(waiting, "waiting record"),
-        count(status.failed, "failed record")
-    );
-    context.out.sure(sure.yes, &lost)?;
+    context.out.sure(sure.yes, &all_of(&status))?;
     let link = Link::join(context, false).await?;
     let done = ask::<Count>(link.companion.as_ref(), Request::Erase).await;
     link.end().await;
@@ -94,4 +92,36 @@ pub async fn erase(context: &Context, sure: Sure) -> Result<ExitCode, Fault> {
         format!("{} deleted. Nothing is kept here any more. {NOT_REACHED}", count(done.count, "record"))
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is lost with everything.
+fn all_of(status: &Status) -> String {
+    let others: u64 = status.other_accounts.iter().map(|o| o.waiting).sum();
+    let waiting = status.backlog.records() + status.unclaimed + others;
+    let what = match status.numbers_unknown {
+        true => format!(", of everybody ({NOT_KNOWN})"),
+        false => format!(
+            ": {} and {}, of everybody",
+            count(waiting, "waiting record"),
+            count(status.failed, "failed record")
+        ),
+    };
+    format!(
+        "Every record that is kept here will be deleted{what}. They are the only copies; to keep one first: heyho export \
+         FILE."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_counted_is_not_said_to_be_nothing() {
+        let unread = Status::broken("the disk answers with an error", false);
+        assert!(all_of(&unread).contains("is not known"), "{}", all_of(&unread));
+        assert!(!all_of(&unread).contains('0'));
+        let read = Status { failed: 2, unclaimed: 1, numbers_unknown: false, ..unread };
+        assert!(all_of(&read).contains("1 waiting record and 2 failed records"), "{}", all_of(&read));
+    }
 }

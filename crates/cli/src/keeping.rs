@@ -5,13 +5,14 @@ use crate::Context;
 use crate::args::Target;
 use crate::link::nudge;
 use crate::output::unwritable;
+use crate::progress::Steps;
 use crate::sync::{failed as fault_of, open};
 use heyho_agent::export::{What, to, to_file};
 use heyho_buffer::{ImportLine, Imported};
 use heyho_local::clock::{Clock, SystemClock};
 use heyho_local::vocabulary::{Fault, FaultCode};
 use heyho_records::words::count;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -40,8 +41,10 @@ pub async fn import(context: &Context, file: &Path) -> Result<ExitCode, Fault> {
     let buffer = open(context).await?;
     let (mut total, mut bad, mut page) = (Imported::default(), 0usize, Vec::new());
     let mut lines = input.lines().enumerate().peekable();
+    let steps = Steps::new("read");
     while let Some((number, line)) = lines.next() {
         let line = line.map_err(unreadable)?;
+        steps.one_more();
         if !line.trim().is_empty() {
             match ImportLine::read(&line) {
                 Ok(line) => page.push(line),
@@ -62,6 +65,7 @@ pub async fn import(context: &Context, file: &Path) -> Result<ExitCode, Fault> {
             page.clear();
         }
     }
+    drop(steps);
     nudge(context).await;
     let facts = serde_json::json!({ "stored": total.stored, "updated": total.updated,
         "unchanged": total.unchanged, "bad": bad });
@@ -102,10 +106,16 @@ pub async fn export(
     let what = What { failed, account };
     let Target { file, force } = target;
     if file == Path::new("-") {
-        to(&buffer, &mut std::io::stdout(), &what, &unwritable).await?;
+        // Nobody reads the lines of a bar among these.
+        let shown = std::io::stdout().is_terminal();
+        let steps = (!shown).then(|| Steps::new("written"));
+        let step = || steps.iter().for_each(Steps::one_more);
+        to(&buffer, &mut std::io::stdout(), &what, &unwritable, &step).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let written = to_file(&buffer, file, &what, *force).await?;
+    let steps = Steps::new("written");
+    let written = to_file(&buffer, file, &what, *force, &|| steps.one_more()).await?;
+    drop(steps);
     context.out.say(&serde_json::json!({ "exported": written }), |_| {
         format!("{} written to {}.", count(written, "record"), file.display())
     })?;

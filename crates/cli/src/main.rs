@@ -14,6 +14,7 @@ mod link;
 mod output;
 mod pages;
 mod printable;
+mod progress;
 mod sentence;
 mod session;
 mod sync;

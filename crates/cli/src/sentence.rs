@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::fmt::Write;
 
+/// In place of a number or a time, while the store cannot be asked.
+const NOT_KNOWN: &str = "not known";
+
 pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
     let mut text = format!("{}\n", head(status, now, zone));
     let said = status.also.iter().map(|said| &said.text);
@@ -22,6 +25,7 @@ pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
     row(
         "Waiting",
         match backlog.records() {
+            _ if status.numbers_unknown => NOT_KNOWN.to_owned(),
             0 => "nothing".to_owned(),
             _ => format!(
                 "{}, {}, {}{oldest}",
@@ -34,7 +38,9 @@ pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
     if backlog.held > 0 {
         row("Held", format!("{} of them, before sending", number(backlog.held)));
     }
-    if status.failed > 0 {
+    if status.numbers_unknown {
+        row("Failed", NOT_KNOWN.to_owned());
+    } else if status.failed > 0 {
         let kept = match status.failed_kept {
             0 => String::new(),
             kept => format!(", {} of them kept quietly", number(kept)),
@@ -46,6 +52,7 @@ pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
         row("Failed", format!("{}{kept}{others}: heyho failed list", count(status.failed, "record")));
     }
     let never = match status.state {
+        _ if status.numbers_unknown => NOT_KNOWN,
         // The backend answers, and had nothing to confirm.
         State::UpToDate => "nothing sent yet",
         _ => "never yet",
@@ -57,12 +64,21 @@ pub fn status(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
             let above = status.reason.iter().chain(status.also.iter().map(|said| &said.text));
             above.into_iter().any(|text| text == why)
         };
-        let came = match (&last.why, last.sent) {
-            (None, 0) => "nothing had to be sent".to_owned(),
-            (None, n) => format!("{} sent", count(n, "record")),
-            (Some(why), 0) if said(why) => "did not get through".to_owned(),
-            (Some(why), 0) => why.clone(),
-            (Some(why), n) => format!("{} sent. {why}", count(n, "record")),
+        let done = match (last.sent, last.failed) {
+            (0, 0) => None,
+            (sent, 0) => Some(format!("{} sent", count(sent, "record"))),
+            (0, failed) => Some(format!("{} failed", count(failed, "record"))),
+            (sent, failed) => Some(format!("{} sent, {} failed", count(sent, "record"), number(failed))),
+        };
+        let came = match (&last.why, done) {
+            (None, None) => "nothing had to be sent".to_owned(),
+            (None, Some(done)) if last.failed > 0 && status.failed > 0 => {
+                format!("{done}: heyho failed list")
+            }
+            (None, Some(done)) => done,
+            (Some(why), None) if said(why) => "did not get through".to_owned(),
+            (Some(why), None) => why.clone(),
+            (Some(why), Some(done)) => format!("{done}. {why}"),
         };
         row("Last run", format!("{}: {came}", ago(last.at, now)));
     }
@@ -103,6 +119,12 @@ pub fn head(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
         n => format!(" {} are safe here", count(n, "record")),
     };
     match status.state {
+        State::BufferProblem if status.needs_sign_in() => {
+            format!("{}. Sign in: heyho login --email …", words::BUFFER_PROBLEM)
+        }
+        State::BufferProblem if status.says("paused") => {
+            format!("{}. Syncing is paused: heyho resume", words::BUFFER_PROBLEM)
+        }
         State::BufferProblem => words::BUFFER_PROBLEM.to_owned(),
         State::SessionExpired => format!("{}: heyho login --email …", words::SESSION_EXPIRED),
         State::SignedOut => {
@@ -125,11 +147,7 @@ pub fn head(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
             }
             _ => words::CHECKING.to_owned(),
         },
-        State::NeedsAttention => match status.failed.saturating_sub(status.failed_kept) {
-            0 => words::NEEDS_ATTENTION.to_owned(),
-            1 => "1 record needs you: heyho failed list".to_owned(),
-            n => format!("{} need you: heyho failed list", count(n, "record")),
-        },
+        State::NeedsAttention => needing(status),
         State::Retrying => match next {
             Some(at) if at <= now => format!("{}.{}; next try now", words::RETRYING, safe()),
             Some(at) => format!("{}.{}; next try in {}", words::RETRYING, safe(), span(now, at)),
@@ -143,6 +161,26 @@ pub fn head(status: &Status, now: Timestamp, zone: &TimeZone) -> String {
     }
 }
 
+/// Whose failed records ask for somebody: another account's are not the reader's to send.
+fn needing(status: &Status) -> String {
+    let others = status.other_accounts.iter().filter(|other| other.failed > other.failed_kept);
+    let (of_others, emails) = others.fold((0, Vec::new()), |(sum, mut emails), other| {
+        emails.push(other.email.as_str());
+        (sum + other.failed - other.failed_kept, emails)
+    });
+    let all = status.failed.saturating_sub(status.failed_kept);
+    match all.saturating_sub(of_others) {
+        0 if all == 0 => words::NEEDS_ATTENTION.to_owned(),
+        0 => {
+            let are = if all == 1 { "is" } else { "are" };
+            let (records, emails) = (count(all, "failed record"), emails.join(", "));
+            format!("{records} of {emails} {are} still here: heyho failed list")
+        }
+        1 => "1 record needs you: heyho failed list".to_owned(),
+        n => format!("{} need you: heyho failed list", count(n, "record")),
+    }
+}
+
 /// The time of day; with the day where it is another one.
 fn clock(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
@@ -153,7 +191,7 @@ fn clock(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heyho_records::status::{Backlog, Progress};
+    use heyho_records::status::{Backlog, LastSync, OtherAccount, Progress, Said};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -165,6 +203,42 @@ mod tests {
         status.backlog = Backlog { page_visits: 1_000, tab_aggregates: 204, ..Backlog::default() };
         change(&mut status);
         head(&status, at(0), &TimeZone::UTC)
+    }
+
+    fn grace(failed: u64, failed_kept: u64) -> OtherAccount {
+        let (email, backend) = ("grace@x".to_owned(), "http://b".to_owned());
+        OtherAccount { r#ref: "2".to_owned(), email, backend, waiting: 0, failed, failed_kept }
+    }
+
+    fn rows(status: &Status) -> String {
+        super::status(status, at(60), &TimeZone::UTC)
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said_to_be_nothing() {
+        let said = rows(&Status::broken("the disk answers with an error", false));
+        for row in ["Waiting    not known", "Failed     not known", "Confirmed  not known"] {
+            assert!(said.contains(row), "{said}");
+        }
+        assert!(!said.contains("nothing") && !said.contains("never"), "{said}");
+    }
+
+    #[test]
+    fn what_failed_in_the_last_run_is_said_beside_what_was_sent() {
+        let of = |sent, failed, why: Option<&str>, still_here| {
+            let why = why.map(str::to_owned);
+            let last_sync = Some(LastSync { at: at(0), outcome: String::new(), sent, failed, why });
+            let said = rows(&Status { last_sync, failed: still_here, ..Status::broken("", true) });
+            let row = said.lines().find_map(|line| line.strip_prefix("Last run")).unwrap();
+            row.split_once("ago: ").unwrap().1.to_owned()
+        };
+        assert_eq!(of(0, 0, None, 0), "nothing had to be sent");
+        assert_eq!(of(6, 0, None, 0), "6 records sent");
+        assert_eq!(of(6, 1, None, 1), "6 records sent, 1 failed: heyho failed list");
+        assert_eq!(of(6, 1, None, 0), "6 records sent, 1 failed");
+        assert_eq!(of(0, 2, None, 2), "2 records failed: heyho failed list");
+        assert_eq!(of(6, 1, Some("It is down."), 1), "6 records sent, 1 failed. It is down.");
+        assert_eq!(of(0, 0, Some("It is down."), 0), "It is down.");
     }
 
     #[test]
@@ -192,11 +266,34 @@ mod tests {
             (of(State::NeedsAttention, |s| s.failed = 3), "3 records need you: heyho failed list"),
             (of(State::NeedsAttention, |_| {}), "Sync needs your attention"),
             (
+                of(State::NeedsAttention, |s| (s.failed, s.other_accounts) = (1, vec![grace(1, 0)])),
+                "1 failed record of grace@x is still here: heyho failed list",
+            ),
+            (
+                of(State::NeedsAttention, |s| (s.failed, s.other_accounts) = (3, vec![grace(2, 0)])),
+                "1 record needs you: heyho failed list",
+            ),
+            // Hers are kept quietly; these are ours.
+            (
+                of(State::NeedsAttention, |s| {
+                    (s.failed, s.failed_kept, s.other_accounts) = (3, 2, vec![grace(2, 2)]);
+                }),
+                "1 record needs you: heyho failed list",
+            ),
+            (
                 of(State::SignedOut, |s| s.unclaimed = 3),
                 "Sign in to start. 1,207 records are already safe here",
             ),
             (of(State::SessionExpired, |_| {}), "Session expired. Sign in again: heyho login --email …"),
             (of(State::BufferProblem, |_| {}), "The store on this computer has a problem"),
+            (
+                of(State::BufferProblem, |s| s.also.push(Said::new("signed_out", ""))),
+                "The store on this computer has a problem. Sign in: heyho login --email …",
+            ),
+            (
+                of(State::BufferProblem, |s| s.also.push(Said::new("paused", ""))),
+                "The store on this computer has a problem. Syncing is paused: heyho resume",
+            ),
         ] {
             assert_eq!(said, expected);
         }

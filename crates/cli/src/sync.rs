@@ -1,6 +1,7 @@
 //! `status`, `sync`, `pause`, `resume`, `agent`.
 
 use crate::link::{Link, running, start};
+use crate::progress::{self, NOW_AND_THEN};
 use crate::{Context, sentence};
 use heyho_agent::go_on_staying;
 use heyho_buffer::Buffer;
@@ -9,9 +10,8 @@ use heyho_local::config;
 use heyho_local::vocabulary::{Companion, Fault, FaultCode, Request, RunSummary, ask};
 use heyho_records::status::{Said, State, Status};
 use heyho_records::words::number;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +98,7 @@ async fn request(context: &Context, link: &Link) -> Result<ExitCode, Fault> {
 }
 
 async fn sync_and_wait(context: &Context, link: &Link) -> Result<ExitCode, Fault> {
-    let bar = bar();
+    let bar = progress::of_a_run();
     let drawing = tokio::spawn(draw(bar.clone(), link.companion.clone()));
     let summary = ask::<RunSummary>(link.companion.as_ref(), Request::Sync { wait: true }).await;
     drawing.abort();
@@ -119,33 +119,11 @@ async fn sync_and_wait(context: &Context, link: &Link) -> Result<ExitCode, Fault
     })
 }
 
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
 async fn draw(bar: ProgressBar, companion: Arc<dyn Companion>) {
     if companion.call(Request::Subscribe).await.is_err() {
         return;
     }
-    let mut watch = companion.watch();
-    loop {
-        let progress = watch.borrow_and_update().as_ref().and_then(|status| status.progress.clone());
-        if let Some(progress) = progress {
-            bar.set_length(progress.total);
-            bar.set_position(progress.done);
-            bar.set_message(progress.eta_seconds.map_or(String::new(), |s| format!("about {s} s left")));
-        }
-        if watch.changed().await.is_err() {
-            return;
-        }
-    }
+    progress::draw(bar, companion.watch(), NOW_AND_THEN, |line| eprintln!("heyho: {line}")).await;
 }
 
 pub async fn pause(context: &Context, duration: Option<&str>) -> Result<ExitCode, Fault> {

@@ -39,6 +39,7 @@ pub async fn waiting(context: &Context, command: Waiting) -> Result<ExitCode, Fa
             list.end(&nothing)?;
         }
         Waiting::Discard { numbers, sure } => {
+            let numbers: Vec<i64> = numbers.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
             let meant = meant(&buffer, &numbers).await?;
             if meant > 0 {
                 let lost = format!(
@@ -66,7 +67,7 @@ pub async fn waiting(context: &Context, command: Waiting) -> Result<ExitCode, Fa
 /// How many of these numbers wait.
 async fn meant(buffer: &Buffer, numbers: &[i64]) -> Result<u64, Fault> {
     let mut meant = 0;
-    for number in numbers.iter().collect::<BTreeSet<_>>() {
+    for number in numbers {
         let before = number.saturating_sub(1);
         let page = buffer.waiting_page(before, 1, None, SystemClock.now_ms()).await.map_err(fault_of)?;
         meant += u64::from(page.rows.first().is_some_and(|row| row.number == *number));

@@ -175,8 +175,10 @@ async fn push_events(
         tokio::select! {
             event = events.recv() => match event {
                 Ok(event) => if !send(&out, &Message::Event(event)).await { return },
-                // Too slow: the oldest are missed.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                // Too slow: the oldest are missed. At this it asks for settings, and for what should be told.
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    if !send(&out, &Message::Event(Event::Settings)).await { return }
+                }
                 Err(broadcast::error::RecvError::Closed) => return,
             },
             () = out.closed() => return,
@@ -442,6 +444,23 @@ mod tests {
         }
         assert_eq!(asking.await.unwrap().unwrap().count, 3);
         assert!(matches!(events.recv().await, Ok(Event::Forget { domain }) if domain == "a.example"));
+    }
+
+    #[tokio::test]
+    async fn whoever_missed_pushes_is_told_to_ask_anew() {
+        let (events, missing) = broadcast::channel(2);
+        for domain in ["a", "b", "c"] {
+            events.send(Event::Forget { domain: domain.to_owned() }).unwrap();
+        }
+        drop(events);
+        let (out, mut lines) = mpsc::channel(8);
+        push_events(out, missing, watch::channel(()).1).await;
+        let mut said = Vec::new();
+        while let Some(line) = lines.recv().await {
+            said.push(serde_json::from_str::<Value>(&line).unwrap());
+        }
+        assert_eq!(said[0]["event"], "settings");
+        assert_eq!((&said[1]["data"]["domain"], &said[2]["data"]["domain"]), (&json!("b"), &json!("c")));
     }
 
     #[tokio::test]

@@ -33,7 +33,8 @@ pub fn nack(id: Option<RequestId>, error: &BufferError) -> Answer {
         BufferError::Busy | BufferError::Replaced | BufferError::Changed => (NackCode::BufferBusy, 1_000),
         BufferError::DiskFull | BufferError::Full { .. } => (NackCode::BufferFull, 60_000),
         BufferError::SchemaNewer => (NackCode::SchemaNewer, 300_000),
-        BufferError::OldSqlite { .. }
+        BufferError::Partly { .. }
+        | BufferError::OldSqlite { .. }
         | BufferError::DiskFails
         | BufferError::Unavailable(_)
         | BufferError::Refused(_)

@@ -191,6 +191,34 @@ fn matches_host(pattern: &str, host: &str) -> bool {
     matches(&pattern, host) || pattern.strip_prefix("*.").is_some_and(|domain| matches(domain, host))
 }
 
+/// Why no page can ever fit this rule; none: one may.
+pub fn cannot_match(rule: &Rule) -> Option<&'static str> {
+    let pattern = rule.pattern.trim();
+    match rule.r#match {
+        // An address of IPv6 stands in brackets.
+        Match::Host => {
+            let colon = pattern.contains(':') && !(pattern.starts_with('[') && pattern.ends_with(']'));
+            let odd = |c: char| c.is_whitespace() || "/?#@\\".contains(c);
+            (colon || pattern.contains(odd))
+                .then_some("a name such as *.bank.example, without https:// and without a path or a port")
+        }
+        Match::Url => (!may_be_an_address(pattern))
+            .then_some("a whole address, such as https://bank.example/private/*, or a * in front"),
+    }
+}
+
+/// By what stands before the first star: a scheme, or the beginning of one that pages have. Others are never stored, but
+/// what is refused of them is shown among the failed, unless a rule drops it.
+fn may_be_an_address(pattern: &str) -> bool {
+    let (fixed, star) = pattern.split_once('*').map_or((pattern, false), |(fixed, _)| (fixed, true));
+    let fixed = fixed.to_lowercase();
+    let is_scheme = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let has_scheme =
+        fixed.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && is_scheme(scheme));
+    let may_go_on = |scheme: &&str| star && scheme.starts_with(&fixed);
+    has_scheme || fixed.starts_with("about:") || ["http://", "https://"].iter().any(may_go_on)
+}
+
 /// `bücher.example` is written `xn--…` in an address; a star is carried across as a name of its own.
 fn host_pattern(pattern: &str) -> String {
     const STAR: &str = "star-0-star";
@@ -229,6 +257,41 @@ mod tests {
 
     fn rule(r#match: Match, pattern: &str, action: Action) -> Rule {
         Rule { id: "r".into(), r#match, pattern: pattern.into(), action }
+    }
+
+    #[test]
+    fn a_rule_that_fits_no_page_is_known() {
+        let fits = |of, pattern: &str| cannot_match(&rule(of, pattern, Action::Drop)).is_none();
+        for pattern in
+            ["bank.example", "*.bank.example", " bücher.example. ", "[::1]", "127.0.0.1", "*bank*", "*"]
+        {
+            assert!(fits(Match::Host, pattern), "{pattern}");
+        }
+        for pattern in [
+            "https://bank.example",
+            "bank.example/login",
+            "localhost:3000",
+            "my bank.example",
+            "::1",
+            "me@bank.example",
+            "x?y",
+        ] {
+            assert!(!fits(Match::Host, pattern), "{pattern}");
+        }
+        for pattern in [
+            "https://x.example/*",
+            "HTTP://x/",
+            "*token=*",
+            "http*://x/*",
+            "https:/*",
+            " https://x/ ",
+            "file://*",
+        ] {
+            assert!(fits(Match::Url, pattern), "{pattern}");
+        }
+        for pattern in ["bank.example/*", "www.*", "https:", "//bank.example/*", "localhost:3000/*", "://x"] {
+            assert!(!fits(Match::Url, pattern), "{pattern}");
+        }
     }
 
     #[test]

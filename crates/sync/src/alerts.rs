@@ -53,6 +53,8 @@ pub struct Facts {
     pub session_expired: bool,
     /// Failed records the user has not chosen to keep quietly.
     pub failed: u64,
+    /// Of those, the ones of accounts that are not signed in.
+    pub failed_of_others: u64,
     pub disk_full: bool,
 }
 
@@ -103,6 +105,9 @@ impl Facts {
             }
             Alert::SessionExpired => {
                 "The session has ended: sign in again. Records are kept safely here.".to_owned()
+            }
+            Alert::FailedRecords if self.failed_of_others >= self.failed => {
+                format!("{} of another account could not be delivered.", records(self.failed))
             }
             Alert::FailedRecords => format!("{} could not be delivered.", records(self.failed)),
             Alert::DiskFull => {
@@ -206,6 +211,10 @@ mod tests {
         assert_eq!(alerts.update(&Facts { failed: 0, ..bad }), [Event::Ended(Alert::FailedRecords)]);
         assert_eq!(alerts.update(&bad), [Event::Raised(Alert::FailedRecords)]);
         assert_eq!(bad.args(Alert::FailedRecords), BTreeMap::from([("failed".to_owned(), 3)]));
+        assert_eq!(bad.sentence(Alert::FailedRecords), "3 records could not be delivered.");
+        let of_others = Facts { failed_of_others: 3, ..bad };
+        let told = "3 records of another account could not be delivered.";
+        assert_eq!(of_others.sentence(Alert::FailedRecords), told);
     }
 
     #[test]

@@ -3,4 +3,4 @@
 /**
  * Why a request was not carried out. Each maps to one exit status of the command line.
  */
-export type FaultCode = "failed" | "unknown_command" | "usage" | "bad_data" | "not_found" | "not_offered" | "backend_unreachable" | "try_later" | "busy" | "sign_in_needed" | "wrong_credentials" | "email_taken" | "registration_closed" | "unverified" | "configuration" | "no_window" | "agent_not_running";
+export type FaultCode = "failed" | "unknown_command" | "usage" | "bad_data" | "not_found" | "not_offered" | "backend_unreachable" | "try_later" | "busy" | "begun" | "partly" | "sign_in_needed" | "wrong_credentials" | "email_taken" | "registration_closed" | "unverified" | "configuration" | "no_window" | "agent_not_running";

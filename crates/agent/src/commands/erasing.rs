@@ -10,7 +10,7 @@
 use super::{Service, buffer};
 use crate::forgetting::Reach;
 use crate::tokenholder::{Access, Tokenholder};
-use heyho_buffer::Erased;
+use heyho_buffer::{Asked, BufferError, Erased};
 use heyho_local::presence::{self, FOUND_WITHIN};
 use heyho_local::vocabulary::{Count, Fault, FaultCode, Forgotten};
 use heyho_records::glance::host_name;
@@ -48,7 +48,7 @@ impl Service {
         for _ in 0..MOST_ROUNDS {
             let told = forgetting.told();
             self.live.erasing();
-            let round = self.buffer.forget(&site).await.map_err(buffer)?;
+            let round = self.as_it_stands(Asked::Site(&site), self.buffer.forget(&site).await).await?;
             erased = Erased {
                 waiting: erased.waiting + round.waiting,
                 failed: erased.failed + round.failed,
@@ -158,19 +158,51 @@ impl Service {
             return Err(Fault::new(FaultCode::NotFound, text));
         }
         self.live.erasing();
-        let erased = self.buffer.discard_account(account).await.map_err(buffer)?;
-        self.live.forget_all_delivered();
+        let done =
+            self.as_it_stands(Asked::Account(account), self.buffer.discard_account(account).await).await;
+        if has_begun(&done) {
+            self.live.forget_all_delivered();
+        }
         self.live.touch();
-        Ok(Count { count: erased.records() })
+        Ok(Count { count: done?.records() })
     }
 
     pub(super) async fn erase(&self) -> Result<Count, Fault> {
         self.live.erasing();
-        let erased = self.buffer.erase_everything().await.map_err(buffer)?;
-        self.live.forget_all_delivered();
-        self.live.change(|live| live.recovered = None);
-        Ok(Count { count: erased.records() })
+        let done = self.as_it_stands(Asked::Everything, self.buffer.erase_everything().await).await;
+        if has_begun(&done) {
+            self.live.forget_all_delivered();
+            // The copies go before anything else.
+            self.live.change(|live| live.recovered = None);
+        }
+        self.live.touch();
+        Ok(Count { count: done?.records() })
     }
+
+    /// An attempt that failed may have begun: then it is finished by itself, and nobody is told that nothing was changed.
+    async fn as_it_stands(
+        &self,
+        asked: Asked<'_>,
+        done: Result<Erased, BufferError>,
+    ) -> Result<Erased, Fault> {
+        let error = match done {
+            Ok(erased) => return Ok(erased),
+            Err(error) => error,
+        };
+        if self.buffer.has_begun(asked).await.unwrap_or(false) {
+            let text = format!(
+                "It has begun: the companion finishes it by itself as soon as that is possible, and sends nothing until \
+                 then. What cut it short: {error}."
+            );
+            return Err(Fault::new(FaultCode::Begun, text));
+        }
+        Err(buffer(error))
+    }
+}
+
+/// And perhaps is not finished; nobody comes back here for that.
+fn has_begun(done: &Result<Erased, Fault>) -> bool {
+    done.as_ref().err().is_none_or(|fault| fault.code == FaultCode::Begun)
 }
 
 /// The name of a site, or what would be one.

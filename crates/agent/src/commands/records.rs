@@ -1,6 +1,6 @@
 //! `waiting.*`, `failed.*`, `export`: the records that are kept here.
 
-use super::{Service, buffer};
+use super::{Counted, Service, buffer};
 use crate::export;
 use heyho_buffer::{Failed, FailedQuery, WaitingRow};
 use heyho_local::paths::by_name;
@@ -12,11 +12,10 @@ use heyho_records::json::Json;
 use heyho_records::time::timestamp;
 use jiff::Timestamp;
 use std::path::Path;
+use std::sync::{MutexGuard, PoisonError};
 
 /// Records in one answer.
 const MOST: u32 = 1_000;
-/// Failed records that are in memory at once, with all that is kept of them.
-const AT_ONCE: u32 = 200;
 
 impl Service {
     pub(super) async fn waiting_page(
@@ -49,8 +48,10 @@ impl Service {
         limit: u32,
         reason: Option<&str>,
     ) -> Result<FailedPage, Fault> {
-        // Before they are counted: a question about these must never reach more than it names.
-        let as_of = Some(self.clock.now());
+        // A question about these must never reach more than it names.
+        let marks = self.buffer.failed_marks(reason).await.map_err(buffer)?;
+        let total = marks.len() as u64;
+        let as_of = Some(self.counted().note(reason, marks, self.clock.now()));
         let records = self.buffer.failed(after, limit.min(1_000), reason).await.map_err(buffer)?;
         let reasons: Vec<ReasonCount> = self
             .buffer
@@ -60,8 +61,6 @@ impl Service {
             .into_iter()
             .map(|(code, count)| ReasonCount { code, count })
             .collect();
-        let total =
-            reasons.iter().filter(|r| reason.is_none_or(|code| r.code == code)).map(|r| r.count).sum();
         let records = records.into_iter().map(|failed| shown(failed, false)).collect();
         Ok(FailedPage { records, total, as_of, reasons })
     }
@@ -95,20 +94,22 @@ impl Service {
         Ok(Count { count })
     }
 
-    /// The numbers of those that had failed by then. One that fails anew later has another number.
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The numbers of those that were counted then.
     async fn failed_by(&self, which: Selection, as_of: Timestamp) -> Result<Vec<i64>, Fault> {
         let reason = match &which {
             Selection::Reason(code) => Some(code.as_str()),
             Selection::All | Selection::Ids(_) => None,
         };
-        let (mut numbers, mut after) = (Vec::new(), 0);
-        loop {
-            let page = self.buffer.failed(after, AT_ONCE, reason).await.map_err(buffer)?;
-            let Some(last) = page.last() else { break };
-            after = last.seq;
-            let by_then = page.iter().filter(|failed| failed.last_at <= as_of.as_millisecond());
-            numbers.extend(by_then.map(|failed| failed.seq));
+        let mut marks = self.buffer.failed_marks(reason).await.map_err(buffer)?;
+        {
+            let counted = self.counted();
+            marks.retain(|mark| counted.has(as_of, *mark));
         }
+        let mut numbers: Vec<i64> = marks.into_iter().map(|(number, _)| number).collect();
         if let Selection::Ids(chosen) = which {
             numbers.retain(|number| chosen.contains(number));
         }
@@ -132,7 +133,8 @@ impl Service {
             let text = format!("{} is not an absolute path", path.display());
             return Err(Fault::new(FaultCode::Usage, text));
         }
-        let written = export::to_file(&self.buffer, path, &export::What { failed, account }, force).await;
+        let written =
+            export::to_file(&self.buffer, path, &export::What { failed, account }, force, &|| {}).await;
         // It is the window that exports by way of the agent, and where the file goes is the shell's business.
         let count = written.map_err(|fault| Fault { text: by_name(&fault.text, path), ..fault })?;
         Ok(Count { count })

@@ -75,7 +75,11 @@ fn each_command_says_the_same_as_json() {
 
 #[test]
 fn the_doctor_reads_as_a_list_with_what_to_do() {
-    let world = World::with("[backend]\nurl = 'http://127.0.0.1:9'\n[tokens]\nstore = 'file'\n[synk]\n");
+    // As somebody writes it who has the address on the clipboard.
+    let rule = "[[privacy.rules]]\nid = 'bank'\nmatch = 'host'\npattern = 'https://bank.example/'\naction = 'drop'\n";
+    let world = World::with(&format!(
+        "[backend]\nurl = 'http://127.0.0.1:9'\n[tokens]\nstore = 'file'\n[synk]\n{rule}"
+    ));
     // Which browsers there are, and that the host lies beside the program, is the machine's business.
     let said = world.said(&["doctor"]);
     let mut shown = true;

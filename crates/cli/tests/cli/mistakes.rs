@@ -21,6 +21,7 @@ fn each_mistake_is_named_and_has_its_status() {
         &["login", "--email", "a@x"],
         &["waiting", "discard"],
         &["waiting", "discard", "99"],
+        &["waiting", "discard", "1", "1"],
         &["waiting", "list", "--search", "nowhere at all"],
         &["failed", "show", "99"],
         &["failed", "show", "no-such-record"],

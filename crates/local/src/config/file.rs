@@ -21,6 +21,8 @@ pub enum ConfigError {
     Unreadable { file: String, error: std::io::Error },
     #[error("{file} cannot be written: {error}")]
     Unwritable { file: String, error: std::io::Error },
+    #[error("{pattern:?} fits no page; what is accepted: {accepted}")]
+    FitsNothing { pattern: String, accepted: &'static str },
     #[error("the rule for {pattern} is not in {file} any more as it was shown; nothing was changed")]
     RuleChanged { file: String, pattern: String },
 }
@@ -29,7 +31,7 @@ impl ConfigError {
     /// As it is said to whoever is not told where the file lies.
     pub fn problem(self) -> SettingProblem {
         let text = match &self {
-            ConfigError::UnknownKey { .. } => self.to_string(),
+            ConfigError::UnknownKey { .. } | ConfigError::FitsNothing { .. } => self.to_string(),
             ConfigError::BadValue { file, .. }
             | ConfigError::Syntax { file, .. }
             | ConfigError::Unreadable { file, .. }
@@ -48,6 +50,7 @@ impl ConfigError {
     pub fn code(&self) -> FaultCode {
         match self {
             ConfigError::UnknownKey { .. } => FaultCode::Usage,
+            ConfigError::FitsNothing { .. } => FaultCode::BadData,
             ConfigError::Unwritable { .. } => FaultCode::Failed,
             ConfigError::RuleChanged { .. } => FaultCode::NotFound,
             _ => FaultCode::Configuration,
@@ -153,13 +156,14 @@ impl Reading {
         reading
     }
 
+    /// Of a file that cannot be read a default stands in for everything.
     fn none(problem: ConfigError) -> Reading {
         Reading {
             config: Config::default(),
             problem: Some(problem),
             unknown: Vec::new(),
             set: Vec::new(),
-            mistaken: Mistaken::default(),
+            mistaken: Mistaken { keys: KEYS.iter().collect(), rules: true },
         }
     }
 

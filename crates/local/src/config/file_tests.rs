@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Language, TokenStore, rules, set};
+use crate::config::{self, Language, TokenStore, rules, set};
 use heyho_records::rules::Action;
 use serde_json::json;
 use std::path::PathBuf;
@@ -67,6 +67,43 @@ fn all_is_read() {
     assert_eq!(config.tokens, TokenStore::File);
     assert_eq!(config.extensions.chromium, ["abcdefghijklmnopabcdefghijklmnop"]);
     assert_eq!((config.rules.len(), config.rules[0].action), (1, Action::Drop));
+}
+
+/// Nobody asked for the defaults: least of all for another backend, for the keyring, or for no rules.
+#[test]
+fn a_file_that_cannot_be_read_leaves_everything_as_it_was() {
+    let running = Config::parse(
+        r#"
+        [backend]
+        url = "http://10.0.0.5:7/prefix"
+        allow_http = true
+        ca_file = "ca.pem"
+        proxy = "http://127.0.0.1:9"
+        [sync]
+        interval = "1h"
+        hold = "10m"
+        pause_on_metered = true
+        pause_on_battery = true
+        [tokens]
+        store = "file"
+        [extensions]
+        firefox = ["mine@example"]
+        [buffer]
+        max_bytes = 10000000
+        [[privacy.rules]]
+        id = "r"
+        match = "host"
+        pattern = "*.bank.example"
+        action = "drop"
+        "#,
+        "config.toml",
+    )
+    .unwrap();
+    let (_dir, path) = written("[backend\n");
+    assert_eq!(config::read(&path).over(&running), running);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(config::read(&path).over(&running), running);
 }
 
 #[test]

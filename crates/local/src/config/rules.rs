@@ -6,7 +6,7 @@
 
 use super::change::change;
 use super::file::{ConfigError, Reading, document, find, section, syntax, text};
-use heyho_records::rules::{Action, Match, Rule};
+use heyho_records::rules::{Action, Match, Rule, cannot_match};
 use std::ops::Range;
 use std::path::Path;
 use toml_edit::{Document, DocumentMut, InlineTable, Item, Table, TableLike, Value};
@@ -28,6 +28,9 @@ pub fn add_rule(path: &Path, rule: &Rule) -> Result<Reading, ConfigError> {
     let bad = |value: &str, accepted: &str| bad(&file, value.to_owned(), accepted);
     if rule.id.is_empty() || rule.pattern.trim().is_empty() {
         return Err(bad("a rule without id or pattern", "an id, and a pattern such as *.bank.example"));
+    }
+    if let Some(accepted) = cannot_match(rule) {
+        return Err(ConfigError::FitsNothing { pattern: rule.pattern.clone(), accepted });
     }
     change(path, |text, _| {
         let document = parse(text, &file)?;

@@ -179,6 +179,29 @@ fn what_cannot_be_a_rule_or_cannot_be_placed_changes_nothing() {
     assert_eq!(said(&path), more);
 }
 
+/// Whoever adds one believes that the site is protected from then on.
+#[test]
+fn a_rule_that_fits_no_page_is_refused_with_what_is_accepted() {
+    let (_dir, path) = written(NOTED);
+    let url = |pattern: &str| Rule { r#match: Match::Url, ..rule("n", pattern) };
+    for (new, words) in [
+        (rule("n", "https://bank.example/"), "*.bank.example, without https://"),
+        (rule("n", "bank.example/login"), "*.bank.example, without https://"),
+        (rule("n", "localhost:3000"), "without a path or a port"),
+        (url("bank.example/*"), "https://bank.example/private/*"),
+    ] {
+        let error = add_rule(&path, &new).unwrap_err();
+        assert_eq!(error.code(), crate::vocabulary::FaultCode::BadData);
+        let text = error.problem().text;
+        assert!(text.contains(words) && text.contains(&new.pattern), "{text}");
+        assert_eq!(said(&path), NOTED);
+    }
+    // By hand it may stand there: hosts go on, and the doctor says it.
+    let (_dir, path) =
+        written("[[privacy.rules]]\nid = 'a'\nmatch = 'host'\npattern = 'a/b'\naction = 'drop'\n");
+    assert_eq!(rules(&path).unwrap(), [rule("a", "a/b")]);
+}
+
 /// As agent, window and command line do: none takes the other's change back.
 #[test]
 fn changes_at_once_are_all_there_in_the_end() {

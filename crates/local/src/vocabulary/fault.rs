@@ -18,6 +18,10 @@ pub enum FaultCode {
     TryLater,
     /// Somebody else is at the store: nothing was changed, and nothing is tried again by itself.
     Busy,
+    /// Something is being erased for good and was cut short: it is finished by itself, and nothing is sent until then.
+    Begun,
+    /// Of chosen records some are deleted, and the others are not.
+    Partly,
     SignInNeeded,
     WrongCredentials,
     EmailTaken,
@@ -34,11 +38,15 @@ impl FaultCode {
     /// The exit status of the contract, section 4.
     pub fn exit_status(self) -> u8 {
         match self {
-            FaultCode::Failed | FaultCode::NotFound | FaultCode::NotOffered | FaultCode::NoWindow => 1,
+            FaultCode::Failed
+            | FaultCode::NotFound
+            | FaultCode::NotOffered
+            | FaultCode::Partly
+            | FaultCode::NoWindow => 1,
             FaultCode::UnknownCommand | FaultCode::Usage => 64,
             FaultCode::BadData => 65,
             FaultCode::BackendUnreachable | FaultCode::AgentNotRunning => 69,
-            FaultCode::TryLater | FaultCode::Busy => 75,
+            FaultCode::TryLater | FaultCode::Busy | FaultCode::Begun => 75,
             FaultCode::SignInNeeded
             | FaultCode::WrongCredentials
             | FaultCode::EmailTaken
