@@ -140,8 +140,8 @@ pub struct Engine {
     telling: Telling,
     /// Until when (on the wall) the backend asked to be left alone, as it is kept.
     kept_floor: Option<i64>,
-    /// [`Core::blamed`], as it is kept.
-    kept_blamed: [usize; 2],
+    /// [`Core::blamed`], as it is kept; none: what was kept could not be read, and stays.
+    kept_blamed: Option<[usize; 2]>,
     /// Failed records when the buffer was last looked at: one more is somebody's business at once.
     failed: u64,
     /// So many the last run left, because they wait for others that are held back: no reason for another.
@@ -182,7 +182,7 @@ impl Engine {
             ending: None,
             telling: Telling::default(),
             kept_floor: None,
-            kept_blamed: [0; 2],
+            kept_blamed: Some([0; 2]),
             failed: 0,
             left_behind: 0,
         };
@@ -310,6 +310,8 @@ impl Engine {
         self.signed = signed;
         self.remember().await;
         self.next_at = None;
+        // A sign-in is a word of its own, and no regular run is left that would end the Stop.
+        self.stopped = false;
         self.left_behind = 0;
         self.telling.soon();
         self.live.change(|live| {

@@ -71,6 +71,10 @@ macro_rules! own {
 }
 pub(crate) use own;
 
+/// Key in `meta`, kept by the agent: by the refs of accounts, as members of an object, what it has counted of their
+/// backends.
+pub const BLAMED: &str = "blamed";
+
 /// In the place of a ref: nobody claims it without being asked, whoever is asked may.
 pub(crate) const WHEN_ASKED: &str = "imported";
 
@@ -93,9 +97,9 @@ fn account_ref(backend: &str, user_id: &str) -> String {
 
 impl Buffer {
     /// Makes this account the one that captured records are bound to, and claims what is its own. Says which
-    /// account it is, and how many records it claimed.
+    /// account it is, and how many records it claimed. An account, or everything, that is half erased goes to its end before.
     pub async fn sign_in(&self, who: &SignedIn, now: i64) -> Result<(Account, u64)> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_unowed().await?;
         let before = session(&mut tx).await?;
         let first = before.last_ref.is_none();
         let r#ref = account_ref(&who.backend, &who.user_id);
@@ -144,7 +148,7 @@ impl Buffer {
     /// Gives this account what is unclaimed, because the user says so. What was captured under an account that
     /// is not known here, or whose account cannot be read any more, stays nobody's.
     pub async fn claim(&self, account: AccountId) -> Result<u64> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_unowed().await?;
         let claimed = claim(&mut tx, account.0).await?;
         tx.commit().await?;
         Ok(claimed)

@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use heyho_records::native;
 use heyho_records::rules::{self, Dropped, Rule};
 use heyho_records::{Kind, Record};
+use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
 /// The browser profile records come from.
@@ -26,6 +27,18 @@ pub struct Source {
     pub profile_id: String,
     pub browser: String,
     pub client: String,
+}
+
+/// Characters of a profile's number, which is whatever a client makes of it.
+const LONGEST_PROFILE_ID: usize = 256;
+
+/// A profile's number as it stands in [`Source`]: of a very long one a digest.
+pub fn profile_id(given: String) -> String {
+    if given.chars().count() <= LONGEST_PROFILE_ID {
+        return given;
+    }
+    let digest = Sha256::digest(given.as_bytes());
+    digest.iter().fold("sha256-".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// The records of one frame, read and checked.
@@ -157,7 +170,7 @@ impl Buffer {
                     Ok(record) => {
                         let identity = (item.kind, record.id.clone());
                         let before = known.get(&identity).unwrap_or(&Known::Nothing);
-                        let decision = decide(before, record);
+                        let decision = decide(before, record).here(&mut tx).await?;
                         match decision {
                             Decision::Unchanged => {
                                 answer.counts.unchanged += 1;

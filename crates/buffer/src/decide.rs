@@ -1,4 +1,5 @@
-//! What becomes of a record that arrives: one pure function over what is known of its identity.
+//! What becomes of a record that arrives: one pure function over what is known of its identity; while an account or
+//! everything is half erased, what is replaced below waits again at the end of the queue (`unfinished`).
 //!
 //! | known of (source, kind, id) | content | what happens |
 //! |---|---|---|
@@ -10,9 +11,12 @@
 //! | among the failed | same | nothing: `unchanged` |
 //! | among the failed | other | waits again at the end of the queue, one revision higher: `updated` |
 
+use crate::error::Result;
+use crate::unfinished;
 use heyho_records::Record;
 use heyho_records::complete::Completeness;
 use heyho_records::fault::planted;
+use sqlx::SqliteConnection;
 
 /// By how much a newer version's revision is higher. Without that the older version's confirmation deletes
 /// the newer one.
@@ -59,6 +63,19 @@ pub enum Decision {
         revision: i64,
     },
     Unchanged,
+}
+
+impl Decision {
+    /// As it may be done now: while what goes of an erasure is known by its number, no newer version comes in its place.
+    pub(crate) async fn here(self, tx: &mut SqliteConnection) -> Result<Decision> {
+        match self {
+            // Of this very transaction: it is not written yet, and has no number.
+            Decision::Replace { seq, revision } if seq >= 0 && unfinished::goes_by_number(tx).await? => {
+                Ok(Decision::Revive { seq, revision })
+            }
+            decision => Ok(decision),
+        }
+    }
 }
 
 pub fn decide(known: &Known, record: &Record) -> Decision {

@@ -12,14 +12,15 @@
 //! rows, in pages and in the log, is owed (`traces`): it is removed at once, but for chosen records, of which people
 //! delete one after the other: of those within a quarter of an hour.
 
-use crate::accounts::WHEN_ASKED;
+use crate::accounts::{BLAMED, WHEN_ASKED};
 use crate::error::Result;
 use crate::open::{Buffer, WriteTx};
 use crate::remembered::forget_traces;
+use crate::sources::EMPTY;
 use crate::traces;
 use crate::unfinished::{self, Erasure};
 use heyho_records::fault::planted;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 const CHUNK: usize = 500;
 /// What is erased page by page: so many rows in one transaction, and no more once they have so many bytes. What is
@@ -28,8 +29,15 @@ pub(crate) const PAGE: i64 = 500;
 pub(crate) const PAGE_BYTES: i64 = 1 << 20;
 
 /// Asked anew by each statement: there are few accounts.
-const THEIR_ACCOUNTS: &str = "(SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
 const THEIRS: &str = "account IN (SELECT account FROM account WHERE email = ?1 OR ref = ?1)";
+/// Who is signed in stays signed in, with nothing kept; what arrived since somebody asked is still theirs. Each `EXISTS`
+/// by an index.
+const GONE: &str = "(email = ?1 OR ref = ?1) AND account NOT IN \
+     (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in')) \
+     AND NOT EXISTS (SELECT 1 FROM record r WHERE r.state = 1 AND r.account = account.account) \
+     AND NOT EXISTS (SELECT 1 FROM record r WHERE r.state > 1 AND r.account = account.account)";
+/// Nobody's, and for those of these refs (a list in JSON) without being asked.
+const FOR_THEM: &str = "account IS NULL AND claim_ref IN (SELECT value FROM json_each(?1))";
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,25 +92,23 @@ impl Buffer {
     pub(crate) async fn discard_by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
         let Erasure::Account { who, last } = erasure else { return Ok(()) };
         self.delete_by_pages(THEIRS, who, *last, erased).await?;
+        self.delete_anchors_by_pages(THEIRS, who).await?;
+        self.unbind_by_pages(who).await?;
+        self.forget_remembered(false).await?;
         let mut tx = self.write().await?;
-        for of_it in ["DELETE FROM anchor", "DELETE FROM run"] {
-            let delete = format!("{of_it} WHERE account IN {THEIR_ACCOUNTS}");
-            sqlx::query(sqlx::AssertSqlSafe(delete)).bind(who).execute(&mut *tx).await?;
-        }
+        let runs = format!("DELETE FROM run WHERE {THEIRS}");
+        sqlx::query(AssertSqlSafe(runs)).bind(who).execute(&mut *tx).await?;
         forget_traces(&mut tx).await?;
-        // Who is signed in stays signed in, with nothing kept. What was captured after the sign-out of somebody
-        // who is gone is still for whoever the user says. What arrived since somebody asked is still theirs.
-        const GONE: &str = "(email = ?1 OR ref = ?1) AND account NOT IN \
-             (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in')) \
-             AND NOT EXISTS (SELECT 1 FROM record r WHERE r.account = account.account)";
-        let unbind = format!(
-            "UPDATE record SET claim_ref = ?2 WHERE account IS NULL \
-             AND claim_ref IN (SELECT ref FROM account WHERE {GONE})"
-        );
-        let unbind = sqlx::query(sqlx::AssertSqlSafe(unbind)).bind(who).bind(WHEN_ASKED);
-        unbind.execute(&mut *tx).await?;
-        let delete = format!("DELETE FROM account WHERE {GONE}");
-        sqlx::query(sqlx::AssertSqlSafe(delete)).bind(who).execute(&mut *tx).await?;
+        forget_blamed(&mut tx, who).await?;
+        let refs = gone(&mut tx, who).await?;
+        // What came since the pages.
+        for state in ["state = 1", "state > 1"] {
+            let unbind = format!("UPDATE record SET claim_ref = ?2 WHERE {state} AND {FOR_THEM}");
+            let unbind = sqlx::query(AssertSqlSafe(unbind)).bind(&refs).bind(WHEN_ASKED);
+            unbind.execute(&mut *tx).await?;
+        }
+        let delete = "DELETE FROM account WHERE ref IN (SELECT value FROM json_each(?))";
+        sqlx::query(delete).bind(&refs).execute(&mut *tx).await?;
         unfinished::strike(&mut tx, erasure).await?;
         *erased = self.commit_erasure(tx, *erased).await?;
         Ok(())
@@ -111,25 +117,25 @@ impl Buffer {
     pub(crate) async fn erase_by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
         let Erasure::Everything { last } = erasure else { return Ok(()) };
         self.delete_by_pages("?1 = ''", "", *last, erased).await?;
+        self.delete_anchors_by_pages("?1 = ''", "").await?;
+        self.forget_remembered(true).await?;
         let mut tx = self.write().await?;
+        forget_traces(&mut tx).await?;
+        // What arrived since somebody asked stays, with its tabs, and whose it is.
+        let sources = format!("DELETE FROM source AS s WHERE {EMPTY}");
         for statement in [
-            "DELETE FROM batch",
-            "DELETE FROM delivered",
-            "DELETE FROM tab_visit",
-            "DELETE FROM tab_life",
-            "DELETE FROM anchor",
             "DELETE FROM run",
             "DELETE FROM series",
-            // What arrived since somebody asked stays, and whose it is.
-            "DELETE FROM source WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.source = source.source)",
+            &sources,
             // Of files that are deleted along with it
             "DELETE FROM meta WHERE key = 'recovery'",
             "DELETE FROM account WHERE account NOT IN \
              (SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('signed_in', 'last_signed_in')) \
              AND NOT EXISTS (SELECT 1 FROM record r WHERE r.account = account.account)",
         ] {
-            sqlx::query(statement).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut *tx).await?;
         }
+        sqlx::query("DELETE FROM meta WHERE key = ?").bind(BLAMED).execute(&mut *tx).await?;
         unfinished::strike_all(&mut tx).await?;
         *erased = self.commit_erasure(tx, *erased).await?;
         Ok(())
@@ -138,29 +144,79 @@ impl Buffer {
     /// The records of which `whose` is true (`?1` in it is `who`), up to the number `last`.
     async fn delete_by_pages(&self, whose: &str, who: &str, last: i64, erased: &mut Erased) -> Result<()> {
         let mut after = 0;
+        while let Some((end, meant)) = self.page(whose, who, after, last).await? {
+            if meant {
+                let (mut tx, mut with_page) = (self.write().await?, *erased);
+                // `+`: by their numbers, not by all that waits for the account.
+                for (state, deleted) in
+                    [("+state = 1", &mut with_page.waiting), ("+state > 1", &mut with_page.failed)]
+                {
+                    let delete =
+                        format!("DELETE FROM record WHERE {state} AND {whose} AND seq > ?2 AND seq <= ?3");
+                    let delete = sqlx::query(AssertSqlSafe(delete)).bind(who).bind(after).bind(end);
+                    *deleted += delete.execute(&mut *tx).await?.rows_affected();
+                }
+                tx.commit().await?;
+                *erased = with_page;
+            }
+            after = end;
+        }
+        Ok(())
+    }
+
+    /// The next records that are looked at, so many or, of those that are meant, so many bytes: the number of the last, and
+    /// whether any is meant. None: there are no more. Others write meanwhile.
+    async fn page(&self, whose: &str, who: &str, after: i64, last: i64) -> Result<Option<(i64, bool)>> {
+        let page = format!(
+            "SELECT max(seq), total(meant) > 0 FROM (SELECT seq, meant, total(size) OVER \
+               (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+             FROM (SELECT seq, ifnull({whose}, 0) AS meant, iif({whose}, bytes, 0) AS size FROM record \
+                   WHERE seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT {PAGE})) WHERE before < {PAGE_BYTES}"
+        );
+        let page = sqlx::query_as(AssertSqlSafe(page)).bind(who).bind(after).bind(last);
+        let (end, meant): (Option<i64>, bool) = page.fetch_one(&self.pool).await?;
+        Ok(end.map(|end| (end, meant)))
+    }
+
+    /// The anchors of which `whose` is true (`?1` in it is `who`); of all there are few.
+    async fn delete_anchors_by_pages(&self, whose: &str, who: &str) -> Result<()> {
+        let delete = format!(
+            "DELETE FROM anchor WHERE anchor IN (SELECT anchor FROM (SELECT anchor, total(size) OVER \
+               (ORDER BY anchor ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+             FROM (SELECT anchor, octet_length(text) AS size FROM anchor WHERE {whose} \
+                   ORDER BY anchor LIMIT {PAGE})) WHERE before < {PAGE_BYTES})"
+        );
         loop {
             let mut tx = self.write().await?;
-            let page = format!(
-                "SELECT max(seq) FROM (SELECT seq, total(bytes) OVER \
-                   (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
-                 FROM (SELECT seq, bytes FROM record WHERE {whose} AND seq > ?2 AND seq <= ?3 \
-                       ORDER BY seq LIMIT {PAGE})) WHERE before < {PAGE_BYTES}"
-            );
-            let page = sqlx::query_scalar(sqlx::AssertSqlSafe(page)).bind(who).bind(after).bind(last);
-            let end: Option<i64> = page.fetch_one(&mut *tx).await?;
-            let Some(end) = end else { return Ok(()) };
-            let mut with_page = *erased;
-            for (state, deleted) in
-                [("state = 1", &mut with_page.waiting), ("state > 1", &mut with_page.failed)]
-            {
-                let delete =
-                    format!("DELETE FROM record WHERE {state} AND {whose} AND seq > ?2 AND seq <= ?3");
-                let delete = sqlx::query(sqlx::AssertSqlSafe(delete)).bind(who).bind(after).bind(end);
-                *deleted += delete.execute(&mut *tx).await?.rows_affected();
-            }
+            let deleted = sqlx::query(AssertSqlSafe(delete.clone())).bind(who).execute(&mut *tx).await?;
             tx.commit().await?;
-            (after, *erased) = (end, with_page);
+            if deleted.rows_affected() == 0 {
+                return Ok(());
+            }
         }
+    }
+
+    /// What was captured after the sign-out of somebody who is gone is still for whoever the user says.
+    async fn unbind_by_pages(&self, who: &str) -> Result<()> {
+        let mut reading = self.pool.acquire().await?;
+        let refs = gone(&mut reading, who).await?;
+        drop(reading);
+        if refs == "[]" {
+            return Ok(());
+        }
+        let mut after = 0;
+        while let Some((end, meant)) = self.page(FOR_THEM, &refs, after, i64::MAX).await? {
+            if meant {
+                let mut tx = self.write().await?;
+                let unbind =
+                    format!("UPDATE record SET claim_ref = ?4 WHERE {FOR_THEM} AND seq > ?2 AND seq <= ?3");
+                let unbind = sqlx::query(AssertSqlSafe(unbind)).bind(&refs).bind(after).bind(end);
+                unbind.bind(WHEN_ASKED).execute(&mut *tx).await?;
+                tx.commit().await?;
+            }
+            after = end;
+        }
+        Ok(())
     }
 
     /// These, as far as they are in this state, page by page: whoever dies or fails in between has erased some of what was
@@ -230,7 +286,7 @@ impl Buffer {
     }
 
     /// The erasure stands whatever comes of this.
-    pub(crate) async fn traces_removed(&self) -> bool {
+    pub async fn traces_removed(&self) -> bool {
         self.finish_erasing().await.unwrap_or_else(|error| {
             tracing::error!("what was erased has left traces, which are removed later: {error}");
             false
@@ -272,6 +328,25 @@ pub(crate) async fn rows(tx: &mut SqliteConnection, numbers: &[i64], states: &[i
         sqlx::query("DELETE FROM batch").execute(tx).await?;
     }
     Ok(deleted)
+}
+
+/// The refs of those who are gone with it, as a list in JSON.
+async fn gone(connection: &mut SqliteConnection, who: &str) -> Result<String> {
+    let refs = format!("SELECT json_group_array(ref) FROM account WHERE {GONE}");
+    Ok(sqlx::query_scalar(AssertSqlSafe(refs)).bind(who).fetch_one(connection).await?)
+}
+
+/// What the agent has counted of these accounts' backends.
+async fn forget_blamed(tx: &mut SqliteConnection, who: &str) -> Result<()> {
+    let refs: Vec<String> = sqlx::query_scalar("SELECT ref FROM account WHERE email = ?1 OR ref = ?1")
+        .bind(who)
+        .fetch_all(&mut *tx)
+        .await?;
+    for r#ref in refs {
+        const FORGET: &str = "UPDATE meta SET value = json_remove(value, '$.\"' || ? || '\"') WHERE key = ? AND json_valid(value)";
+        sqlx::query(FORGET).bind(r#ref).bind(BLAMED).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 /// Of what is there to be erased; what arrives later has a higher one.

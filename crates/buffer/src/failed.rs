@@ -110,7 +110,7 @@ impl Buffer {
 
     /// They wait again, at the end of the queue, but for those that were never accepted here. Why they failed is remembered until they are confirmed.
     pub async fn retry_failed(&self, which: &FailedQuery) -> Result<u64> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_unowed().await?;
         // What broke a rule of the companion itself would break it at the backend too, and what is kept of a
         // record that was too large is not the record.
         let mut query = QueryBuilder::<Sqlite>::new(

@@ -4,6 +4,7 @@
 //! whatever names the site or points to one of them loses that; then the visits go. So wherever it is cut short, those that
 //! somebody still points to are still there to be known.
 
+use crate::anchor;
 use crate::erase::{Erased, PAGE, PAGE_BYTES};
 use crate::error::Result;
 use crate::open::Buffer;
@@ -17,6 +18,9 @@ use heyho_records::rules::Dropped;
 use heyho_records::{Kind, Record};
 use serde_json::{Map, Value};
 use sqlx::{Row, SqliteConnection};
+
+/// Looked at, with their texts, at once.
+const ANCHORS: i64 = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
@@ -54,12 +58,47 @@ impl Buffer {
                 (after, *erased) = (last, with_page);
             }
         }
+        self.forget_anchors(site).await?;
+        self.forget_remembered(false).await?;
         let mut tx = self.write().await?;
-        forget_anchors(&mut tx, site).await?;
         forget_traces(&mut tx).await?;
         unfinished::strike(&mut tx, erasure).await?;
         *erased = self.commit_erasure(tx, *erased).await?;
         Ok(())
+    }
+
+    async fn forget_anchors(&self, site: &Site) -> Result<()> {
+        let mut after = 0;
+        loop {
+            const NEXT: &str =
+                "SELECT anchor, CAST(text AS BLOB) FROM anchor WHERE anchor > ? ORDER BY anchor LIMIT ?";
+            let rows = sqlx::query(NEXT).bind(after).bind(ANCHORS).fetch_all(&self.pool).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.try_get(0)?;
+            let (mut page, mut bytes) = (Vec::new(), 0);
+            for row in &rows {
+                let text = lossy(row, 1)?;
+                if matches!(site.judge(Kind::PageVisit, &text, &mut Dropped::default()), Fate::Kept) {
+                    continue;
+                }
+                if bytes >= PAGE_BYTES {
+                    self.delete_anchors(&std::mem::take(&mut page)).await?;
+                    bytes = 0;
+                }
+                page.push(row.try_get(0)?);
+                bytes += text.len() as i64;
+            }
+            self.delete_anchors(&page).await?;
+        }
+    }
+
+    async fn delete_anchors(&self, numbers: &[i64]) -> Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.write().await?;
+        anchor::forget(&mut tx, numbers).await?;
+        tx.commit().await
     }
 }
 
@@ -161,16 +200,5 @@ async fn forget_in_reason(tx: &mut SqliteConnection, site: &Site, seq: i64, reas
         .bind(seq)
         .execute(tx)
         .await?;
-    Ok(())
-}
-
-async fn forget_anchors(tx: &mut SqliteConnection, site: &Site) -> Result<()> {
-    for row in sqlx::query("SELECT anchor, CAST(text AS BLOB) FROM anchor").fetch_all(&mut *tx).await? {
-        let text = lossy(&row, 1)?;
-        if !matches!(site.judge(Kind::PageVisit, &text, &mut Dropped::default()), Fate::Kept) {
-            let anchor: i64 = row.try_get(0)?;
-            sqlx::query("DELETE FROM anchor WHERE anchor = ?").bind(anchor).execute(&mut *tx).await?;
-        }
-    }
     Ok(())
 }

@@ -131,7 +131,7 @@ impl Buffer {
                         NewRow::waiting(record, origin, owner, revision.max(line.line.revision))
                     };
                     // A row keeps its place and its account also here.
-                    match decide(known, record) {
+                    match decide(known, record).here(&mut tx).await? {
                         Decision::Unchanged => imported.unchanged += 1,
                         Decision::Insert { revision } => {
                             imported.stored += 1;

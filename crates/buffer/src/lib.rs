@@ -46,9 +46,9 @@ mod unfinished;
 mod waiting;
 mod watch;
 
-pub use accounts::{Account, AccountId, SignedIn};
+pub use accounts::{Account, AccountId, BLAMED, SignedIn};
 pub use anchor::Anchor;
-pub use append::{Appended, Arrival, Source};
+pub use append::{Appended, Arrival, Source, profile_id};
 pub use batch::{Batch, BatchItem, Fate, NewBatch, Settlement};
 pub use erase::Erased;
 pub use error::{BufferError, Result};

@@ -4,12 +4,16 @@
 //! There is a limit to how much of it goes in one transaction: each row may stand on a page of its own in the table and
 //! on another in an index, all of these go through the log, and on a full disk that has to fit into what the ballast took.
 //! A hundred thousand deliveries do not.
+//!
+//! Of an erasure all of it goes page by page, after the records and the anchors: what is delivered later is none of those
+//! that were meant.
 
 use crate::error::Result;
 use crate::open::Buffer;
 use crate::{DELIVERED_FOR_MS, TAB_VISIT_FOR_MS};
 use heyho_records::fault::planted;
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection};
 
 const AT_ONCE: u64 = 500;
 
@@ -20,9 +24,8 @@ struct Table {
     kept_for: i64,
 }
 
-const DELIVERED: Table =
-    Table { name: "delivered", key: "source, kind, id", noted: "at", kept_for: DELIVERED_FOR_MS };
-const OTHERS: [Table; 3] = [
+const TABLES: [Table; 4] = [
+    Table { name: "delivered", key: "source, kind, id", noted: "at", kept_for: DELIVERED_FOR_MS },
     Table {
         name: "tab_visit",
         key: "source, tab, visited_at, id",
@@ -33,10 +36,41 @@ const OTHERS: [Table; 3] = [
     Table { name: "anchor", key: "anchor", noted: "kept_at", kept_for: TAB_VISIT_FOR_MS },
 ];
 
-/// A link to a visit that is not here.
-const UNFOUNDED: &str = "NOT EXISTS (SELECT 1 FROM record r WHERE r.source = tab_visit.source \
-     AND r.kind = 1 AND r.id = tab_visit.id) AND NOT EXISTS (SELECT 1 FROM anchor a \
-     WHERE a.source = tab_visit.source AND a.id = tab_visit.id)";
+/// Rows of a table that belong to records, and the key they are walked along.
+struct Beside {
+    table: &'static str,
+    key: &'static [(&'static str, Of)],
+    /// True of a row whose records are not here.
+    unfounded: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    Number,
+    Text,
+}
+
+/// Part of a key. A text as bytes: what is damaged may be none.
+#[derive(Clone)]
+enum Part {
+    Number(i64),
+    Text(Vec<u8>),
+}
+
+const LINKS: Beside = Beside {
+    table: "tab_visit",
+    key: &[("source", Of::Number), ("tab", Of::Text), ("visited_at", Of::Number), ("id", Of::Text)],
+    unfounded: "(NOT EXISTS (SELECT 1 FROM record r WHERE r.source = tab_visit.source AND r.kind = 1 \
+         AND r.id = tab_visit.id) AND NOT EXISTS (SELECT 1 FROM anchor a \
+         WHERE a.source = tab_visit.source AND a.id = tab_visit.id))",
+};
+/// Of everything that is erased: few records are left.
+const LIVES: Beside = Beside {
+    table: "tab_life",
+    key: &[("source", Of::Number), ("tab", Of::Text), ("start_time", Of::Number)],
+    unfounded: "(source, tab, start_time) NOT IN (SELECT source, tab, start_time FROM record \
+         WHERE kind = 2 AND tab IS NOT NULL AND start_time IS NOT NULL)",
+};
 
 impl Buffer {
     /// What is older than it is needed, to the end.
@@ -51,50 +85,52 @@ impl Buffer {
         }
     }
 
-    /// Before the last transaction of an erasure, which deletes what came meanwhile ([`forget_traces`]).
+    /// What does not say whose or of where it is: digests, and links to visits that are not here; of everything that is
+    /// erased also when the tabs' lives began.
     pub(crate) async fn forget_remembered(&self, everything: bool) -> Result<()> {
-        let others = if everything { &OTHERS[..] } else { &[] };
-        let delivered = Some(&DELIVERED).filter(|_| !planted("digests-kept"));
-        for Table { name, key, .. } in delivered.into_iter().chain(others) {
-            let delete =
-                format!("DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} LIMIT {AT_ONCE})");
-            while self.deleted(&delete).await? > 0 {}
-        }
+        let digests = format!(
+            "DELETE FROM delivered WHERE (source, kind, id) IN \
+             (SELECT source, kind, id FROM delivered LIMIT {AT_ONCE})"
+        );
+        while !planted("digests-kept") && self.deleted(&digests).await? > 0 {}
+        self.forget_unfounded(&LINKS).await?;
         if everything {
-            return Ok(());
+            self.forget_unfounded(&LIVES).await?;
         }
-        self.forget_unfounded().await
+        Ok(())
     }
 
-    /// Along the key, so that what stays is looked at once.
-    async fn forget_unfounded(&self) -> Result<()> {
-        const KEY: &str = "(source, tab, visited_at, id)";
-        type Key = (i64, Vec<u8>, i64, Vec<u8>);
-        let (mut after, blank): (Key, Vec<u8>) = ((i64::MIN, Vec::new(), i64::MIN, Vec::new()), Vec::new());
+    /// Along the key, so that what stays is looked at once, and not under the write lock.
+    async fn forget_unfounded(&self, beside: &Beside) -> Result<()> {
+        let Beside { table, key, unfounded } = beside;
+        let list = |each: fn(&(&str, Of)) -> String| key.iter().map(each).collect::<Vec<_>>().join(", ");
+        let (columns, bytes) = (list(|(name, _)| (*name).to_owned()), list(column_as_bytes));
+        let values = list(|(_, of)| of.value().to_owned());
+        let next = format!(
+            "SELECT {bytes}, {unfounded} FROM {table} WHERE ({columns}) > ({values}) \
+             ORDER BY {columns} LIMIT {AT_ONCE}"
+        );
+        let mut after: Vec<Part> = key.iter().map(|(_, of)| of.least()).collect();
         loop {
-            // As bytes: what is damaged may be no text.
-            let next = format!(
-                "SELECT source, CAST(tab AS BLOB), visited_at, CAST(id AS BLOB) FROM tab_visit \
-                 WHERE {KEY} > (?, CAST(? AS TEXT), ?, CAST(? AS TEXT)) AND {UNFOUNDED} \
-                 ORDER BY source, tab, visited_at, id LIMIT 1 OFFSET {AT_ONCE}"
-            );
-            let next =
-                sqlx::query_as(AssertSqlSafe(next)).bind(after.0).bind(&after.1).bind(after.2).bind(&after.3);
-            let next: Option<Key> = next.fetch_optional(&self.pool).await?;
-            let end = next.clone().unwrap_or((i64::MAX, blank.clone(), 0, blank.clone()));
-            let delete = format!(
-                "DELETE FROM tab_visit WHERE {KEY} > (?, CAST(? AS TEXT), ?, CAST(? AS TEXT)) \
-                 AND {KEY} <= (?, CAST(? AS TEXT), ?, CAST(? AS TEXT)) AND {UNFOUNDED}"
-            );
-            let mut tx = self.write().await?;
-            let mut query = sqlx::query(AssertSqlSafe(delete));
-            for key in [&after, &end] {
-                query = query.bind(key.0).bind(&key.1).bind(key.2).bind(&key.3);
+            let rows = sqlx::query_with(AssertSqlSafe(next.clone()), arguments([&after]));
+            let rows = rows.fetch_all(&self.pool).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = read_key(key, last)?;
+            let mut gone = Vec::new();
+            for row in &rows {
+                if row.try_get(key.len())? {
+                    gone.push(read_key(key, row)?);
+                }
             }
-            query.execute(&mut *tx).await?;
+            if gone.is_empty() {
+                continue;
+            }
+            let these = vec![format!("({values})"); gone.len()].join(", ");
+            let delete = format!("DELETE FROM {table} WHERE ({columns}) IN (VALUES {these}) AND {unfounded}");
+            let delete = sqlx::query_with(AssertSqlSafe(delete), arguments(&gone)).persistent(false);
+            let mut tx = self.write().await?;
+            delete.execute(&mut *tx).await?;
             tx.commit().await?;
-            let Some(next) = next else { return Ok(()) };
-            after = next;
         }
     }
 
@@ -107,27 +143,73 @@ impl Buffer {
     }
 }
 
-/// What does not say whose or of where it is: batches, digests, and links to visits that are not here.
+impl Of {
+    /// `+`: a cast by itself has an affinity, and SQLite finds no range of the key by it.
+    fn value(self) -> &'static str {
+        match self {
+            Of::Number => "?",
+            Of::Text if planted("walks-from-the-start") => "CAST(? AS TEXT)",
+            Of::Text => "+CAST(? AS TEXT)",
+        }
+    }
+
+    fn least(self) -> Part {
+        match self {
+            Of::Number => Part::Number(i64::MIN),
+            Of::Text => Part::Text(Vec::new()),
+        }
+    }
+}
+
+fn column_as_bytes((name, of): &(&str, Of)) -> String {
+    match of {
+        Of::Number => (*name).to_owned(),
+        Of::Text => format!("CAST({name} AS BLOB)"),
+    }
+}
+
+fn read_key(key: &[(&str, Of)], row: &SqliteRow) -> Result<Vec<Part>> {
+    let part = |(place, (_, of)): (usize, &(&str, Of))| {
+        Ok(match of {
+            Of::Number => Part::Number(row.try_get(place)?),
+            Of::Text => Part::Text(row.try_get(place)?),
+        })
+    };
+    key.iter().enumerate().map(part).collect()
+}
+
+fn arguments<'k>(keys: impl IntoIterator<Item = &'k Vec<Part>>) -> SqliteArguments {
+    let mut arguments = SqliteArguments::default();
+    for part in keys.into_iter().flatten() {
+        // Neither can fail to be encoded.
+        let _ = match part {
+            Part::Number(number) => arguments.add(*number),
+            Part::Text(text) => arguments.add(text.clone()),
+        };
+    }
+    arguments
+}
+
+/// What is in flight is not sent any more; and the digests of what the backend answered meanwhile.
 pub(crate) async fn forget_traces(tx: &mut SqliteConnection) -> Result<()> {
     sqlx::query("DELETE FROM batch").execute(&mut *tx).await?;
-    let links = format!("DELETE FROM tab_visit WHERE {UNFOUNDED}");
-    sqlx::query(AssertSqlSafe(links)).execute(&mut *tx).await?;
     if !planted("digests-kept") {
         sqlx::query("DELETE FROM delivered").execute(tx).await?;
     }
     Ok(())
 }
 
-/// With each settlement: more than a batch adds, so that it keeps up.
+/// With each settlement: so many rows of all of them together, as many as a batch adds at the most, so that it keeps up.
 pub(crate) async fn forget_old(tx: &mut SqliteConnection, now: i64) -> Result<u64> {
     let mut forgotten = 0;
-    for Table { name, key, noted, kept_for } in [&DELIVERED].into_iter().chain(&OTHERS) {
+    for Table { name, key, noted, kept_for } in &TABLES {
         let delete = format!(
             "DELETE FROM {name} WHERE ({key}) IN \
-             (SELECT {key} FROM {name} WHERE {noted} < ? ORDER BY {noted} LIMIT {AT_ONCE})"
+             (SELECT {key} FROM {name} WHERE {noted} < ? ORDER BY {noted} LIMIT ?)"
         );
         let delete = sqlx::query(AssertSqlSafe(delete)).bind(now.saturating_sub(*kept_for));
-        forgotten += delete.execute(&mut *tx).await?.rows_affected();
+        let left = i64::try_from(AT_ONCE.saturating_sub(forgotten)).unwrap_or(0);
+        forgotten += delete.bind(left).execute(&mut *tx).await?.rows_affected();
     }
     Ok(forgotten)
 }

@@ -12,7 +12,8 @@ use crate::open::Buffer;
 const MOST_EMPTY: i64 = 200;
 const AT_ONCE: i64 = 500;
 
-const EMPTY: &str = "NOT EXISTS (SELECT 1 FROM record r WHERE r.source = s.source) \
+/// Of a source `s`.
+pub(crate) const EMPTY: &str = "NOT EXISTS (SELECT 1 FROM record r WHERE r.source = s.source) \
      AND NOT EXISTS (SELECT 1 FROM delivered d WHERE d.source = s.source) \
      AND NOT EXISTS (SELECT 1 FROM tab_visit v WHERE v.source = s.source) \
      AND NOT EXISTS (SELECT 1 FROM tab_life l WHERE l.source = s.source) \

@@ -6,11 +6,13 @@
 //!    that cut it short: a death, a full disk, another program that was writing.
 //!
 //! What arrives of a site meanwhile is forgotten along with it. Of an account, and of everything, only those go that were
-//! there when somebody asked.
+//! there when somebody asked, which is known by the greatest number of then. So as long as such a note stands
+//! 3. a newer version of a record that waits gets a number of its own, as any record that arrives;
+//! 4. whoever gives records another number (they are retried) or an account (a sign-in, a claim) finishes the erasure first.
 
 use crate::erase::Erased;
-use crate::error::Result;
-use crate::open::Buffer;
+use crate::error::{BufferError, Result};
+use crate::open::{Buffer, WriteTx};
 use crate::site::Site;
 use heyho_records::fault::planted;
 use sqlx::SqliteConnection;
@@ -21,6 +23,7 @@ const FORGETTING: &str = "forgetting:";
 const DISCARDING: &str = "discarding:";
 /// A key in `meta`: everything is being erased, up to the record whose number is the value.
 const ERASING: &str = "erasing-everything";
+const BY_NUMBER: &str = "(key GLOB 'discarding:*' OR key = 'erasing-everything')";
 const IS_NOTE: &str = "(key GLOB 'forgetting:*' OR key GLOB 'discarding:*' OR key = 'erasing-everything')";
 
 /// What somebody asks to be erased for good.
@@ -69,6 +72,20 @@ impl Erasure {
 }
 
 impl Buffer {
+    /// A transaction that writes, while no erasure goes by the numbers and accounts of records.
+    pub(crate) async fn write_unowed(&self) -> Result<WriteTx> {
+        // Another program may note one in between.
+        for _ in 0..3 {
+            let mut tx = self.write().await?;
+            if !goes_by_number(&mut tx).await? {
+                return Ok(tx);
+            }
+            tx.commit().await?;
+            self.finish_erasures().await?;
+        }
+        Err(BufferError::Busy)
+    }
+
     /// Whether this has begun and is not finished: then it is carried out to its end, whatever came of an attempt.
     pub async fn has_begun(&self, asked: Asked<'_>) -> Result<bool> {
         let erasure = match asked {
@@ -121,7 +138,6 @@ impl Buffer {
         // What is in it is not sent any more, whatever comes of the rest.
         sqlx::query("DELETE FROM batch").execute(&mut *tx).await?;
         tx.commit().await?;
-        self.forget_remembered(matches!(erasure, Erasure::Everything { .. })).await?;
         match erasure {
             Erasure::Site(_) => self.forget_by_pages(erasure, erased).await,
             Erasure::Account { .. } => self.discard_by_pages(erasure, erased).await,
@@ -141,6 +157,12 @@ pub(crate) async fn strike_all(tx: &mut SqliteConnection) -> Result<()> {
     let notes = format!("DELETE FROM meta WHERE {IS_NOTE}");
     sqlx::query(sqlx::AssertSqlSafe(notes)).execute(tx).await?;
     Ok(())
+}
+
+/// Whether one is unfinished that goes by the numbers of records.
+pub(crate) async fn goes_by_number(tx: &mut SqliteConnection) -> Result<bool> {
+    let owed = format!("SELECT EXISTS (SELECT 1 FROM meta WHERE {BY_NUMBER})");
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(owed)).fetch_one(tx).await?)
 }
 
 /// Whether one is unfinished, as this transaction sees it.

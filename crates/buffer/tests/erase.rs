@@ -363,6 +363,97 @@ async fn what_was_cut_short_of_an_account_and_of_everything_is_finished_and_what
     }
 }
 
+async fn last_number(buffer: &Buffer) -> i64 {
+    let file = format!("sqlite://{}", buffer.path().display());
+    let mut other = sqlx::SqliteConnection::connect(&file).await.unwrap();
+    sqlx::query_scalar("SELECT max(seq) FROM record").fetch_one(&mut other).await.unwrap()
+}
+
+async fn finished_by_a_start(buffer: &Buffer) -> Buffer {
+    let (buffer, _) = Buffer::open_or_recover(buffer.path(), NOW).await.unwrap();
+    buffer
+}
+
+/// Nobody asked for what was captured after the sign-out to go, and nobody's it was.
+#[tokio::test]
+async fn whoever_signs_in_again_or_claims_while_the_account_is_half_discarded_loses_nothing_of_what_that_gives_them()
+ {
+    for by_claiming in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (buffer, _) = full(dir.path()).await;
+        buffer.sign_out().await.unwrap();
+        append(&buffer, &[on("after", "other.example"), on("after-2", "other.example")]).await.unwrap();
+        if by_claiming {
+            // Another account of the same address.
+            let other = SignedIn { backend: "http://c".into(), ..who("1") };
+            buffer.sign_in(&other, NOW).await.unwrap();
+        }
+        let last = last_number(&buffer).await;
+        buffer.set_meta("discarding:1@x", &last.to_string()).await.unwrap();
+        let account = match by_claiming {
+            false => {
+                let (account, claimed) = buffer.sign_in(&who("1"), NOW).await.unwrap();
+                assert_eq!(claimed, 2);
+                account
+            }
+            true => {
+                let account = buffer.signed_in().await.unwrap().unwrap();
+                assert_eq!(buffer.claim(account.id).await.unwrap(), 2);
+                account
+            }
+        };
+        let buffer = finished_by_a_start(&buffer).await;
+        nothing_is_left(dir.path());
+        let left: Vec<String> = oldest(&buffer, &account).await.into_iter().map(|row| row.id).collect();
+        assert_eq!(left, ["after", "after-2"], "claiming: {by_claiming}");
+    }
+}
+
+/// Hosts go on for days where no agent is started that finishes it.
+#[tokio::test]
+async fn what_arrives_while_everything_is_half_erased_stays_with_its_tabs_also_in_the_place_of_what_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (buffer, account) = full(dir.path()).await;
+    let last = last_number(&buffer).await;
+    buffer.set_meta("erasing-everything", &last.to_string()).await.unwrap();
+    let since = r#"{"id":"since","url":"http://other.example/","startedAt":50,"tabId":7}"#;
+    append(&buffer, &[since.to_owned()]).await.unwrap();
+    // A version of the tab that waits, more complete.
+    let newer =
+        r#"{"id":"t","tabId":7,"startTime":1,"lastActiveTime":90,"domainDurations":{"other.example":60}}"#;
+    let appended = buffer.append(&source("p1"), &[Arrival::read(None, &[], &[newer])], 0, NOW).await.unwrap();
+    assert_eq!(appended[0].counts.updated, 1);
+    // The failed ones are among those that were asked about.
+    buffer.retry_failed(&FailedQuery::All).await.unwrap();
+    let buffer = finished_by_a_start(&buffer).await;
+    nothing_is_left(dir.path());
+    let left = oldest(&buffer, &account).await;
+    let ids: Vec<&str> = left.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids, ["since", "t"]);
+    assert_eq!((left[1].text.as_str(), left[1].page_visit_id.as_deref()), (newer, Some("since")));
+    assert_eq!((left[0].life, left[1].life), (Some(1), Some(1)));
+    assert_eq!(export(&buffer).await.len(), 2);
+}
+
+/// What the agent counts of an account names it.
+#[tokio::test]
+async fn with_an_account_goes_what_is_counted_of_its_backend() {
+    for everything in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (buffer, account) = full(dir.path()).await;
+        let other = buffer.sign_in(&who("2"), NOW).await.unwrap().0;
+        let of = |account: &Account| format!(r#""{}":[1,2]"#, account.r#ref);
+        buffer.set_meta("blamed", &format!("{{{},{}}}", of(&account), of(&other))).await.unwrap();
+        match everything {
+            false => drop(buffer.discard_account("1@x").await.unwrap()),
+            true => drop(buffer.erase_everything().await.unwrap()),
+        }
+        let expected = (!everything).then(|| format!("{{{}}}", of(&other)));
+        assert_eq!(buffer.meta("blamed").await.unwrap(), expected);
+        assert_eq!(holds(dir.path(), account.r#ref.as_bytes()), Vec::<PathBuf>::new());
+    }
+}
+
 /// It fails between its note and its last page.
 #[tokio::test]
 async fn a_site_that_could_not_be_forgotten_to_its_end_has_no_batch_left_and_is_forgotten_when_it_can_be() {

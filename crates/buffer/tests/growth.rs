@@ -258,6 +258,87 @@ async fn on_a_full_disk_an_account_and_everything_are_erased_by_what_the_ballast
     }
 }
 
+/// An account's visits, each with its tab, and what is kept beside them: all of it many times what the ballast took.
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "why nothing was tested")]
+async fn on_a_full_disk_an_account_with_many_tabs_visits_is_discarded_by_what_the_ballast_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::new(&dir.path().join("disk"), 200 << 20) else {
+        eprintln!("skipped: a small disk cannot be mounted here");
+        return;
+    };
+    let buffer = Buffer::open(&disk.0.join("buffer.db")).await.unwrap();
+    let gone = buffer.sign_in(&who("1"), NOW).await.unwrap().0;
+    append(&buffer, &many(0, 10)).await.unwrap();
+    buffer.sign_in(&who("2"), NOW).await.unwrap();
+    buffer.tidy().await.unwrap();
+    let mut writer =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", buffer.path().display())).await.unwrap();
+    const N: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ";
+    const RECORD: &str = "INSERT INTO record (kind, source, id, id_derived, account, claim_ref, revision, text, bytes, \
+         checksum, digest, tab, state, captured_at)";
+    let reference = &gone.r#ref;
+    for fill in [
+        format!(
+            "{N} 45000) {RECORD} SELECT 1, 1, lower(hex(randomblob(16))), 0, 1, NULL, 1, '{{}}', 2, 0, zeroblob(32), \
+             CAST(abs(random()) % 5000 AS TEXT), 1, 0 FROM n"
+        ),
+        "INSERT INTO tab_visit SELECT source, tab, abs(random()) % 1000000, id, 0 FROM record WHERE text = '{}'".into(),
+        // Captured after its sign-out: nobody's, and to be unbound.
+        format!(
+            "{N} 15000) {RECORD} SELECT 1, 1, lower(hex(randomblob(16))), 0, NULL, '{reference}', 1, \
+             hex(zeroblob(300)), 600, 0, zeroblob(32), NULL, 1, 0 FROM n"
+        ),
+        format!(
+            "{N} 4000) INSERT INTO anchor (account, source, tab, visited_at, id, text, kept_at) \
+             SELECT 1, 1, '7', n, hex(randomblob(16)), hex(zeroblob(1500)), 0 FROM n"
+        ),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(fill)).execute(&mut writer).await.unwrap();
+    }
+    buffer.checkpoint().await.unwrap();
+    let _ = std::fs::write(disk.0.join("filler"), vec![1u8; 200 << 20]);
+    assert!(buffer.free_bytes().unwrap() < 64 << 10);
+    assert_eq!(buffer.discard_account(&gone.email).await.unwrap().waiting, 45_100);
+    let mut count = async |of: &str| -> i64 {
+        let count = format!("SELECT count(*) FROM {of}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut writer).await.unwrap()
+    };
+    for of in ["tab_visit", "anchor", "account WHERE account = 1", "meta WHERE key GLOB 'discarding:*'"] {
+        assert_eq!(count(of).await, 0, "{of}");
+    }
+    assert_eq!(count("record WHERE account IS NULL AND claim_ref = 'imported'").await, 15_000);
+}
+
+/// A week after one large drain, and a month after another.
+#[tokio::test]
+async fn a_settlement_forgets_so_many_rows_and_no_more_of_however_many_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    buffer.sign_in(&who("1"), NOW).await.unwrap();
+    append(&buffer, &many(0, 10)[..1]).await.unwrap();
+    let mut writer =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", buffer.path().display())).await.unwrap();
+    const N: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 600)";
+    for fill in [
+        "INSERT INTO delivered SELECT 1, 1, n, zeroblob(32), 1, 1, 0 FROM n",
+        "INSERT INTO tab_visit SELECT 1, '7', n, n, 0 FROM n",
+        "INSERT INTO tab_life SELECT 1, '7', n, 0 FROM n",
+    ] {
+        let fill = fill.replacen("SELECT", &format!("{N} SELECT"), 1);
+        sqlx::query(sqlx::AssertSqlSafe(fill)).execute(&mut writer).await.unwrap();
+    }
+    let mut left = async || -> i64 {
+        const LEFT: &str = "SELECT (SELECT count(*) FROM delivered) + (SELECT count(*) FROM tab_visit WHERE noted_at = 0) \
+             + (SELECT count(*) FROM tab_life)";
+        sqlx::query_scalar(LEFT).fetch_one(&mut writer).await.unwrap()
+    };
+    for expected in [1_300, 800, 300, 0] {
+        buffer.settle(None, &Settlement::default(), NOW).await.unwrap();
+        assert_eq!(left().await, expected);
+    }
+}
+
 /// Large records, more of them than the ballast has room for: nobody else lets it go, and the disk stays full.
 #[expect(clippy::print_stderr, reason = "why nothing was tested")]
 async fn more_than_the_ballast(dir: &Path) -> Option<(SmallDisk, Buffer, Account)> {

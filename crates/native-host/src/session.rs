@@ -35,7 +35,6 @@ const GROUP_FRAMES: usize = 64;
 const MOST_UNREAD: u64 = 32 << 20;
 /// Characters of what a client calls itself and its browser: what is longer is cut.
 const LONGEST_NAME: usize = 128;
-const LONGEST_PROFILE_ID: usize = 256;
 /// The stream cannot be trusted further (contract, section 2).
 const DATA_ERROR: u8 = 65;
 
@@ -65,22 +64,16 @@ pub struct Session {
 }
 
 /// What one client says of itself stands in the status that all others are told. A profile's number is a name by which
-/// records are told apart: it is not cut.
-fn bounded(client: Client) -> Result<Client, String> {
-    let profile = client.profile_id.as_deref().map_or(0, |id| id.chars().count());
-    if profile > LONGEST_PROFILE_ID {
-        return Err(format!(
-            "hello.client.profileId has {profile} characters; at most {LONGEST_PROFILE_ID} are accepted"
-        ));
-    }
+/// records are told apart: of a long one a digest stands for it, and none is taken for another.
+fn bounded(client: Client) -> Client {
     let cut = |text: Option<String>| text.map(|text| text.chars().take(LONGEST_NAME).collect());
-    Ok(Client {
+    Client {
         name: cut(client.name),
         version: cut(client.version),
         browser: cut(client.browser),
         browser_version: cut(client.browser_version),
-        profile_id: client.profile_id,
-    })
+        profile_id: client.profile_id.map(heyho_buffer::profile_id),
+    }
 }
 
 /// A browser's own name, where the extension in it knows only that of its family: the browser is what started this
@@ -326,11 +319,7 @@ impl Session {
             });
             return;
         }
-        let client = match bounded(client) {
-            Ok(client) => client,
-            Err(error) => return self.say(&answers::error(id, ErrorCode::BadMessage, error)),
-        };
-        self.client = named(client);
+        self.client = named(bounded(client));
         if self.presence.is_none() {
             let announced = Presence::announce(&self.paths.hosts());
             self.presence =

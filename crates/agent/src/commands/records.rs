@@ -85,11 +85,16 @@ impl Service {
         which: Selection,
         as_of: Option<Timestamp>,
     ) -> Result<Count, Fault> {
+        let all = matches!(which, Selection::All);
         let which = match as_of {
             Some(as_of) => FailedQuery::Numbers(self.failed_by(which, as_of).await?),
             None => query(which),
         };
         let count = self.buffer.discard_failed(&which).await.map_err(buffer)?;
+        if all && as_of.is_some() {
+            // To the buffer these are chosen ones.
+            self.buffer.traces_removed().await;
+        }
         self.live.touch();
         Ok(Count { count })
     }

@@ -23,7 +23,8 @@ impl Service {
         // The settings first: an account of a backend that the settings do not name would never be used.
         let backend_changed = config.backend.url != self.config().backend.url;
         if backend_changed {
-            config::set(&self.paths.config_file(), "backend.url", &config.backend.url.as_str().into())?;
+            let url: Value = config.backend.url.as_str().into();
+            self.changed(move |file| config::set(file, "backend.url", &url)).await?;
             self.config.send_replace(config.clone());
             self.live.push(Event::Settings);
         }

@@ -2,10 +2,11 @@
 
 use super::Service;
 use crate::engine::Command;
-use heyho_local::config::{self, Reading, TokenStore};
-use heyho_local::vocabulary::{Event, Fault, Settings};
+use heyho_local::config::{self, ConfigError, Reading, TokenStore};
+use heyho_local::vocabulary::{Event, Fault, FaultCode, Settings};
 use heyho_records::rules::Rule;
 use serde_json::Value;
+use std::path::Path;
 
 impl Service {
     pub(super) fn config_get(&self) -> Settings {
@@ -14,23 +15,42 @@ impl Service {
 
     pub(super) async fn config_set(&self, key: &str, value: &Value) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let reading = config::set(&self.paths.config_file(), key, value)?;
+        let reading = {
+            let (key, value) = (key.to_owned(), value.clone());
+            self.changed(move |file| config::set(file, &key, &value)).await?
+        };
         self.put_in_force(reading).await?;
         Ok(self.config_get())
     }
 
     pub(super) async fn rules_add(&self, rule: &Rule) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let reading = config::add_rule(&self.paths.config_file(), rule)?;
+        let reading = {
+            let rule = rule.clone();
+            self.changed(move |file| config::add_rule(file, &rule)).await?
+        };
         self.put_in_force(reading).await?;
         Ok(self.config_get())
     }
 
     pub(super) async fn rules_remove(&self, rule: &Rule) -> Result<Settings, Fault> {
         let _one = self.sessions.lock().await;
-        let reading = config::remove_rule(&self.paths.config_file(), rule)?;
+        let reading = {
+            let rule = rule.clone();
+            self.changed(move |file| config::remove_rule(file, &rule)).await?
+        };
         self.put_in_force(reading).await?;
         Ok(self.config_get())
+    }
+
+    /// Another program may hold the file for seconds, which is waited for where nobody else waits along.
+    pub(super) async fn changed(
+        &self,
+        how: impl FnOnce(&Path) -> Result<Reading, ConfigError> + Send + 'static,
+    ) -> Result<Reading, Fault> {
+        let file = self.paths.config_file();
+        let done = tokio::task::spawn_blocking(move || how(&file)).await;
+        Ok(done.map_err(|error| Fault::new(FaultCode::Failed, error.to_string()))??)
     }
 
     /// Hosts read the file by themselves; here everything else hears of it. A mistake that stands elsewhere in the

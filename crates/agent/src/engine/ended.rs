@@ -20,8 +20,8 @@ impl Engine {
         let now = self.clock.now_ms();
         self.last_end_at = Some(self.monotonic.now_ms());
         let asked = end.why == Why::Stopped { by: Stop::Asked };
-        // Not where a metered connection or the end of the program ended it.
-        self.stopped = asked && self.meanwhile.stop;
+        // However it ended: with an error of the backend, say. Not where a metered connection or the end of the program did.
+        self.stopped = self.meanwhile.stop;
         let now_ms = self.monotonic.now_ms();
         let regular = now_ms.saturating_add(ms(self.config.sync.interval));
         self.next_at = end.next_at_ms.or(match end.why {

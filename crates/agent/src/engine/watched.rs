@@ -38,8 +38,8 @@ pub async fn watched(parts: Parts, mut commands: mpsc::Receiver<Command>) {
             return;
         }
         pause = (pause * 2).min(AWAY_MOST);
-        // As at any start: what waits is tried at once.
-        next = Parts { first_run: true, ..parts.clone() };
+        // As at any start: what waits is tried at once; not by an agent that is there for a command which sends nothing.
+        next = parts.clone();
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Mood {
     Slow,
     /// Fails when it is let go.
     SlowFails,
+    /// Lets nobody send, once it is let go.
+    SlowForbids,
     /// Asks to be left alone for ten minutes.
     Busy,
     /// The same, said in the body only.
@@ -225,6 +227,10 @@ async fn sync(Shared(backend): Shared<Arc<Backend>>, headers: HeaderMap, body: B
         Mood::SlowFails => {
             backend.let_go.notified().await;
             return error(StatusCode::INTERNAL_SERVER_ERROR, "SYNC_FAILED");
+        }
+        Mood::SlowForbids => {
+            backend.let_go.notified().await;
+            return error(StatusCode::FORBIDDEN, "FORBIDDEN");
         }
         Mood::Slow => backend.let_go.notified().await,
         Mood::Picky => {

@@ -9,6 +9,7 @@ use heyho_local::vocabulary::{
     Companion, Count, FailedPage, FaultCode, Request, Run, RunSummary, Selection, ask,
 };
 use heyho_records::status::{Account, State, Status};
+use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -507,5 +508,46 @@ async fn when_there_is_room_again_arrivals_are_taken_also_with_nothing_to_drain(
     world.append(&["b"]).await;
     agent.sync().await.unwrap();
     assert_eq!(backend.ids("u@x"), ["a", "b"]);
+    agent.agent.shutdown().await;
+}
+
+/// Of all threads there is one: whoever waited on it would be waited for by everybody.
+#[tokio::test]
+async fn while_another_program_changes_the_settings_nobody_else_waits() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    let folder = world.paths().config_file().parent().unwrap().to_owned();
+    std::fs::create_dir_all(&folder).unwrap();
+    let held = std::fs::File::create(folder.join(".config.toml.lock")).unwrap();
+    held.lock().unwrap();
+    let companion = agent.companion.clone();
+    let set = Request::ConfigSet { key: "sync.interval".into(), value: json!("10m") };
+    let changing = tokio::spawn(async move { companion.call(set).await });
+    tokio::task::yield_now().await;
+    for _ in 0..3 {
+        agent.companion.call(Request::Status).await.unwrap();
+    }
+    assert!(!changing.is_finished());
+    drop(held);
+    changing.await.unwrap().unwrap();
+    agent.agent.shutdown().await;
+}
+
+/// The window always says of which moment its list is.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_that_failed_is_discarded_its_traces_go_before_it_is_answered() {
+    let (_backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    world.append_texts(&[r#"{"id":"bad"}"#.to_owned()], &[]).await;
+    agent.until("failed", |s| s.failed == 1).await;
+    let page = agent.companion.call(Request::FailedList { after: 0, limit: 10, reason: None }).await.unwrap();
+    let as_of = serde_json::from_value(page["asOf"].clone()).unwrap();
+    let discard = Request::FailedDiscard { which: Selection::All, as_of };
+    assert_eq!(agent.companion.call(discard).await.unwrap()["count"], 1);
+    let buffer = heyho_buffer::Buffer::open(&world.paths().buffer()).await.unwrap();
+    assert!(!buffer.owes_erasing().await.unwrap());
+    buffer.close().await;
     agent.agent.shutdown().await;
 }

@@ -243,6 +243,47 @@ async fn after_a_stop_no_run_begins_before_its_regular_time_whatever_changes() {
     agent.agent.shutdown().await;
 }
 
+/// Also where it is an error of the backend that ends the run. A sign-in is a word of its own: what it may not do at once, for
+/// the connection is metered, it does when that ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_holds_however_its_run_ends_and_until_somebody_signs_in() {
+    let (backend, url) = backend().await;
+    let (world, clock) = (World::new(&url), Played::new());
+    let around = |online, metered| Surroundings { online: Some(online), metered, ..Surroundings::default() };
+    let (tell, hear) = watch::channel(around(false, false));
+    let mut options = StartOptions { clock: clock.clone(), surroundings: Some(hear), ..world.options() };
+    let text =
+        format!("[backend]\nurl = \"{url}\"\n[tokens]\nstore = \"file\"\n[sync]\npause_on_metered = true\n");
+    options.config = Config::parse(&text, "config.toml").unwrap();
+    let agent = world.start_with(options).await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    backend.feel(Mood::SlowForbids);
+    world.append(&["a"]).await;
+    agent.until("seen", |s| s.backlog.records() == 1).await;
+    agent.companion.call(Request::Sync { wait: false }).await.unwrap();
+    backend.received.notified().await;
+    agent.companion.call(Request::Stop).await.unwrap();
+    heard_of(&agent).await;
+    backend.let_go.notify_one();
+    agent.until("refused", |s| s.progress.is_none() && s.reason_code.as_deref() == Some("forbidden")).await;
+    backend.feel(Mood::Well);
+    tell.send_replace(around(true, false));
+    heard_of(&agent).await;
+    clock.pass(Duration::from_secs(100));
+    agent.companion.call(Request::Nudge).await.unwrap();
+    let mut watch = agent.companion.watch();
+    let delivered = watch.wait_for(|s| s.as_ref().is_some_and(|s| s.backlog.records() == 0));
+    assert!(tokio::time::timeout(Duration::from_millis(700), delivered).await.is_err());
+    tell.send_replace(around(true, true));
+    agent.until("held back", |s| s.state == State::Paused).await;
+    agent.login("u@x", "right password").await.unwrap();
+    assert!(backend.ids("u@x").is_empty());
+    tell.send_replace(around(true, false));
+    agent.until("delivered", |s| s.backlog.records() == 0).await;
+    agent.agent.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_session_ends_while_the_network_comes_back_no_next_attempt_is_named() {
     let (backend, url) = backend().await;

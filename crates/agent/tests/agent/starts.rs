@@ -4,6 +4,7 @@ use crate::backend::{Mood, backend};
 use crate::world::World;
 use heyho_local::vocabulary::Request;
 use heyho_records::status::State;
+use sqlx::{Connection, SqliteConnection};
 use std::sync::atomic::Ordering;
 
 /// As `heyho sync` from a timer: each an agent of its own.
@@ -70,5 +71,38 @@ async fn a_backend_that_cannot_be_asked_and_took_records_is_there_also_after_a_s
     // Another account's word says nothing for this one.
     agent.login("w@x", "right password").await.unwrap();
     assert_eq!(agent.sync().await.unwrap().outcome, "not_found");
+    agent.agent.shutdown().await;
+}
+
+/// Else a death between the two costs as many again, at each start.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_many_of_a_kind_were_set_aside_is_kept_before_they_are() {
+    let (backend, url) = backend().await;
+    let world = World::new(&url);
+    let agent = world.start().await;
+    agent.login("u@x", "right password").await.unwrap();
+    agent.until("up to date", |s| s.state == State::UpToDate).await;
+    agent.companion.call(Request::Pause { seconds: None }).await.unwrap();
+    let visit = |n| format!(r#"{{"id":"v{n}","url":"http://a/","startedAt":1700000000000}}"#);
+    let tabs =
+        (0..60).map(|n| format!(r#"{{"id":"t{n:03}","page_visit_id":"v","active_time_seconds":{n}}}"#));
+    world.append_texts(&(0..5).map(visit).collect::<Vec<_>>(), &tabs.collect::<Vec<_>>()).await;
+    // In the settlement's own transaction: what is kept, beside what is set aside with this one.
+    const WATCH: &str = "CREATE TRIGGER watches AFTER UPDATE OF state ON record WHEN new.state = 2 AND new.kind = 2 \
+         AND ifnull((SELECT max(json_extract(j.value, '$[1]')) FROM meta m, json_each(m.value) j \
+             WHERE m.key = 'blamed'), 0) < (SELECT count(*) FROM record WHERE state = 2 AND kind = 2) \
+         BEGIN INSERT OR REPLACE INTO meta VALUES ('too-late', new.id); END";
+    let file = format!("sqlite://{}", world.paths().buffer().display());
+    let mut other = SqliteConnection::connect(&file).await.unwrap();
+    sqlx::query(WATCH).execute(&mut other).await.unwrap();
+    backend.feel(Mood::NoAggregates);
+    agent.companion.call(Request::Resume).await.unwrap();
+    assert_eq!(agent.sync().await.unwrap().outcome, "refuses_everything");
+    const LATE: &str =
+        "SELECT count(*), (SELECT count(*) FROM record WHERE state = 2) FROM meta WHERE key = 'too-late'";
+    let (late, set_aside): (i64, i64) = sqlx::query_as(LATE).fetch_one(&mut other).await.unwrap();
+    assert!(late == 0 && set_aside > 10, "{late}, {set_aside}");
+    sqlx::query("DROP TRIGGER watches").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
     agent.agent.shutdown().await;
 }
