@@ -93,6 +93,13 @@ async fn everything_can_be_done_by_keyboard() -> Result<()> {
     tab_to(&window, "confirm").await?;
     window.keys(ENTER).await?;
     window.has("failed-empty", true).await?;
+    // The button that had the focus is gone with the rows.
+    eventually(SOON, "the focus at what is left of the list", async || {
+        let focused = window.focused().await?;
+        ensure!(focused == "failed-title", "{focused:?} has it");
+        Ok(())
+    })
+    .await?;
 
     for (key, part) in [(RIGHT, "browser-row"), (RIGHT, "history"), (END, "erase")] {
         tab_to_tabs(&window).await?;
