@@ -16,6 +16,8 @@
 mod manifest;
 mod places;
 mod register;
+#[cfg(any(windows, test))]
+mod registry;
 mod removal;
 mod survey;
 mod wish;

@@ -99,7 +99,7 @@ fn serves_all_users(registration: &Registration) -> bool {
 /// Whether `flatpak override --talk-name=org.freedesktop.Flatpak ID` was said, for all users or by this one, and not
 /// taken back by what counts more.
 fn may_spawn(overrides: &[PathBuf]) -> bool {
-    let said = overrides.iter().filter_map(|file| {
+    let mut said = overrides.iter().rev().filter_map(|file| {
         let text = std::fs::read_to_string(file).ok()?;
         let lines = text.lines().map(|line| line.replace(' ', ""));
         let on_the_session_bus = lines
@@ -109,7 +109,7 @@ fn may_spawn(overrides: &[PathBuf]) -> bool {
         let policies = on_the_session_bus.filter_map(|line| Some(line.strip_prefix(FLATPAK)?.to_owned()));
         policies.last()
     });
-    said.last().is_some_and(|policy| policy == "talk" || policy == "own")
+    said.next().is_some_and(|policy| policy == "talk" || policy == "own")
 }
 
 /// The service that starts programs outside.
@@ -293,6 +293,7 @@ mod platform {
 /// Not compiled on the machines this is developed on (docs/platforms.md).
 #[cfg(windows)]
 mod platform {
+    use super::super::registry::default_value;
     use super::Registration;
     use std::io;
     use std::path::Path;
@@ -306,10 +307,22 @@ mod platform {
         let (Some(key), Some(manifest)) = (&registration.registry_key, &registration.manifest) else {
             return true;
         };
-        let asked = Command::new("reg").args(["query", &format!(r"HKCU\{key}"), "/ve"]).output();
-        asked.is_ok_and(|answer| {
-            String::from_utf8_lossy(&answer.stdout).contains(&manifest.display().to_string())
-        })
+        exported(key, manifest)
+            .is_some_and(|text| default_value(&text) == Some(manifest.display().to_string()))
+    }
+
+    /// Written beside the manifest, in a folder of the user's own; nothing where there is no such key.
+    fn exported(key: &str, manifest: &Path) -> Option<Vec<u8>> {
+        let file = manifest.with_extension(format!("{}.reg", std::process::id()));
+        let asked = Command::new("reg")
+            .args(["export", &format!(r"HKCU\{key}")])
+            .arg(&file)
+            .arg("/y")
+            .output()
+            .ok()?;
+        let text = asked.status.success().then(|| std::fs::read(&file).ok())?;
+        drop(std::fs::remove_file(&file));
+        text
     }
 
     pub fn point(registration: &Registration) -> io::Result<()> {
