@@ -46,6 +46,9 @@ mod unfinished;
 mod waiting;
 mod watch;
 
+#[cfg(test)]
+mod steps_tests;
+
 pub use accounts::{Account, AccountId, BLAMED, SignedIn};
 pub use anchor::Anchor;
 pub use append::{Appended, Arrival, Source, profile_id};

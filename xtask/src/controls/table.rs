@@ -29,6 +29,13 @@ pub const CONTROLS: &[Control] = &[
     },
     Control {
         package: "heyho-buffer",
+        fault: "walks-from-the-start",
+        wrong: "each page of an erasure looks at all links there are",
+        tests: &["--lib", "steps_tests"],
+        env: &[],
+    },
+    Control {
+        package: "heyho-buffer",
         fault: "log-kept",
         wrong: "what is erased stays in the log",
         tests: &["--test", "erase", "a_forgotten_site"],
