@@ -61,7 +61,11 @@ mod portal {
         let bus = zbus::Connection::session().await?;
         let settings = SettingsProxy::new(&bus).await?;
         let mut changes = settings.receive_setting_changed().await?;
-        tell(strokes(&desktop, scheme(&*settings.read(NAMESPACE, KEY).await?)));
+        // One that is still starting may fail here, and tell a change later.
+        match settings.read(NAMESPACE, KEY).await {
+            Ok(value) => tell(strokes(&desktop, scheme(&value))),
+            Err(error) => tracing::debug!("the desktop does not say its theme yet: {error}"),
+        }
         while let Some(change) = changes.next().await {
             let change = change.args()?;
             if change.namespace == NAMESPACE && change.key == KEY {

@@ -8,7 +8,7 @@
 //! - [`pages`]: the site that is browsed, with its access log;
 //! - [`desk`]: what most tests of the window begin with;
 //! - [`desktop`]: a private display, D-Bus session and Secret Service;
-//! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`], [`notices`]: what a person sees and clicks;
+//! - [`browser`] ([`chromium`], [`firefox`]), [`window`], [`tray`], [`notices`], [`portal`]: what a person sees and clicks;
 //! - [`stays`]: what a person did in a browser, written down beside it; [`mod@compare`]: the records held against it;
 //! - [`tour`]: the window in every state, for tests and screenshots; [`popup`]: the same for the extension's popup;
 //! - [`troubles`]: what goes wrong on the computer itself; [`judge`]: what is wrong with what is seen;
@@ -32,6 +32,7 @@ pub mod judge;
 pub mod notices;
 pub mod pages;
 pub mod popup;
+pub mod portal;
 pub mod process;
 pub mod rows;
 pub mod secrets;

@@ -5,8 +5,9 @@ use anyhow::{Result, ensure};
 use e2e::backend::Backend;
 use e2e::companion::{self, Tokens};
 use e2e::notices::Notices;
+use e2e::portal::{DARK, LIGHT, Portal};
 use e2e::tray::Tray;
-use e2e::{SOON, World, desktop, eventually, process, window, x11};
+use e2e::{BOOT, SOON, World, desktop, eventually, process, window, x11};
 use std::path::{Path, PathBuf};
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn each_state_has_its_icon_and_the_menu_pauses_and_resumes() -> Result<()>
     tray.choose("Pause until tomorrow").await?;
     // With the day, since it is another one.
     first_line(&tray, "paused until six of the next day", |line| {
-        line.starts_with("Paused until 20") && line.ends_with("06:00")
+        line.starts_with("Paused until ") && line.split(' ').count() == 4 && line.ends_with("06:00")
     })
     .await?;
     tray.choose("Resume").await?;
@@ -216,6 +217,51 @@ async fn closing_the_window_ends_its_web_view_and_that_the_app_goes_on_is_said_o
     app.still_runs()?;
     ensure!(notices.shown().len() == 1, "it is said once: {:?}", notices.shown());
     ensure!(companion::status(&world).await?["agentRunning"] == true, "the app has ended with its window");
+    world.done();
+    Ok(())
+}
+
+/// A panel of KDE has the colours of its windows; the icon's strokes are to be seen on it in either.
+#[tokio::test]
+async fn the_icons_strokes_follow_the_desktops_theme() -> Result<()> {
+    let mut world = World::new()?;
+    let _display = desktop::display(&mut world).await?;
+    let _bus = desktop::bus(&mut world).await?;
+    let backend = Backend::start(&world).await?;
+    companion::configure(&world, &backend.url(), Tokens::File)?;
+    let (tray, portal) = (Tray::start(&world).await?, Portal::start(&world).await?);
+    let start = || {
+        let mut command = world.program("heyho-companion")?;
+        command.arg("--hidden").env("XDG_CURRENT_DESKTOP", "KDE");
+        world.start("app", command)
+    };
+    let quit = async |mut app: process::Process| {
+        tray.choose("Quit").await?;
+        ensure!(app.ended().await?.success());
+        anyhow::Ok(())
+    };
+    // At login a portal may still be starting.
+    let app = start()?;
+    eventually(BOOT, "the theme is asked for", async || {
+        ensure!(portal.asked() > 0);
+        Ok(())
+    })
+    .await?;
+    tray.shows("calm-light").await?;
+    portal.becomes(LIGHT).await?;
+    tray.shows("calm-dark").await?;
+    quit(app).await?;
+
+    let app = start()?;
+    eventually(BOOT, "another icon", async || {
+        ensure!(tray.registrations() >= 2);
+        Ok(())
+    })
+    .await?;
+    tray.shows("calm-dark").await?;
+    portal.becomes(DARK).await?;
+    tray.shows("calm-light").await?;
+    quit(app).await?;
     world.done();
     Ok(())
 }
