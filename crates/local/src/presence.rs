@@ -2,10 +2,12 @@
 //!
 //! Each host that serves an extension keeps a lock on a file of its own in `hosts/`, beside the socket, for as long as
 //! it lives; the system gives the lock up however it ends, and whoever comes or counts next removes the file. A file has its
-//! name only once its lock is held: one without a lock is one that was left.
+//! name only once its lock is held: one without a lock is one that was left. Until then its name begins with a dot; whoever
+//! ends at that very moment leaves it, and an hour later it is removed.
 
-use crate::clock::new_id;
+use crate::clock::{self, new_id};
 use crate::paths::private_dir;
+use jiff::{SignedDuration, Timestamp};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,9 @@ use std::time::Duration;
 pub const LOOK_FOR_AGENT: Duration = Duration::from_secs(10);
 /// A host that runs has found an agent within this after its start.
 pub const FOUND_WITHIN: Duration = LOOK_FOR_AGENT.saturating_add(Duration::from_secs(2));
+
+/// Nobody takes so long between making a file and naming it.
+const LEFT_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// This program is a host that runs, until this is dropped.
 #[derive(Debug)]
@@ -56,8 +61,18 @@ impl Drop for Presence {
 /// How many hosts are running. What cannot be looked at counts as none.
 pub fn running(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    let named = entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
-    named.filter(|entry| is_held(&entry.path())).count()
+    let (unnamed, named): (Vec<_>, Vec<_>) =
+        entries.flatten().partition(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+    for left in unnamed.iter().filter(|entry| is_old(entry)) {
+        is_held(&left.path());
+    }
+    named.iter().filter(|entry| is_held(&entry.path())).count()
+}
+
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let made = entry.metadata().and_then(|about| about.modified()).ok();
+    let made = made.and_then(|made| Timestamp::try_from(made).ok());
+    made.is_some_and(|made| clock::system().now().duration_since(made) > LEFT_FOR)
 }
 
 fn is_held(place: &Path) -> bool {
@@ -88,6 +103,15 @@ mod tests {
         fs::write(hosts.join("left"), "").unwrap();
         assert_eq!(running(&hosts), 1);
         assert!(!hosts.join("left").exists());
+        // Ended before it had its name; and one that is about to get it.
+        for (name, age) in [(".ended", 3_700), (".begins", 60)] {
+            let file = File::create(hosts.join(name)).unwrap();
+            let made = clock::system().now() - SignedDuration::from_secs(age);
+            file.set_modified(made.into()).unwrap();
+        }
+        assert_eq!(running(&hosts), 1);
+        assert_eq!([".ended", ".begins"].map(|name| hosts.join(name).exists()), [false, true]);
+        fs::remove_file(hosts.join(".begins")).unwrap();
         drop(two);
         assert_eq!((running(&hosts), fs::read_dir(&hosts).unwrap().count()), (0, 0));
     }
