@@ -47,6 +47,9 @@ async fn main() -> Result<()> {
         troubles::no_start(look, &mut camera).await.with_context(|| name)?;
         troubles::damaged_store(look, &mut camera).await.with_context(|| name)?;
         troubles::full_disk(look, &mut camera).await.with_context(|| name)?;
+        troubles::full_store(look, &mut camera).await.with_context(|| name)?;
+        troubles::metered(look, &mut camera).await.with_context(|| name)?;
+        troubles::ending(look, &mut camera).await.with_context(|| name)?;
     }
     if only.as_deref().is_none_or(|only| only == "popup") {
         let mut camera = Camera(std::path::absolute(folder.join("popup"))?);
