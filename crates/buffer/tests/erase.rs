@@ -126,6 +126,14 @@ async fn everything_erased_is_everything_but_the_sign_in() {
     nothing_is_left(dir.path());
     assert!(export(&buffer).await.is_empty());
     assert!(buffer.timeline(0, NOW).await.unwrap().is_empty());
+    let file = format!("sqlite://{}", buffer.path().display());
+    let mut other = sqlx::SqliteConnection::connect(&file).await.unwrap();
+    for table in ["tab_visit", "tab_life", "anchor", "delivered", "source"] {
+        let count = format!("SELECT count(*) FROM {table}");
+        let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut other).await.unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+    other.close().await.unwrap();
     assert_eq!(buffer.signed_in().await.unwrap().unwrap(), account);
     append(&buffer, &[visit("new", "")]).await.unwrap();
     assert_eq!(oldest(&buffer, &account).await.len(), 1);
