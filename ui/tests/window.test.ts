@@ -356,8 +356,12 @@ test("a page that comes while it ends says so", async () => {
 
 test("while it ends, whoever asked for that, the window says so and offers nothing", async () => {
   const w = await open(all["up_to_date"]!);
+  const scrolled = vi.spyOn(window, "scrollTo").mockImplementation(() => undefined);
   w.companion.ends?.("nothing");
   await settle();
+  // Whoever pressed Quit is at the foot of the settings.
+  expect(scrolled.mock.calls).toEqual([[0, 0]]);
+  scrolled.mockRestore();
   expect(w.text("status-sentence")).toBe("Ending after the batch in flight");
   expect([w.find("sync-now"), w.find("next-attempt")]).toEqual([null, null]);
   expect(w.container.querySelector<HTMLElement>("#panel")?.inert).toBe(true);
