@@ -40,7 +40,7 @@ impl Buffer {
                 list.push_bind(*number);
             }
             query.push(")");
-            for row in query.build().fetch_all(&self.pool).await? {
+            for row in query.build().fetch_all(&self.writer).await? {
                 let (number, bytes): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(3)?);
                 let whole = row.try_get::<Option<i64>, _>(4)?.is_none_or(|stored| intact(&bytes, stored));
                 match String::from_utf8(bytes).ok().filter(|_| whole) {

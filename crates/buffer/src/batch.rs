@@ -7,7 +7,7 @@
 use crate::accounts::{AccountId, set_meta};
 use crate::error::{BufferError, Result};
 use crate::open::Buffer;
-use crate::rows::{CHUNK, checksum, intact, kind};
+use crate::rows::{CHUNK, fits, kind};
 use crate::series::{self, Flow};
 use crate::status::LAST_CONFIRMED;
 use crate::{anchor, remembered, state, unfinished};
@@ -73,7 +73,7 @@ const ANCHOR: i64 = 2;
 impl Buffer {
     /// The batch of this account that was sent, or was about to be.
     pub async fn in_flight(&self, account: AccountId) -> Result<Option<Batch>> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.writer.acquire().await?;
         let Some(row) = sqlx::query("SELECT batch, key, body, checksum FROM batch WHERE account = ?")
             .bind(account.0)
             .fetch_optional(&mut *connection)
@@ -100,7 +100,7 @@ impl Buffer {
         // Without one: an older program made it.
         let stored: Option<i64> = row.try_get(3)?;
         let intact =
-            items.len() == rows.len() && stored.is_none_or(|stored| intact(&all(&body, &items), stored));
+            items.len() == rows.len() && stored.is_none_or(|stored| fits(sum(&body, &items), stored));
         Ok(Some(Batch { batch, key: row.try_get(1)?, body, items, intact }))
     }
 
@@ -108,7 +108,7 @@ impl Buffer {
     pub async fn is_in_flight(&self, batch: i64) -> Result<bool> {
         let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM batch WHERE batch = ?")
             .bind(batch)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.writer)
             .await?;
         Ok(found.is_some())
     }
@@ -124,7 +124,7 @@ impl Buffer {
         .bind(&batch.key)
         .bind(&batch.body)
         .bind(now)
-        .bind(checksum(&all(&batch.body, &batch.items)))
+        .bind(sum(&batch.body, &batch.items))
         .fetch_one(&mut *tx)
         .await?;
         let numbered: Vec<_> = batch.items.iter().enumerate().collect();
@@ -219,14 +219,15 @@ async fn is_as_read(tx: &mut SqliteConnection, batch: i64) -> Result<bool> {
 }
 
 /// All that a settlement goes by, for the checksum: the bytes, and which row each record in them is.
-fn all(body: &[u8], items: &[BatchItem]) -> Vec<u8> {
-    let mut all = body.to_vec();
+fn sum(body: &[u8], items: &[BatchItem]) -> i64 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(body);
     for item in items {
         for number in [item.seq, item.revision, item.kind.number()] {
-            all.extend_from_slice(&number.to_le_bytes());
+            sum.update(&number.to_le_bytes());
         }
     }
-    all
+    i64::from(sum.finalize())
 }
 
 /// Removes rows by number **and** revision, remembering their content.

@@ -17,6 +17,7 @@
 use crate::error::{BufferError, Result};
 use crate::growth;
 use crate::lock::{AGAIN, PATIENCE, private};
+use crate::open::FOR_NONE;
 use heyho_records::fault::planted;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor};
@@ -38,7 +39,8 @@ pub(crate) struct Held {
 impl Held {
     /// Under the lock of `lock`, so that the file is not set aside meanwhile.
     pub async fn enter(path: &Path, options: &SqliteConnectOptions) -> Result<Held> {
-        let mut connection = SqliteConnection::connect_with(options).await?;
+        let mut connection =
+            SqliteConnection::connect_with(&options.clone().pragma("cache_size", FOR_NONE)).await?;
         // Attached before it is asked who else is there: whoever ends now leaves the log's index to us.
         let entered = match attach(&mut connection).await {
             Ok(()) => enter(path, &mut connection).await,

@@ -24,13 +24,23 @@ static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// Long enough for several others to finish their transactions of under 50 ms.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of the file in memory, in KiB as SQLite writes it: what one transaction changes, and the inner pages of the indexes. SQLite
+/// adds up what the connections of a program may keep, and gives it to whichever uses it.
+const FOR_WRITER: &str = "-4000";
+const FOR_READERS: &str = "-250";
+/// For a connection that looks at no row.
+pub(crate) const FOR_NONE: &str = "-40";
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL file that two connections write: docs/adr/0002.
 const OLDEST_SQLITE: i64 = 3_051_003;
 
 /// An open buffer. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Buffer {
+    /// For whoever looks.
     pub(crate) pool: SqlitePool,
+    /// One connection, which writes, and reads what is written next: what SQLite keeps of the file in memory is good until
+    /// another connection commits, so that two that took turns at it would read the same pages again and again.
+    pub(crate) writer: SqlitePool,
     pub(crate) path: PathBuf,
     pub(crate) cap: Cap,
     file: FileId,
@@ -97,10 +107,10 @@ impl Buffer {
             break (Held::enter(path, &options).await?, lock::file_id(path)?);
         };
         match ready(path, options, &mut held, file).await {
-            Ok(pool) => {
+            Ok((pool, writer)) => {
                 let held = Arc::new(Mutex::new(Some(held)));
                 let erasing = Arc::default();
-                Ok(Buffer { pool, path: path.to_owned(), cap: Cap::none(), file, held, erasing })
+                Ok(Buffer { pool, writer, path: path.to_owned(), cap: Cap::none(), file, held, erasing })
             }
             Err(error) => {
                 let error = judged(&mut held.connection, error).await;
@@ -132,7 +142,7 @@ impl Buffer {
         if lock::file_id(&self.path)? != self.file {
             return Err(BufferError::Replaced);
         }
-        let mut tx = WriteTx { connection: self.pool.acquire().await?, committed: false, _lock: lock };
+        let mut tx = WriteTx { connection: self.writer.acquire().await?, committed: false, _lock: lock };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *tx).await?;
         // A newer program may have changed the file since it was opened: hosts live for days.
         if oldest_writer(&mut tx).await?.is_some_and(|oldest| oldest > newest())
@@ -150,6 +160,7 @@ impl Buffer {
 
     pub async fn close(&self) {
         self.pool.close().await;
+        self.writer.close().await;
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(held) = held {
             held.leave().await;
@@ -163,7 +174,7 @@ async fn ready(
     options: SqliteConnectOptions,
     held: &mut Held,
     file: FileId,
-) -> Result<SqlitePool> {
+) -> Result<(SqlitePool, SqlitePool)> {
     match schema_of(&mut held.connection).await? {
         Schema::Current => {}
         Schema::Newer => return Err(BufferError::SchemaNewer),
@@ -176,12 +187,16 @@ async fn ready(
     if lock::file_id(path)? != file {
         return Err(BufferError::Replaced);
     }
-    // Two: a reader beside the writer. Each is a thread, so the host stays small.
-    Ok(SqlitePoolOptions::new()
-        .max_connections(2)
-        .acquire_timeout(BUSY_TIMEOUT + Duration::from_secs(5))
-        .connect_with(options)
-        .await?)
+    // Each connection is a thread, so that there are few, and none before it is wanted.
+    let pool = |most| {
+        SqlitePoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(BUSY_TIMEOUT + Duration::from_secs(5))
+            // A file that is open answers.
+            .test_before_acquire(false)
+    };
+    let readers = pool(2).connect_lazy_with(options.clone().pragma("cache_size", FOR_READERS));
+    Ok((readers, pool(1).connect_with(options.pragma("cache_size", FOR_WRITER)).await?))
 }
 
 pub(crate) fn options(path: &Path) -> SqliteConnectOptions {

@@ -122,18 +122,19 @@ impl Buffer {
             }
             query.push(")");
         }
-        query.push(" ORDER BY r.seq LIMIT ").push_bind(most as i64);
+        query.push(" ORDER BY r.seq LIMIT ").push(most);
         let (rows, cut) = self.read_waiting(query, bytes).await?;
         let full = rows.len() >= most;
         Ok((rows, cut || full))
     }
 
     /// Of these rows, the ones that still wait for this account, in the order of the queue.
+    /// (`+`, here and below: what is asked for by number or id is not looked for among all that waits for the account.)
     pub async fn waiting(&self, account: AccountId, seqs: &[i64]) -> Result<Vec<Waiting>> {
         let mut rows = Vec::new();
         for chunk in seqs.chunks(CHUNK) {
             let mut query = QueryBuilder::<Sqlite>::new(WAITING);
-            query.push("WHERE r.state = 1 AND r.account = ").push_bind(account.0).push(" AND r.seq IN (");
+            query.push("WHERE r.state = 1 AND +r.account = ").push_bind(account.0).push(" AND r.seq IN (");
             let mut list = query.separated(", ");
             for seq in chunk {
                 list.push_bind(*seq);
@@ -158,7 +159,7 @@ impl Buffer {
             list.push_bind(row.seq);
         }
         query.push(")");
-        let held: Vec<i64> = query.build_query_scalar().fetch_all(&self.pool).await?;
+        let held: Vec<i64> = query.build_query_scalar().fetch_all(&self.writer).await?;
         rows.retain(|row| !held.contains(&row.seq));
         Ok(rows)
     }
@@ -174,7 +175,7 @@ impl Buffer {
         for chunk in ids.chunks(CHUNK) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "SELECT s.name, r.id, r.seq FROM source s CROSS JOIN record r ON r.source = s.source AND r.kind = 1 \
-                 WHERE r.state = 1 AND r.account = ",
+                 WHERE r.state = 1 AND +r.account = ",
             );
             query.push_bind(account.0).push(" AND r.id IN (");
             let mut list = query.separated(", ");
@@ -182,7 +183,7 @@ impl Buffer {
                 list.push_bind(*id);
             }
             query.push(")");
-            for row in query.build().fetch_all(&self.pool).await? {
+            for row in query.build().fetch_all(&self.writer).await? {
                 found.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
             }
         }
@@ -197,7 +198,7 @@ impl Buffer {
         bytes: usize,
     ) -> Result<(Vec<Waiting>, bool)> {
         use futures_util::TryStreamExt;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.writer.acquire().await?;
         let mut stream = query.build().fetch(&mut *connection);
         let (mut rows, mut total) = (Vec::new(), 0usize);
         while let Some(row) = stream.try_next().await? {
@@ -222,7 +223,7 @@ impl Buffer {
                 list.push_bind(*seq);
             }
             query.push(")");
-            for row in query.build().fetch_all(&self.pool).await? {
+            for row in query.build().fetch_all(&self.writer).await? {
                 found.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
             }
         }
@@ -234,7 +235,8 @@ fn read_row(row: &SqliteRow) -> Result<Waiting> {
     // A flipped bit may leave no text at all: that must cost this row only.
     let bytes: Vec<u8> = row.try_get(6)?;
     let intact = intact(&bytes, row.try_get(7)?);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text =
+        String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
     Ok(Waiting {
         seq: row.try_get(0)?,
         revision: row.try_get(1)?,

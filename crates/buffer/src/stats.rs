@@ -6,7 +6,7 @@ use crate::open::Buffer;
 use crate::state;
 use heyho_records::Kind;
 use heyho_records::fault::planted;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, SqlitePool};
 
 const RUNS_KEPT: i64 = 1_000;
 
@@ -74,7 +74,16 @@ pub struct RunRecord {
 impl Buffer {
     /// What waits for this account, and what else there is. Without one, what waits is unclaimed, or others'.
     pub async fn totals(&self, account: Option<AccountId>, now: i64) -> Result<Totals> {
-        let mut tx = self.pool.begin().await?;
+        self.totals_by(&self.pool, account, now).await
+    }
+
+    /// The same, asked with each batch by whoever makes them.
+    pub async fn totals_meanwhile(&self, account: Option<AccountId>, now: i64) -> Result<Totals> {
+        self.totals_by(&self.writer, account, now).await
+    }
+
+    async fn totals_by(&self, pool: &SqlitePool, account: Option<AccountId>, now: i64) -> Result<Totals> {
+        let mut tx = pool.begin().await?;
         // No account has this number: without one nothing is its own.
         let own = account.map_or(-1, |a| a.0);
         let mut totals = Totals::default();

@@ -111,7 +111,7 @@ impl Buffer {
 
     async fn unfinished(&self) -> Result<Vec<(String, String)>> {
         let notes = format!("SELECT key, value FROM meta WHERE {IS_NOTE}");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(notes)).fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(notes)).fetch_all(&self.writer).await?)
     }
 
     /// By whoever holds the lock `erasing`.

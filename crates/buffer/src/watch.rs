@@ -5,7 +5,7 @@
 //! something was committed says SQLite ([`Watch::changed`]).
 
 use crate::error::Result;
-use crate::open::{Buffer, options};
+use crate::open::{Buffer, FOR_NONE, options};
 use sqlx::{Connection, SqliteConnection};
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub struct Watch {
 impl Buffer {
     /// Of its own: SQLite's number is true for one connection only.
     pub async fn watch(&self) -> Result<Watch> {
-        let connection = SqliteConnection::connect_with(&options(&self.path)).await?;
+        let connection =
+            SqliteConnection::connect_with(&options(&self.path).pragma("cache_size", FOR_NONE)).await?;
         let folder = self.path.parent().and_then(platform::folder);
         Ok(Watch { connection, seen: 0, folder })
     }

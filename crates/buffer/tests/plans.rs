@@ -26,6 +26,17 @@ const SMALL: &[&str] = &[
     "samples", "run", "anchor", "batch",
 ];
 
+/// An index, as far as all rows of an account or of a browser profile have the same there: whoever finds rows by so much of
+/// it looks at each of them, unless it ends at a limit in the order of the index.
+const SHARED: &[&str] = &[
+    "(account=?)",
+    "(account=? AND kind=?)",
+    "(source=?)",
+    "(source=? AND kind=?)",
+    "(state=?)",
+    "(queue=?)",
+];
+
 /// The statements that sqlx says it ran.
 #[derive(Clone, Default)]
 struct Statements(Arc<Mutex<BTreeSet<String>>>);
@@ -83,8 +94,12 @@ async fn every_statement_of_the_busy_paths_finds_its_rows_by_an_index() {
     let bad = judge(&path, &run).await;
     assert!(bad.is_empty(), "\n{}", bad.join("\n"));
     // The judge can see.
-    let planted = ["SELECT count(*) FROM record", "SELECT seq FROM record WHERE state = 1 AND tab = 'x'"];
-    assert_eq!(judge(&path, &planted.map(str::to_owned).into()).await.len(), 2);
+    let planted = [
+        "SELECT count(*) FROM record",
+        "SELECT seq FROM record WHERE state = 1 AND tab = 'x'",
+        "SELECT seq FROM record WHERE state = 1 AND account = 1 AND seq IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)",
+    ];
+    assert_eq!(judge(&path, &planted.map(str::to_owned).into()).await.len(), planted.len());
 }
 
 /// The busy paths, each at least once with rows to find.
@@ -101,6 +116,9 @@ async fn walk(buffer: &Buffer, account: &Account) {
         let rows = buffer.oldest(account.id, limits, &[1, 2], NOW + 60_000).await.unwrap();
         let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
         buffer.waiting(account.id, &seqs).await.unwrap();
+        assert_eq!(buffer.sendable(account.id, &seqs, NOW + 60_000).await.unwrap().len(), rows.len());
+        let visits = rows.iter().map(|row| (row.source.clone(), row.id.clone())).collect();
+        assert!(!buffer.waiting_visits(account.id, &visits).await.unwrap().is_empty());
         let mut settlement = confirm(&rows);
         let items = settlement.confirm.clone();
         let key = format!("key {keep_anchors}");
@@ -177,7 +195,15 @@ async fn judge(path: &Path, statements: &BTreeSet<String>) -> Vec<String> {
             // Rows that were asked for by their numbers are as many as were asked for.
             let records = statement.contains(" record ") && !statement.contains("seq IN (");
             let sorts = records && detail.contains("TEMP B-TREE");
-            if scans || sorts || detail.contains("AUTOMATIC") {
+            // What would follow if the number of a browser profile were written anew, which it never is.
+            let referring = statement.starts_with("INSERT INTO source ");
+            let shared = detail.strip_prefix("SEARCH ").is_some_and(|rest| {
+                !referring
+                    && !SMALL.contains(&rest.split(' ').next().unwrap_or(rest))
+                    && SHARED.iter().any(|shared| rest.ends_with(shared))
+            });
+            let limited = statement.rsplit_once(" LIMIT ").is_some_and(|(_, most)| most.len() < 5);
+            if scans || sorts || (shared && !limited) || detail.contains("AUTOMATIC") {
                 let start: String = statement.chars().take(400).collect();
                 bad.push(format!("{detail}\n    in {start}"));
             }

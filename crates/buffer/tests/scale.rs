@@ -25,9 +25,10 @@ const BATCH: usize = 100;
 
 /// What one process is asked to do, and how many pages it may read more at any size than at 10^3: an index
 /// that is deeper by two levels, for each row where it looks rows up one by one.
-const TASKS: [(&str, u64); 4] = [
+const TASKS: [(&str, u64); 5] = [
     ("status", 20),
     ("next batch", 3 * 2 * BATCH as u64),
+    ("by their numbers", 40),
     ("settle", 8 * 2 * BATCH as u64),
     ("arrival", 100),
 ];
@@ -111,6 +112,10 @@ fn one_task_in_a_process_of_its_own() {
                 buffer.problem().await.unwrap();
             }
             "next batch" => assert_eq!(next(&buffer, &account, BATCH).await.len(), 2 * BATCH),
+            "by their numbers" => {
+                let numbers: Vec<i64> = (1..=20).collect();
+                assert_eq!(buffer.waiting(account.id, &numbers).await.unwrap().len(), numbers.len());
+            }
             "settle" => assert!(deliver(&buffer, &account, BATCH).await),
             "arrival" => {
                 let visits: Vec<String> = (0..10).map(|n| visit(&format!("new{n}"), "")).collect();

@@ -212,7 +212,9 @@ impl Engine {
     async fn progress(&self, account: AccountId, pace: &mut Pace) {
         let totals = self.core.totals().unwrap_or_default();
         let done = totals.confirmed + totals.set_aside;
-        let Ok(waiting) = self.buffer.totals(Some(account), self.clock.now_ms()).await else { return };
+        let Ok(waiting) = self.buffer.totals_meanwhile(Some(account), self.clock.now_ms()).await else {
+            return;
+        };
         let rest = waiting.waiting().saturating_sub(waiting.held);
         pace.done(done, self.monotonic.now_ms());
         let running = Running { done, total: done + rest, left: pace.left(rest) };
