@@ -48,6 +48,9 @@ use std::time::Duration;
 use telling::Telling;
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// So often the store is asked whether it was written to though nobody said so.
+const MISSED: Duration = Duration::from_secs(60);
+
 pub enum Command {
     Sync {
         done: Option<oneshot::Sender<RunSummary>>,
@@ -193,6 +196,7 @@ impl Engine {
     pub async fn run(mut self, commands: &mut mpsc::Receiver<Command>) {
         let mut watch = self.buffer.watch().await.ok();
         let mut looked_at = self.monotonic.now_ms();
+        let mut asked_at = None;
         // Seen by what woke us, a browser that stores again for instance.
         let mut slept = false;
         loop {
@@ -230,9 +234,15 @@ impl Engine {
                     }
                 },
                 () = self.around.changed() => self.surroundings_changed(),
-                () = written_or(&mut watch, until_due.min(self.look_every)) => {
+                written = written_or(&mut watch, until_due.min(self.look_every)) => {
                     slept = self.has_slept(looked_at);
-                    if changed(&mut watch).await {
+                    // What was missed is looked for as well, and not at each look at the time: another thread wakes for it.
+                    let now = self.monotonic.now_ms();
+                    let asks = written || asked_at.is_none_or(|at| now - at >= ms(MISSED));
+                    if asks {
+                        asked_at = Some(now);
+                    }
+                    if asks && changed(&mut watch).await {
                         self.look(commands).await;
                         looked_at = self.monotonic.now_ms();
                     }
@@ -378,11 +388,14 @@ fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// For a nudge that was lost: until the buffer may have been written to, or for so long.
-async fn written_or(watch: &mut Option<Watch>, most: Duration) {
+/// For a nudge that was lost: until the buffer may have been written to (true), or for so long.
+async fn written_or(watch: &mut Option<Watch>, most: Duration) -> bool {
     match watch {
-        Some(watch) => drop(tokio::time::timeout(most, watch.written()).await),
-        None => tokio::time::sleep(most).await,
+        Some(watch) => tokio::time::timeout(most, watch.written()).await.is_ok(),
+        None => {
+            tokio::time::sleep(most).await;
+            true
+        }
     }
 }
 
