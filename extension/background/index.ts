@@ -197,7 +197,9 @@ async function follow(capture: Capture | null): Promise<void> {
 
 /** What waited comes first, judged by what is known now; what was before capture was on is left out. */
 async function capturing(session: string, since: number): Promise<void> {
-  const waited = (early ?? []).map((make) => make()).filter(({ at }) => at >= since);
+  // A clock that was set back since leaves out nothing: that moment is no longer one of the past.
+  const from = since > Date.now() ? 0 : since;
+  const waited = (early ?? []).map((make) => make()).filter(({ at }) => at >= from);
   early = null;
   const at = Math.min(Date.now(), ...waited.map((event) => event.at));
   recorder.readmit(admit);

@@ -182,11 +182,15 @@ class Run {
     this.core.stamp = stamp;
   }
 
-  /** Nobody looks any more; the tabs stay, and what was no page in one, or was forgotten, is no visit later. */
+  /**
+   * Nobody looks any more; the tabs stay, and what was no page in one, or was forgotten, is no visit later. Of a failure
+   * the address, not the tab: where that goes meanwhile is not heard, and what it shows then may be a page.
+   */
   private endAll(at: number): void {
     for (const { tabId, windowId, forgotten, failedUrl, visit } of [...this.state.tabs.values()]) {
       this.close(tabId, at, false);
-      if (forgotten || (failedUrl !== null && visit === null)) this.tab(tabId, windowId, at).forgotten = true;
+      if (forgotten) this.tab(tabId, windowId, at).forgotten = true;
+      else if (failedUrl !== null && visit === null) this.tab(tabId, windowId, at).failedUrl = failedUrl;
     }
   }
 

@@ -62,8 +62,8 @@ export interface Tab {
   /** Since that failure another load began, so that a commit of the address is a page again. */
   retrying: boolean;
   /**
-   * What it shows was forgotten, or failed to load before a pause: that the browser shows it is no visit, until the tab
-   * goes somewhere. Not its address, which would be the trace that was to go.
+   * What it shows was forgotten: that the browser shows it is no visit, until the tab goes somewhere. Not its address,
+   * which would be the trace that was to go.
    */
   forgotten: boolean;
   life: Life;
