@@ -247,8 +247,9 @@ pub async fn ending(look: Look, visitor: &mut impl Visitor) -> Result<()> {
     window.click("sync-now").await?;
     window.shows("status-head", "data-state", "syncing").await?;
     window.click("quit").await?;
-    visitor.look("ending", "quitting", &window).await?;
+    // It begins while the first one is looked at: that one is gone ten seconds after the click.
     let mut again = world.start("again", world.program("heyho-companion")?)?;
+    visitor.look("ending", "quitting", &window).await?;
     window
         .says("status-sentence", |text| ["Starting again", "Startet neu"].iter().any(|w| text.contains(w)))
         .await?;

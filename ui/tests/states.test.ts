@@ -123,6 +123,8 @@ test("a mistake that comes before it may have taken the address with it: no pass
   // An address that is not the default was read, and a mistake behind it has not touched it.
   expect(await heard("https://c.example.org", "sync")).toBe("https://c.example.org");
   expect(await heard(null, "sync.interval")).toBe("http://127.0.0.1:3001");
+  expect(await heard(b, null)).toBe(b);
+  expect(await heard(null, "privacy.rules")).toBe("http://127.0.0.1:3001");
 });
 
 const bank: Rule = { id: "bank", match: "host", pattern: "*.bank.example", action: "drop" };

@@ -254,6 +254,10 @@ pub async fn enter(
         kept_login: (login.keep_password == Some(true))
             .then(|| KeptLogin { email: login.email.clone(), password: Secret::new(login.password.clone()) }),
     };
+    // Before the tokens: a sign-in that an erasure is in the way of leaves who is signed in as it was.
+    buffer.finish_erasures().await.map_err(|e| {
+        Fault::new(FaultCode::Failed, format!("An erasure has to be finished before anybody signs in: {e}"))
+    })?;
     keeper.save(stored.clone()).await;
     let (account, claimed) = buffer
         .sign_in(&who, now)

@@ -90,12 +90,15 @@ impl Buffer {
     }
 
     pub(crate) async fn discard_by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
-        let Erasure::Account { who, last } = erasure else { return Ok(()) };
-        self.delete_by_pages(THEIRS, who, *last, erased).await?;
+        let Erasure::Account { who, .. } = erasure else { return Ok(()) };
+        self.delete_by_pages(THEIRS, who, erasure, erased).await?;
         self.delete_anchors_by_pages(THEIRS, who).await?;
         self.unbind_by_pages(who).await?;
         self.forget_remembered(false).await?;
         let mut tx = self.write().await?;
+        if !unfinished::stands(&mut tx, erasure).await? {
+            return tx.commit().await;
+        }
         let runs = format!("DELETE FROM run WHERE {THEIRS}");
         sqlx::query(AssertSqlSafe(runs)).bind(who).execute(&mut *tx).await?;
         forget_traces(&mut tx).await?;
@@ -115,11 +118,14 @@ impl Buffer {
     }
 
     pub(crate) async fn erase_by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
-        let Erasure::Everything { last } = erasure else { return Ok(()) };
-        self.delete_by_pages("?1 = ''", "", *last, erased).await?;
+        let Erasure::Everything { .. } = erasure else { return Ok(()) };
+        self.delete_by_pages("?1 = ''", "", erasure, erased).await?;
         self.delete_anchors_by_pages("?1 = ''", "").await?;
         self.forget_remembered(true).await?;
         let mut tx = self.write().await?;
+        if !unfinished::stands(&mut tx, erasure).await? {
+            return tx.commit().await;
+        }
         forget_traces(&mut tx).await?;
         // What arrived since somebody asked stays, with its tabs, and whose it is.
         let sources = format!("DELETE FROM source AS s WHERE {EMPTY}");
@@ -141,12 +147,21 @@ impl Buffer {
         Ok(())
     }
 
-    /// The records of which `whose` is true (`?1` in it is `who`), up to the number `last`.
-    async fn delete_by_pages(&self, whose: &str, who: &str, last: i64, erased: &mut Erased) -> Result<()> {
-        let mut after = 0;
+    /// The records of which `whose` is true (`?1` in it is `who`), up to the erasure's number.
+    async fn delete_by_pages(
+        &self,
+        whose: &str,
+        who: &str,
+        erasure: &Erasure,
+        erased: &mut Erased,
+    ) -> Result<()> {
+        let (mut after, last) = (0, erasure.last());
         while let Some((end, meant)) = self.page(whose, who, after, last).await? {
             if meant {
                 let (mut tx, mut with_page) = (self.write().await?, *erased);
+                if !unfinished::stands(&mut tx, erasure).await? {
+                    return tx.commit().await;
+                }
                 // `+`: by their numbers, not by all that waits for the account.
                 for (state, deleted) in
                     [("+state = 1", &mut with_page.waiting), ("+state > 1", &mut with_page.failed)]

@@ -114,7 +114,8 @@ impl ImportLine {
 impl Buffer {
     /// All of these lines, or on an error none.
     pub async fn import(&self, lines: &[ImportLine], now: i64) -> Result<Imported> {
-        let mut tx = self.write().await?;
+        // What is half erased would be here already, and go.
+        let mut tx = self.write_unowed().await?;
         self.room(&mut tx).await?;
         let mut imported = Imported::default();
         for line in lines {

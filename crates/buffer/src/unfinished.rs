@@ -8,7 +8,11 @@
 //! What arrives of a site meanwhile is forgotten along with it. Of an account, and of everything, only those go that were
 //! there when somebody asked, which is known by the greatest number of then. So as long as such a note stands
 //! 3. a newer version of a record that waits gets a number of its own, as any record that arrives;
-//! 4. whoever gives records another number (they are retried) or an account (a sign-in, a claim) finishes the erasure first.
+//! 4. whoever gives records another number (they are retried), an account (a sign-in, a claim), or back what was exported
+//!    finishes the erasure first.
+//!
+//! Several programs may finish one. So who finishes never writes the note, and each transaction that goes by it looks whether it
+//! still stands: behind the one that struck it records may have come to the account again.
 
 use crate::erase::Erased;
 use crate::error::{BufferError, Result};
@@ -51,7 +55,7 @@ impl Erasure {
         }
     }
 
-    fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         match self {
             Erasure::Site(_) => 0,
             Erasure::Account { last, .. } | Erasure::Everything { last } => *last,
@@ -104,7 +108,7 @@ impl Buffer {
         let _alone = self.erasing.lock().await;
         for (key, value) in self.unfinished().await? {
             tracing::warn!("an erasure was not carried out to its end: it is now");
-            self.carry_out(&Erasure::read(&key, &value)).await?;
+            self.by_both_attempts(&Erasure::read(&key, &value), false).await?;
         }
         Ok(())
     }
@@ -116,19 +120,26 @@ impl Buffer {
 
     /// By whoever holds the lock `erasing`.
     pub(crate) async fn carry_out(&self, erasure: &Erasure) -> Result<Erased> {
+        self.by_both_attempts(erasure, true).await
+    }
+
+    async fn by_both_attempts(&self, erasure: &Erasure, begins: bool) -> Result<Erased> {
         // Of both attempts.
         let mut erased = Erased::default();
-        let mut done = self.by_pages(erasure, &mut erased).await;
+        let mut done = self.by_pages(erasure, begins, &mut erased).await;
         if self.made_room(&done) {
-            done = self.by_pages(erasure, &mut erased).await;
+            done = self.by_pages(erasure, begins, &mut erased).await;
         }
         done.map(|()| erased)
     }
 
-    async fn by_pages(&self, erasure: &Erasure, erased: &mut Erased) -> Result<()> {
+    async fn by_pages(&self, erasure: &Erasure, begins: bool, erased: &mut Erased) -> Result<()> {
         let mut tx = self.write().await?;
+        if !begins && !stands(&mut tx, erasure).await? {
+            return Ok(tx.commit().await?);
+        }
         erased.copies += self.delete_all_copies()?;
-        if !planted("forgets-forgetting") {
+        if begins && !planted("forgets-forgetting") {
             sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")
                 .bind(erasure.key())
                 .bind(erasure.last().to_string())
@@ -144,6 +155,15 @@ impl Buffer {
             Erasure::Everything { .. } => self.erase_by_pages(erasure, erased).await,
         }
     }
+}
+
+/// Whether nobody else has finished it.
+pub(crate) async fn stands(tx: &mut SqliteConnection, erasure: &Erasure) -> Result<bool> {
+    let key = erasure.key();
+    let value: Option<String> =
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = ?").bind(&key).fetch_optional(tx).await?;
+    let same = value.is_some_and(|value| Erasure::read(&key, &value).last() == erasure.last());
+    Ok(same || planted("forgets-forgetting"))
 }
 
 /// In the transaction that ends it.
@@ -169,4 +189,45 @@ pub(crate) async fn goes_by_number(tx: &mut SqliteConnection) -> Result<bool> {
 pub(crate) async fn is_owed(tx: &mut SqliteConnection) -> Result<bool> {
     let owed = format!("SELECT EXISTS (SELECT 1 FROM meta WHERE {IS_NOTE})");
     Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(owed)).fetch_one(tx).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arrival, SignedIn, Source};
+
+    /// Another program came to its end in between, and somebody signed in again.
+    #[tokio::test]
+    async fn whoever_finishes_what_was_finished_meanwhile_erases_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+        let who = SignedIn {
+            backend: "http://b".into(),
+            user_id: "1".into(),
+            email: "1@x".into(),
+            claim_others: false,
+        };
+        let account = buffer.sign_in(&who, 1).await.unwrap().0.id;
+        let source = Source {
+            name: "e#p".into(),
+            profile_id: "p".into(),
+            browser: String::new(),
+            client: String::new(),
+        };
+        let visit = r#"{"id":"a","url":"http://a/","startedAt":1,"tabId":7}"#;
+        buffer.append(&source, &[Arrival::read(None, &[visit], &[])], 0, 1).await.unwrap();
+        for erasure in [Erasure::Account { who: "1@x".to_owned(), last: 1 }, Erasure::Everything { last: 1 }]
+        {
+            // It was read, and struck since; or struck between two pages.
+            assert_eq!(buffer.by_both_attempts(&erasure, false).await.unwrap().records(), 0);
+            let mut erased = Erased::default();
+            match &erasure {
+                Erasure::Account { .. } => buffer.discard_by_pages(&erasure, &mut erased).await.unwrap(),
+                _ => buffer.erase_by_pages(&erasure, &mut erased).await.unwrap(),
+            }
+            assert_eq!(erased.records(), 0);
+            assert!(buffer.unfinished().await.unwrap().is_empty());
+            assert_eq!(buffer.waiting(account, &[1]).await.unwrap().len(), 1);
+        }
+    }
 }

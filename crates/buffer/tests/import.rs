@@ -99,3 +99,17 @@ async fn the_highest_revision_that_is_taken_in_leaves_room_for_the_next_version(
     assert_eq!(append(&buffer, &[visit("a", r#","endedAt":9"#)]).await.unwrap().counts.updated, 1);
     assert_eq!(oldest(&buffer, &account).await[0].revision, 9_007_199_254_740_992);
 }
+
+#[tokio::test]
+async fn what_is_brought_back_while_everything_is_half_erased_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer::open(&dir.path().join("buffer.db")).await.unwrap();
+    buffer.sign_in(&who("1"), NOW).await.unwrap();
+    append(&buffer, &[visit("a", "")]).await.unwrap();
+    let exported = lines(&buffer).await;
+    buffer.set_meta("erasing-everything", "1").await.unwrap();
+    let imported = buffer.import(&read(&exported), NOW).await.unwrap();
+    assert_eq!(imported, Imported { stored: 1, updated: 0, unchanged: 0 });
+    buffer.finish_erasures().await.unwrap();
+    assert_eq!(lines(&buffer).await, exported);
+}

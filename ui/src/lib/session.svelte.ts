@@ -12,6 +12,7 @@ import type { Settings } from "../generated/Settings";
 import type { Status } from "../generated/Status";
 import { asFault, type Companion } from "./companion";
 import { cannotStart } from "./head";
+import { RULES } from "./settings.svelte";
 
 export type Tab = "overview" | "failed" | "browsers" | "history" | "settings";
 
@@ -140,9 +141,10 @@ export class Session {
     };
     this.language = text("window.language") ?? this.language;
     // For what is mistaken there stands a default that is not in force: no password goes there. The first mistake is
-    // named, and the list is in the order in which they are looked for.
+    // named, and the list is in the order in which they are looked for; the privacy rules, which are not in it, come last.
     const url = settings.settings[of("backend.url")];
-    const standsIn = settings.problem !== null && url?.value === url?.default && of(settings.problem.key ?? "") <= of("backend.url");
+    const before = settings.problem !== null && settings.problem.key !== RULES && of(settings.problem.key ?? "") <= of("backend.url");
+    const standsIn = before && url?.value === url?.default;
     if (!standsIn) this.backend = text("backend.url") ?? this.backend;
   }
 

@@ -48,7 +48,8 @@ impl Service {
         for _ in 0..MOST_ROUNDS {
             let told = forgetting.told();
             self.live.erasing();
-            let round = self.as_it_stands(Asked::Site(&site), self.buffer.forget(&site).await).await?;
+            let round = self.as_it_stands(Asked::Site(&site), self.buffer.forget(&site).await).await;
+            let round = round.map_err(|fault| if backend { not_asked(fault) } else { fault })?;
             erased = Erased {
                 waiting: erased.waiting + round.waiting,
                 failed: erased.failed + round.failed,
@@ -189,7 +190,7 @@ impl Service {
             Ok(erased) => return Ok(erased),
             Err(error) => error,
         };
-        if self.buffer.has_begun(asked).await.unwrap_or(false) {
+        if self.buffer.has_begun(asked).await.unwrap_or(true) {
             let text = format!(
                 "It has begun: the companion finishes it by itself as soon as that is possible, and sends nothing until \
                  then. What cut it short: {error}."
@@ -197,6 +198,16 @@ impl Service {
             return Err(Fault::new(FaultCode::Begun, text));
         }
         Err(buffer(error))
+    }
+}
+
+/// Who finishes it deletes what is here and no more.
+fn not_asked(fault: Fault) -> Fault {
+    match fault.code {
+        FaultCode::Begun => {
+            Fault::new(fault.code, fault.text + " The backend was not asked: forget the site once more.")
+        }
+        _ => fault,
     }
 }
 

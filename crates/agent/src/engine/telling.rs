@@ -61,7 +61,9 @@ impl Engine {
             oldest: totals.oldest_at.map_or(Duration::ZERO, |at| since(at, now).saturating_sub(held_for)),
             session_expired: live.session == SessionState::Expired,
             failed: totals.failed - totals.failed_kept,
-            failed_of_others: totals.others.iter().map(|other| other.failed - other.failed_kept).sum(),
+            // Where nobody is signed in there are no others.
+            failed_of_others: account
+                .map_or(0, |_| totals.others.iter().map(|other| other.failed - other.failed_kept).sum()),
             disk_full: self.buffer.problem().await?.is_some(),
         };
         let metrics = account.map(|_| Metrics {

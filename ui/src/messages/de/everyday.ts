@@ -9,7 +9,7 @@ export const everyday = (f: Format): ReturnType<typeof english> => ({
     connecting: "Verbindung zum Companion wird aufgebaut",
     disconnected: "Der Companion antwortet nicht",
     disconnectedDetail: "Bestätigte Einträge liegen sicher auf diesem Rechner. Starten Sie den Companion neu, um sie zu sehen.",
-    startingAgain: "Einträge liegen sicher auf diesem Rechner; er startet gerade wieder.",
+    startingAgain: "Er startet gerade von selbst wieder.",
     upToDate: "Alles übertragen",
     syncing: "Abgleich mit dem Server",
     sending: (done, total) => `${f.number(done)} von ${f.number(total)} gesendet`,

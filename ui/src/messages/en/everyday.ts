@@ -9,7 +9,7 @@ export const everyday = (f: Format) => ({
     connecting: "Connecting to the companion",
     disconnected: "The companion is not answering",
     disconnectedDetail: "Records that were acknowledged are safe on this computer. Start the companion again to see them.",
-    startingAgain: "Records are safe on this computer; it is starting again.",
+    startingAgain: "It is starting again by itself.",
     upToDate: "Up to date",
     syncing: "Checking with the backend",
     sending: (done: number, total: number) => `Sending ${f.number(done)} of ${f.number(total)}`,
