@@ -136,7 +136,7 @@ impl Buffer {
     async fn by_pages(&self, erasure: &Erasure, begins: bool, erased: &mut Erased) -> Result<()> {
         let mut tx = self.write().await?;
         if !begins && !stands(&mut tx, erasure).await? {
-            return Ok(tx.commit().await?);
+            return tx.commit().await;
         }
         erased.copies += self.delete_all_copies()?;
         if begins && !planted("forgets-forgetting") {
