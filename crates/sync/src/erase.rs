@@ -85,7 +85,7 @@ impl Driver {
 fn may_go_on(reply: &Reply) -> bool {
     use TransportError::{AnswerTimeout, BodyTooLarge, ConnectionLost};
     match reply {
-        Ok(answer) => matches!(answer.status, 408 | 502 | 504),
+        Ok(answer) => matches!(answer.status, 408 | 500 | 502..=504),
         Err(error) => matches!(error, AnswerTimeout | BodyTooLarge | ConnectionLost),
     }
 }

@@ -27,6 +27,8 @@ async fn what_may_still_be_done_is_not_said_to_be_left_undone() {
         (Act::Silence, Why::NoAnswer { error: TransportError::AnswerTimeout }),
         (Act::Raw("HTTP/1.1 200 OK\r\n".into()), Why::NoAnswer { error: TransportError::ConnectionLost }),
         (status(504), Why::ServerError { status: 504 }),
+        // It deletes in parts, and one of them failed.
+        (status(500), Why::ServerError { status: 500 }),
     ] {
         assert_eq!(erases(vec![json(200, OFFERS), act.clone(), act]).await, Erasure::Unknown(why));
     }
